@@ -1,0 +1,133 @@
+"""The weight file: safetensors whose header tells what the tensors are.
+
+The header's metadata holds one JSON: method, config, normalisation, provenance, licence, and the sha256 of the tensor
+bytes, so that a file proves itself wherever it came from. Opening one runs no code: it is not a pickle.
+"""
+
+import hashlib
+import json
+import os
+import struct
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors import torch as safetensors_torch
+from torch import Tensor, nn
+
+KEY = "hear_audioformer"
+FORMAT = 1
+
+
+class WeightsError(RuntimeError):
+    """A weight file that is missing, damaged, or not what it should be."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a weight file says of itself.
+
+    Attributes:
+        method: "msm-mae", ...
+        config: the fields of the method's ``Config``, without normalisation constants.
+        normalisation: those constants: {"mean": ..., "std": ...}.
+        provenance: where the weights come from: recipe, corpus, steps, hours, hardware; or the converted file.
+        licence: under which the weights may be used.
+        sha256: of all tensor bytes, filled in by ``write``.
+    """
+
+    method: str
+    config: dict[str, Any]
+    normalisation: dict[str, float] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    licence: str = "unknown"
+    sha256: str = ""
+    format: int = FORMAT
+
+
+def write(path: str | Path, tensors: Mapping[str, Tensor], header: Header) -> str:
+    """Writes a weight file in one atomic step and returns its sha256."""
+    path = Path(path)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    bare = safetensors_torch.save(tensors)
+    (length,) = struct.unpack("<Q", bare[:8])
+    header = replace(header, sha256=hashlib.sha256(memoryview(bare)[8 + length :]).hexdigest())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        os.close(handle)
+        safetensors_torch.save_file(tensors, temporary, {KEY: json.dumps(asdict(header))})
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return sha256(path)
+
+
+def read_header(path: str | Path) -> Header:
+    """The header of a weight file, without its tensors."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"{path} is not a complete safetensors file ({error}); download or convert it again"
+        ) from error
+    if KEY not in metadata:
+        raise WeightsError(
+            f"{path} has no {KEY} header; `hear-audioformer convert` makes such a file of a published checkpoint"
+        )
+    fields = json.loads(metadata[KEY])
+    if fields.get("format") != FORMAT:
+        raise WeightsError(f"{path} has format {fields.get('format')}, this version reads {FORMAT}; upgrade the package")
+    return Header(**fields)
+
+
+def read(path: str | Path) -> tuple[Header, dict[str, Tensor]]:
+    """Header and tensors of a weight file, once its bytes are proved to be those that were written."""
+    header = read_header(path)
+    with open(path, "rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        file.seek(8 + length)
+        found = _digest(file)
+    if found != header.sha256:
+        raise WeightsError(
+            f"{path} is damaged: its tensors have sha256 {found}, the header says {header.sha256}; "
+            "delete it and download or convert it again"
+        )
+    return header, safetensors_torch.load_file(str(path))
+
+
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: str | Path) -> None:
+    """Loads tensors into a module, strictly: every name and shape must agree; any float type becomes float32."""
+    wanted = module.state_dict()
+    missing = sorted(wanted.keys() - tensors.keys())
+    surplus = sorted(tensors.keys() - wanted.keys())
+    shapes = [
+        f"{name} is {tuple(tensors[name].shape)}, expected {tuple(wanted[name].shape)}"
+        for name in wanted
+        if name in tensors and tensors[name].shape != wanted[name].shape
+    ]
+    faults = [("missing", missing), ("not part of the model", surplus), ("of another shape", shapes)]
+    if missing or surplus or shapes:
+        lines = [f"{len(names)} {what}: {', '.join(names[:8])}{' ...' * (len(names) > 8)}" for what, names in faults if names]
+        raise WeightsError(f"{source} does not fit the model that its config describes; parameters {'; '.join(lines)}")
+    module.load_state_dict({name: tensor.to(torch.float32) for name, tensor in tensors.items()})
+
+
+def sha256(path: str | Path) -> str:
+    """Of a whole file, in hex."""
+    with open(path, "rb") as file:
+        return _digest(file)
+
+
+def _digest(file: Any) -> str:
+    digest = hashlib.sha256()
+    while chunk := file.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,290 @@
+"""Any encoder -> HEAR: the one place that knows about windows, short clips, frame centres, pooling and precision.
+
+An encoder turns one window of audio into frames. The embedder cuts clips of any length into windows, folds the windows
+of all clips (and of the frame-shifted passes that make fine timestamps) into one batch dimension, and puts the frames
+back together. Memory is bounded by the window batch: an hour costs what a minute costs, plus the answer itself.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from itertools import islice
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from .layers import Linear
+from .windows import Geometry, Grid, Window
+
+Precision = Literal["auto", "fp32", "bf16"]
+Pool = Literal["mean", "mean+std"]
+Statistics = Tensor | None
+
+
+class Encoder(nn.Module):
+    """What a method says of itself; ``Embedder`` does the rest.
+
+    Attributes:
+        sample_rate: Hz.
+        window: samples that it sees at once (what it was trained on).
+        hop: samples from one of its frames to the next, exact.
+        dim: width of a frame.
+        depth: number of layers whose frames can be asked for.
+        geometry: the same facts in feature frames.
+        pool: how frames become a scene embedding unless the user says otherwise.
+        pad_short: whether a window with too little audio is padded to full length instead of run at its own.
+    """
+
+    sample_rate: int
+    window: int
+    hop: Fraction | int
+    dim: int
+    depth: int
+    geometry: Geometry
+    pool: Pool = "mean"
+    pad_short: bool = False
+
+    def count(self, samples: int) -> int:
+        """Feature frames in a clip of this many samples."""
+        raise NotImplementedError
+
+    def statistics(self, audio: Tensor) -> Statistics:
+        """What normalisation must know of whole clips, (batch, ...), or None where constants serve: the default."""
+        return None
+
+    def features(self, audio: Tensor, start: int, stop: int, statistics: Statistics = None) -> Tensor:
+        """Waveforms (batch, samples) -> normalised feature frames start..stop, (batch, stop - start, ...)."""
+        raise NotImplementedError
+
+    def encode_layers(self, features: Tensor, layers: Sequence[int]) -> Tensor:
+        """At most one window of features -> frames of the given layers (1..depth), (layers, batch, frames, dim)."""
+        raise NotImplementedError
+
+    def encode(self, features: Tensor) -> Tensor:
+        """At most one window of features -> (batch, frames, dim)."""
+        return self.encode_layers(features, [self.depth])[0]
+
+    def forward(self, audio: Tensor) -> Tensor:
+        """At most one window of waveform (batch, samples) -> (batch, frames, dim)."""
+        return self.encode(self.features(audio, 0, self.count(audio.shape[-1]), self.statistics(audio)))
+
+
+class Embedder(nn.Module):
+    """The model that HEAR's ``load_model`` returns.
+
+    Args:
+        encoder: any ``Encoder``.
+        hop_ms: step between timestamps; by default the longest that is at most 50 ms.
+        pool: how frames become a scene embedding: "mean", or "mean+std" for twice the size; by default the model's own.
+        layers: which of the encoder's layers to concatenate, counted from 1, or from -1 backwards; by default the last.
+        precision: "fp32", "bf16", or "auto": bf16 on CUDA, fp32 elsewhere. Embeddings are float32 in any case.
+        batch_size: windows that one forward takes; this bounds the memory. By default 128 on CUDA, 16 elsewhere.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        hop_ms: float | None = None,
+        pool: Pool | None = None,
+        layers: Sequence[int] | None = None,
+        precision: Precision = "auto",
+        batch_size: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder.eval()
+        self.pool = _one_of("pool", pool or encoder.pool, get_args(Pool))
+        self.precision = _one_of("precision", precision, get_args(Precision))
+        self.layers = _layer_numbers(layers, encoder.depth)
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        self.batch_size = batch_size
+        self.step = encoder.geometry.choose_hop(hop_ms)
+        self.hop_ms = 1000 * self.step * encoder.geometry.step / encoder.geometry.sample_rate
+        self.sample_rate = int(encoder.sample_rate)
+        self.timestamp_embedding_size = int(encoder.dim * len(self.layers))
+        self.scene_embedding_size = self.timestamp_embedding_size * (2 if self.pool == "mean+std" else 1)
+        self._bf16: tuple[Any, Encoder] | None = None
+
+    @torch.no_grad()
+    def scene(self, audio: Tensor | Sequence[Tensor]) -> Tensor:
+        """One vector a clip: (clips, scene_embedding_size).
+
+        ``audio`` is (clips, samples), or a list of 1-D clips of any lengths, which share the window batches.
+        """
+        groups, device = _groups(audio)
+        clips = sum(len(group) for group in groups)
+        total = torch.zeros(2, clips, self.timestamp_embedding_size, dtype=torch.float64, device=self._device)
+        counts = torch.ones(clips, 1, dtype=torch.float64, device=self._device)
+        grids = [self.encoder.geometry.native(self.encoder.count(group.shape[1])) for group in groups]
+        for clip, _, frames in self._run(groups, grids):
+            total[:, clip] += torch.stack([frames.sum(1, dtype=torch.float64), frames.double().square().sum(1)])
+        for clip, grid in zip(_rows(groups), grids, strict=True):
+            counts[clip] = grid.count
+        mean, square = total / counts
+        pooled = [mean] if self.pool == "mean" else [mean, (square - mean.square()).clamp(min=0).sqrt()]
+        return torch.cat(pooled, dim=-1).float().to(device)
+
+    @torch.no_grad()
+    def timestamps(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames each ``hop_ms`` and their centres in ms: (clips, frames, timestamp_embedding_size), (clips, frames)."""
+        [audio], device = _groups(audio)
+        geometry, samples = self.encoder.geometry, audio.shape[1]
+        grid = geometry.centred(samples, self.step)
+        times = geometry.timestamps(grid, samples).to(device)
+        return self._frames(audio, grid), times.expand(len(audio), -1).clone()
+
+    @torch.no_grad()
+    def frames(self, audio: Tensor) -> Tensor:
+        """The encoder's own frames, side by side, the last perhaps partly padded: (clips, frames, dim)."""
+        [audio], _ = _groups(audio)
+        return self._frames(audio, self.encoder.geometry.native(self.encoder.count(audio.shape[1])))
+
+    def forward(self, audio: Tensor) -> Tensor:
+        """The same as ``scene``."""
+        return self.scene(audio)
+
+    def _frames(self, audio: Tensor, grid: Grid) -> Tensor:
+        out = torch.empty(len(audio), grid.count, self.timestamp_embedding_size, device=audio.device)
+        for clip, index, frames in self._run([audio], [grid]):
+            out[clip, index] = frames.to(audio.device)
+        return out
+
+    def _run(self, groups: list[Tensor], grids: list[Grid]) -> Iterator[tuple[slice, slice, Tensor]]:
+        """Yields (which clips, which frames of their grid, the frames) until all are done, in any order."""
+        batch = self.batch_size or (128 if self._device.type == "cuda" else 16)
+        columns = self.encoder.geometry.columns
+        waiting: dict[int, list[tuple[slice, Window, Tensor]]] = {}  # windows of one length share a forward
+        with self._ready() as encoder:
+            for rows, group, grid in zip(_rows(groups), groups, grids, strict=True):
+                for clip, window, features in self._cut(rows, group, grid, batch):
+                    length = columns if encoder.pad_short else window.columns
+                    queue = waiting.setdefault(length, [])
+                    queue.append((clip, window, features))
+                    if sum(len(features) for _, _, features in queue) >= batch:
+                        yield from self._flush(encoder, waiting.pop(length), length, batch)
+            for length, queue in waiting.items():
+                yield from self._flush(encoder, queue, length, batch)
+
+    def _cut(self, rows: slice, group: Tensor, grid: Grid, batch: int) -> Iterator[tuple[slice, Window, Tensor]]:
+        """Features of all windows of equally long clips; those of neighbouring windows are computed together, once."""
+        encoder = self.encoder
+        total = encoder.count(group.shape[1])
+        statistics = encoder.statistics(group) if len(group) else None
+        for row in range(0, len(group), batch):
+            audio = group[row : row + batch]
+            known = None if statistics is None else statistics[row : row + batch]
+            clip = slice(rows.start + row, rows.start + row + len(audio))
+            windows = grid.windows(encoder.geometry.columns)
+            while run := list(islice(windows, max(grid.passes, batch // len(audio)))):
+                start = min(window.start for window in run)
+                stop = max(window.start + window.columns * grid.patch for window in run)
+                inside = encoder.features(audio, max(start, 0), min(stop, total), known)
+                features = _pad_time(inside, max(-start, 0), max(stop - total, 0))
+                for window in run:
+                    at = window.start - start
+                    yield clip, window, features[:, at : at + window.columns * grid.patch]
+
+    def _flush(
+        self, encoder: Encoder, queue: list[tuple[slice, Window, Tensor]], columns: int, batch: int
+    ) -> Iterator[tuple[slice, slice, Tensor]]:
+        """Encodes windows of one length, ``batch`` at a time."""
+        width = columns * encoder.geometry.patch
+        windows = torch.cat([_pad_time(features, 0, width - features.shape[1]) for _, _, features in queue])
+        frames = torch.cat([self._encode(encoder, part) for part in windows.split(batch)])
+        for (clip, window, _), mine in zip(queue, frames.split([len(f) for _, _, f in queue]), strict=True):
+            yield clip, window.frames, mine[:, : window.columns]
+
+    def _encode(self, encoder: Encoder, features: Tensor) -> Tensor:
+        layers = encoder.encode_layers(features, self.layers)
+        return layers.movedim(0, 2).flatten(2).float()
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.encoder.parameters()).device
+
+    @contextmanager
+    def _ready(self) -> Iterator[Encoder]:
+        """The encoder in evaluation mode and in the wanted precision; its own mode comes back afterwards."""
+        wanted = self.precision
+        if wanted == "auto":
+            wanted = "bf16" if self._device.type == "cuda" else "fp32"
+        encoder = self._twin() if wanted == "bf16" else self.encoder
+        modes = [(module, module.training) for module in encoder.modules()]
+        encoder.eval()
+        try:
+            yield encoder
+        finally:
+            for module, mode in modes:
+                module.training = mode
+
+    def _twin(self) -> Encoder:
+        """A copy with its linear layers in bf16, made again whenever a weight of the original was touched."""
+        state = [(p.data_ptr(), p._version) for p in self.encoder.parameters()]
+        if self._bf16 is None or self._bf16[0] != state:
+            twin = copy.deepcopy(self.encoder)
+            for module in twin.modules():
+                if isinstance(module, Linear):
+                    module.to(torch.bfloat16)
+            self._bf16 = (state, twin)
+        return self._bf16[1]
+
+
+def get_scene_embeddings(audio: Tensor, model: Embedder) -> Tensor:
+    """HEAR: one vector a sound, (n_sounds, model.scene_embedding_size), for audio (n_sounds, n_samples)."""
+    return model.scene(audio)
+
+
+def get_timestamp_embeddings(audio: Tensor, model: Embedder) -> tuple[Tensor, Tensor]:
+    """HEAR: (n_sounds, n_timestamps, model.timestamp_embedding_size) and the frames' centres in ms, (n_sounds, n_timestamps)."""
+    return model.timestamps(audio)
+
+
+def _groups(audio: Tensor | Sequence[Tensor]) -> tuple[list[Tensor], torch.device]:
+    """Checked clips as float32 tensors (clips, samples), each of one length, and the device that they came from."""
+    groups = [audio] if isinstance(audio, Tensor) else [torch.as_tensor(clip)[None] for clip in audio]
+    first = 0
+    for index, group in enumerate(groups):
+        if group.ndim != 2:
+            raise ValueError(f"audio must be (clips, samples), got {tuple(group.shape)}; for one clip pass audio[None]")
+        if not group.is_floating_point():
+            raise TypeError(f"audio must be floating point in [-1, 1], got {group.dtype}; divide int16 samples by 32768")
+        if group.shape[1] == 0:
+            raise ValueError(f"clip {first} is empty: an embedding needs at least one sample")
+        low, high = group.aminmax(dim=1)
+        bad = (~(torch.isfinite(low) & torch.isfinite(high))).nonzero().flatten() + first
+        if len(bad):
+            raise ValueError(f"NaN or infinite samples in clip {', '.join(str(int(b)) for b in bad[:8])}")
+        groups[index] = group.float()
+        first += len(group)
+    return groups, groups[0].device if groups else torch.device("cpu")
+
+
+def _rows(groups: list[Tensor]) -> Iterator[slice]:
+    """The clips of each group, counted through all groups."""
+    start = 0
+    for group in groups:
+        yield slice(start, start + len(group))
+        start += len(group)
+
+
+def _pad_time(features: Tensor, before: int, after: int) -> Tensor:
+    """Adds zero frames, which is the mean of normalised features, in front of and behind (batch, frames, ...)."""
+    if not before and not after:
+        return features
+    return nn.functional.pad(features, (0, 0) * (features.ndim - 2) + (before, after))
+
+
+def _layer_numbers(layers: Sequence[int] | None, depth: int) -> list[int]:
+    numbers = [depth] if layers is None else [depth + 1 + n if n < 0 else n for n in layers]
+    if not numbers or not all(1 <= n <= depth for n in numbers):
+        raise ValueError(f"layers={layers!r}: name layers 1 to {depth} of this model, or -1 to -{depth} from its end")
+    return numbers
+
+
+def _one_of(name: str, value: Any, choices: Sequence[str]) -> Any:
+    if value not in choices:
+        raise ValueError(f"{name}={value!r} is not one of {', '.join(choices)}")
+    return value

@@ -1,0 +1,86 @@
+"""The transformer parts that the methods share: attention, MLP, block, patches, position tables."""
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Linear(nn.Linear):
+    """A linear layer that meets its input in the precision of its own weights.
+
+    With bf16 weights the products run in bf16 while norms and the residual stream around them stay float32: what
+    autocast does, without casting the weights again at every call.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x.to(self.weight.dtype), self.weight, self.bias)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention, (batch, tokens, dim) -> the same.
+
+    MSM-MAE's own files have biases for queries and values only. A key bias adds the same amount to all logits of a
+    query and falls out of the softmax, so one full bias serves both dialects exactly.
+    """
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"a width of {dim} cannot be split into {heads} heads")
+        self.heads = heads
+        self.qkv = Linear(dim, 3 * dim)
+        self.out = Linear(dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = rearrange(self.qkv(x), "b n (three h d) -> three b h n d", three=3, h=self.heads)
+        return self.out(rearrange(F.scaled_dot_product_attention(q, k, v), "b h n d -> b n (h d)"))
+
+
+class Mlp(nn.Module):
+    """Two linear layers with an exact GELU between, applied to every token by itself."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.up = Linear(dim, hidden)
+        self.down = Linear(hidden, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(F.gelu(self.up(x)))
+
+
+class Block(nn.Module):
+    """One pre-norm transformer block."""
+
+    def __init__(self, dim: int, heads: int, mlp_ratio: float = 4.0) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(dim, eps=1e-6)
+        self.attention = Attention(dim, heads)
+        self.mlp_norm = nn.LayerNorm(dim, eps=1e-6)
+        self.mlp = Mlp(dim, int(dim * mlp_ratio))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(self.attention_norm(x))
+        return x + self.mlp(self.mlp_norm(x))
+
+
+def patchify(spectrogram: Tensor, patch: tuple[int, int]) -> Tensor:
+    """(batch, frames, bands) -> (batch, rows, columns, bands * frames of a patch), for a patch of (bands, frames)."""
+    return rearrange(spectrogram, "b (t w) (f h) -> b f t (h w)", h=patch[0], w=patch[1])
+
+
+def sincos_1d(positions: Tensor, dim: int) -> Tensor:
+    """(n,) -> (n, dim): dim / 2 sines, then as many cosines, at wavelengths from 2 pi to 20000 pi; float64."""
+    rates = 10000.0 ** -(torch.arange(dim // 2, dtype=torch.float64) / (dim / 2))
+    angles = positions.double()[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+def sincos_2d(rows: int, columns: int, dim: int) -> Tensor:
+    """(rows, columns, dim): the first half of a vector tells the column (time), the second the row (frequency)."""
+    if dim % 4:
+        raise ValueError(f"a 2-D sine-cosine table needs a width divisible by 4, got {dim}")
+    time = sincos_1d(torch.arange(columns), dim // 2)
+    frequency = sincos_1d(torch.arange(rows), dim // 2)
+    table = torch.cat([time.expand(rows, -1, -1), frequency[:, None].expand(-1, columns, -1)], dim=-1)
+    return table.float()

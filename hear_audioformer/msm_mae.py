@@ -1,0 +1,183 @@
+"""MSM-MAE: a vision transformer on log-mel patches, pretrained to paint in the three quarters of them it cannot see.
+
+Niizumi et al., "Masked Spectrogram Modeling using Masked Autoencoders for Learning General-purpose Audio
+Representation", HEAR: Holistic Evaluation of Audio Representations, PMLR 166, 2022 (arXiv 2204.12260). This module is a
+HEAR module by itself: ``load_model``, ``get_scene_embeddings``, ``get_timestamp_embeddings``.
+
+A frame is one column of patches: the vectors of all frequency rows, low band first, side by side (section 3.2).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from . import weights
+from .embedder import Embedder, Encoder, Pool, Statistics, get_scene_embeddings, get_timestamp_embeddings
+from .features import LogMel
+from .layers import Block, Linear, patchify, sincos_2d
+from .windows import Geometry
+
+__all__ = ["Config", "MsmMae", "get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
+
+METHOD = "msm-mae"
+OPTIONS = ("normalisation", "short")  # what a user may change of a trained model's configuration
+SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}  # width, depth, heads
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that makes one MSM-MAE encoder.
+
+    Attributes:
+        width, depth, heads, mlp_ratio: the transformer.
+        bands, frames: the input window; frames of 10 ms.
+        patch: bands and frames of one patch.
+        cls: whether a class token takes part (it does in all published weights; embeddings leave it out).
+        sample_rate: 16000, or 32000 for M2D's variant.
+        mean, std: of the log-mel values that it was trained on.
+        normalisation: "fixed" uses mean and std; "batch" the statistics of whatever batch is given, as the authors'
+            HEAR module does, which ties an embedding to its neighbours: for parity only.
+        short: what happens to less than a window: "crop" runs it at its own length with the first positions of each
+            row; "pad" fills it up with the mean, as the authors' HEAR module does.
+        pool: how frames become a scene embedding.
+    """
+
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    mlp_ratio: float = 4.0
+    bands: int = 80
+    frames: int = 208
+    patch: tuple[int, int] = (16, 16)
+    cls: bool = True
+    sample_rate: int = 16000
+    mean: float = -7.1
+    std: float = 4.2
+    normalisation: Literal["fixed", "batch"] = "fixed"
+    short: Literal["crop", "pad"] = "crop"
+    pool: Pool = "mean"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "patch", tuple(self.patch))
+        for name, size, patch in (("bands", self.bands, self.patch[0]), ("frames", self.frames, self.patch[1])):
+            if size % patch:
+                raise ValueError(f"{name}={size} is not a multiple of the patch's {patch}")
+        if self.normalisation not in ("fixed", "batch"):
+            raise ValueError(f'normalisation={self.normalisation!r}: choose "fixed", "batch" or a pair [mean, std]')
+        if self.short not in ("crop", "pad"):
+            raise ValueError(f'short={self.short!r}: choose "crop" or "pad"')
+        if not self.std > 0:
+            raise ValueError(f"std must be positive, got {self.std}")
+
+    @classmethod
+    def of_size(cls, size: str, **changes: Any) -> "Config":
+        """The configuration of a named size ("tiny", "small", "base"), with changes."""
+        width, depth, heads = SIZES[size]
+        return cls(width=width, depth=depth, heads=heads, **changes)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows (frequency) and columns (time) of patches in a full window."""
+        return self.bands // self.patch[0], self.frames // self.patch[1]
+
+
+class MsmMae(Encoder):
+    """The encoder half of the autoencoder, on whole windows; training adds masking and the decoder from outside."""
+
+    positions: Tensor
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        rows, columns = config.grid
+        self.front = LogMel(config.sample_rate, config.bands)
+        self.embed = Linear(config.patch[0] * config.patch[1], config.width)
+        self.cls = nn.Parameter(torch.zeros(config.width)) if config.cls else None
+        self.register_buffer("positions", sincos_2d(rows, columns, config.width), persistent=False)
+        self.blocks = nn.ModuleList(Block(config.width, config.heads, config.mlp_ratio) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(config.width, eps=1e-6)
+
+        self.sample_rate = config.sample_rate
+        self.dim = rows * config.width
+        self.depth = config.depth
+        self.hop = config.patch[1] * self.front.hop
+        self.window = config.frames * self.front.hop
+        self.geometry = Geometry(config.sample_rate, self.front.hop, self.front.origin, config.patch[1], columns)
+        self.pool = config.pool
+        self.pad_short = config.short == "pad"
+
+    def count(self, samples: int) -> int:
+        return self.front.count(samples)
+
+    def statistics(self, audio: Tensor) -> Statistics:
+        """With ``normalisation="batch"``: mean and unbiased deviation over all of the batch, (batch, 2)."""
+        if self.config.normalisation == "fixed":
+            return None
+        total, frames = self.count(audio.shape[1]), self.config.frames
+        sums = torch.zeros(2, dtype=torch.float64)
+        for start in range(0, total, frames):
+            part = self.front(audio, start, min(start + frames, total)).double()
+            sums += torch.stack([part.sum(), part.square().sum()]).cpu()
+        n = len(audio) * total * self.config.bands
+        mean = sums[0] / n
+        variance = (sums[1] - n * mean**2) / (n - 1)
+        std = variance.clamp(min=1e-8).sqrt()  # silence has none; the authors' code answers NaN there
+        return torch.stack([mean, std]).float().expand(len(audio), 2)
+
+    def features(self, audio: Tensor, start: int, stop: int, statistics: Statistics = None) -> Tensor:
+        """Waveforms (batch, samples) -> normalised log-mel frames start..stop, (batch, stop - start, bands)."""
+        logmel = self.front(audio, start, stop)
+        if statistics is None:
+            return (logmel - self.config.mean) / self.config.std
+        mean, std = statistics.to(logmel.device)[:, :, None, None].unbind(1)
+        return (logmel - mean) / std
+
+    def tokens(self, features: Tensor) -> Tensor:
+        """Features (batch, frames, bands) -> patch tokens with their positions, (batch, rows * columns, width).
+
+        Fewer frames than a window take the first columns of every row of the position table.
+        """
+        short = -features.shape[1] % self.config.patch[1]
+        if short:
+            features = nn.functional.pad(features, (0, 0, 0, short))
+        tokens = self.embed(patchify(features, self.config.patch))
+        if tokens.shape[2] > self.positions.shape[1]:
+            raise ValueError(f"{features.shape[1]} frames do not fit into a window of {self.config.frames}")
+        return rearrange(tokens + self.positions[:, : tokens.shape[2]], "b f t d -> b (f t) d")
+
+    def run(self, tokens: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """Tokens -> outputs of the given blocks, CLS first; those of the last block are normalised."""
+        if self.cls is not None:
+            tokens = torch.cat([self.cls.expand(len(tokens), 1, -1), tokens], dim=1)
+        outputs = {}
+        for number, block in enumerate(self.blocks, start=1):
+            tokens = block(tokens)
+            if number in layers:
+                outputs[number] = tokens if number < self.depth else self.norm(tokens)
+        return [outputs[number] for number in layers]
+
+    def encode_layers(self, features: Tensor, layers: Sequence[int]) -> Tensor:
+        first = 0 if self.cls is None else 1
+        outputs = torch.stack(self.run(self.tokens(features), layers))
+        return rearrange(outputs[:, :, first:], "l b (f t) d -> l b t (f d)", f=self.config.grid[0])
+
+
+def build(config: dict[str, Any]) -> MsmMae:
+    """An encoder with random weights, from the fields of a ``Config``; ``normalisation`` may be a pair [mean, std]."""
+    if isinstance(config.get("normalisation"), (list, tuple)):
+        mean, std = config["normalisation"]
+        config = {**config, "normalisation": "fixed", "mean": float(mean), "std": float(std)}
+    return MsmMae(Config(**config))
+
+
+def load_model(source: str = "", **options: Any) -> Embedder:
+    """HEAR: an MSM-MAE model by name, path or ``hf://OWNER/REPO@REVISION/FILE``; the default MSM-MAE without a source.
+
+    Options are those of ``Embedder`` (hop_ms, pool, layers, precision, batch_size), and of ``Config``: ``normalisation``
+    ("fixed", "batch", or a pair [mean, std]) and ``short`` ("crop", "pad").
+    """
+    return weights.load_model(source, method=METHOD, **options)

@@ -1,0 +1,99 @@
+"""Where the embedding frames of a clip lie, and which windows of features give them.
+
+All of it is exact integer arithmetic, in feature frames (10 ms in most methods) and in half samples, so that neither a
+rounded hop nor a float32 sum can let timestamps drift from the frames they name.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How one encoder lays frames over time; constant for a model."""
+
+    sample_rate: int
+    step: int  # samples from one feature frame to the next
+    origin: int  # the sample that feature frame 0 is centred on
+    patch: int  # feature frames under one embedding frame
+    columns: int  # embedding frames in one window
+
+    def hops(self) -> dict[float, int]:
+        """The hops that frame-shifted passes can reach: milliseconds -> feature frames, longest first."""
+        divisors = [d for d in range(self.patch, 0, -1) if self.patch % d == 0]
+        return {1000 * d * self.step / self.sample_rate: d for d in divisors}
+
+    def choose_hop(self, hop_ms: float | None) -> int:
+        """Feature frames of the wanted hop; by default of the longest that HEAR's 50 ms allow."""
+        hops = self.hops()
+        if hop_ms is None:
+            return next((frames for ms, frames in hops.items() if ms <= 50), 1)
+        for ms, frames in hops.items():
+            if abs(ms - hop_ms) < 1e-3:
+                return frames
+        choices = ", ".join(f"{ms:g}" for ms in hops)
+        raise ValueError(f"hop_ms={hop_ms:g} is not a hop of this model; choose one of {choices}")
+
+    def native(self, features: int) -> "Grid":
+        """The encoder's own frames, side by side from the first sample on; the last may be partly padded."""
+        return Grid(0, self.patch, self.patch, -(-features // self.patch))
+
+    def centred(self, samples: int, hop: int) -> "Grid":
+        """Frames each ``hop`` feature frames whose centres lie within the clip, the first less than a hop from its start.
+
+        A clip too short to hold a single centre gets the one frame that starts with it.
+        """
+        earliest = -(self._twice_centre(0) // (2 * self.step))  # the first feature frame with its patch centre at >= 0
+        first = -(-earliest // hop) * hop
+        span = 2 * samples - self._twice_centre(first)
+        return Grid(first, hop, self.patch, 1 + span // (2 * hop * self.step)) if span >= 0 else self.native(1)
+
+    def timestamps(self, grid: "Grid", samples: int) -> Tensor:
+        """Centres of a grid's frames in milliseconds, (frames,), float32 of exact float64 values."""
+        first = self._twice_centre(grid.first)
+        if grid.count == 1 and first > 2 * samples:
+            first = samples  # the middle of a clip that is shorter than its one frame
+        twice = first + 2 * grid.step * self.step * torch.arange(grid.count, dtype=torch.float64)
+        return (twice * (500 / self.sample_rate)).float()
+
+    def _twice_centre(self, start: int) -> int:
+        """Twice the sample in the middle of a patch that starts at this feature frame."""
+        return 2 * self.origin + self.step * (2 * start + self.patch - 1)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A run of neighbouring patches that one forward sees together."""
+
+    start: int  # its first feature frame; may lie before the clip
+    columns: int  # its patches
+    frames: slice  # which frames of the grid they are
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Frame j covers the feature frames ``first + j * step`` to ``first + j * step + patch``."""
+
+    first: int
+    step: int
+    patch: int
+    count: int
+
+    @property
+    def passes(self) -> int:
+        """Passes over the clip, each shifted by a step, whose frames interleave."""
+        return self.patch // self.step
+
+    def windows(self, columns: int) -> Iterator[Window]:
+        """All windows of at most ``columns`` patches, in order of time, those of the shifted passes beside each other."""
+        longest = -(-self.count // self.passes)
+        for column in range(0, longest, columns):
+            for shift in range(min(self.passes, self.count)):
+                here = min(columns, -(-(self.count - shift) // self.passes) - column)
+                if here > 0:
+                    start = self.first + shift * self.step + column * self.patch
+                    index = shift + column * self.passes
+                    yield Window(start, here, slice(index, index + (here - 1) * self.passes + 1, self.passes))

@@ -1,0 +1,49 @@
+"""Packaging. Every run-time dependency is here for a reason; whatever only some users need is an extra."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+TRAIN = ["lightning>=2.4", "webdataset", "tensorboard", "pyyaml"]
+PARQUET = ["pyarrow>=15"]  # `embed -o OUT.parquet`
+PLOT = ["matplotlib>=3.8"]
+TEST = [
+    "pytest>=8",
+    "pytest-timeout",
+    "hypothesis",
+    "mypy>=1.15",
+    "ruff==0.15.*",
+    "setuptools>=77",  # the wheel test builds without isolation, hence without the network
+    "pip>=23",
+]
+
+setup(
+    name="hear_audioformer",
+    version="0.1.0",
+    description="Audio embeddings by four self-supervised and supervised methods, through the HEAR API",
+    long_description=Path("README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=[*find_packages(include=["hear_audioformer*"]), "hear_audioformer.bundled"],
+    package_dir={"hear_audioformer.bundled": "weights"},
+    package_data={"hear_audioformer": ["py.typed"], "hear_audioformer.bundled": ["*.json", "*.safetensors", "*.md"]},
+    install_requires=[
+        "torch>=2.6,<2.12",  # torchaudio 2.11 is the newest, and refuses to import beside a newer torch
+        "torchaudio>=2.6,<2.12",  # resampling
+        "numpy",
+        "einops>=0.8",  # rearrangements that say what they do
+        "safetensors>=0.4.3",
+        "huggingface_hub>=0.34,<3",
+        "soundfile>=0.12",  # audio files; torchaudio's own readers are gone
+        "click>=8",  # the command line; huggingface_hub brings it too
+    ],
+    extras_require={
+        "train": TRAIN,
+        "parquet": PARQUET,
+        "ray": ["ray[data]>=2.40", *PARQUET],
+        "plot": PLOT,
+        "test": [*TEST, *PARQUET],
+    },
+    entry_points={"console_scripts": ["hear-audioformer = hear_audioformer.cli:main"]},
+)
