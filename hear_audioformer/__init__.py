@@ -1,11 +1,11 @@
 """Audio embeddings: four methods behind the HEAR API, with weights that work out of the box.
 
-    >>> import hear_audioformer
-    >>> hear_audioformer.embed("recording.wav").shape            # a vector for a file
+>>> import hear_audioformer
+>>> hear_audioformer.embed("recording.wav").shape            # a vector for a file
 
-    >>> model = hear_audioformer.load_model()                    # HEAR: the default model
-    >>> hear_audioformer.get_scene_embeddings(audio, model)      # (n_sounds, model.scene_embedding_size)
-    >>> hear_audioformer.get_timestamp_embeddings(audio, model)  # ..., and the frames' centres in ms
+>>> model = hear_audioformer.load_model()                    # HEAR: the default model
+>>> hear_audioformer.get_scene_embeddings(audio, model)      # (n_sounds, model.scene_embedding_size)
+>>> hear_audioformer.get_timestamp_embeddings(audio, model)  # ..., and the frames' centres in ms
 """
 
 from pathlib import Path

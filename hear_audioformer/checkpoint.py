@@ -84,7 +84,9 @@ def read_header(path: str | Path) -> Header:
         )
     fields = json.loads(metadata[KEY])
     if fields.get("format") != FORMAT:
-        raise WeightsError(f"{path} has format {fields.get('format')}, this version reads {FORMAT}; upgrade the package")
+        raise WeightsError(
+            f"{path} has format {fields.get('format')}, this version reads {FORMAT}; upgrade the package"
+        )
     return Header(**fields)
 
 
@@ -115,7 +117,9 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: str | Path) -
     ]
     faults = [("missing", missing), ("not part of the model", surplus), ("of another shape", shapes)]
     if missing or surplus or shapes:
-        lines = [f"{len(names)} {what}: {', '.join(names[:8])}{' ...' * (len(names) > 8)}" for what, names in faults if names]
+        lines = [
+            f"{len(names)} {what}: {', '.join(names[:8])}{' ...' * (len(names) > 8)}" for what, names in faults if names
+        ]
         raise WeightsError(f"{source} does not fit the model that its config describes; parameters {'; '.join(lines)}")
     module.load_state_dict({name: tensor.to(torch.float32) for name, tensor in tensors.items()})
 

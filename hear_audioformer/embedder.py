@@ -129,7 +129,7 @@ class Embedder(nn.Module):
 
     @torch.no_grad()
     def timestamps(self, audio: Tensor) -> tuple[Tensor, Tensor]:
-        """Frames each ``hop_ms`` and their centres in ms: (clips, frames, timestamp_embedding_size), (clips, frames)."""
+        """Frames each ``hop_ms``, (clips, frames, timestamp_embedding_size), and centres in ms, (clips, frames)."""
         [audio], device = _groups(audio)
         geometry, samples = self.encoder.geometry, audio.shape[1]
         grid = geometry.centred(samples, self.step)
@@ -238,7 +238,7 @@ def get_scene_embeddings(audio: Tensor, model: Embedder) -> Tensor:
 
 
 def get_timestamp_embeddings(audio: Tensor, model: Embedder) -> tuple[Tensor, Tensor]:
-    """HEAR: (n_sounds, n_timestamps, model.timestamp_embedding_size) and the frames' centres in ms, (n_sounds, n_timestamps)."""
+    """HEAR: (n_sounds, n_timestamps, model.timestamp_embedding_size), and centres in ms, (n_sounds, n_timestamps)."""
     return model.timestamps(audio)
 
 
@@ -250,7 +250,9 @@ def _groups(audio: Tensor | Sequence[Tensor]) -> tuple[list[Tensor], torch.devic
         if group.ndim != 2:
             raise ValueError(f"audio must be (clips, samples), got {tuple(group.shape)}; for one clip pass audio[None]")
         if not group.is_floating_point():
-            raise TypeError(f"audio must be floating point in [-1, 1], got {group.dtype}; divide int16 samples by 32768")
+            raise TypeError(
+                f"audio must be floating point in [-1, 1], got {group.dtype}; divide int16 samples by 32768"
+            )
         if group.shape[1] == 0:
             raise ValueError(f"clip {first} is empty: an embedding needs at least one sample")
         low, high = group.aminmax(dim=1)

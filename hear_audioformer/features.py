@@ -2,7 +2,8 @@
 
 Both are modules whose constants are buffers, so they follow the model to any device, and both can compute any run of
 frames of a clip without the rest of it (``start``, ``stop``): that is what keeps the memory of an hour-long recording
-bounded. The clip may lie on another device than the module: only the samples needed travel. Features are always float32; the rounding of bf16 belongs behind the logarithm, not before it.
+bounded. The clip may lie on another device than the module: only the samples needed travel. Features are always
+float32; the rounding of bf16 belongs behind the logarithm, not before it.
 """
 
 import math
@@ -74,7 +75,9 @@ class KaldiFilterBank(FrontEnd):
     Whole-clip mean removal, where a method wants it, is the caller's: only he sees the whole clip.
     """
 
-    def __init__(self, sample_rate: int = 16000, bands: int = 128, low: float = 20.0, preemphasis: float = 0.97) -> None:
+    def __init__(
+        self, sample_rate: int = 16000, bands: int = 128, low: float = 20.0, preemphasis: float = 0.97
+    ) -> None:
         length = sample_rate // 40
         n_fft = 1 << (length - 1).bit_length()
         window = torch.hann_window(length, periodic=False)

@@ -177,7 +177,7 @@ def build(config: dict[str, Any]) -> MsmMae:
 def load_model(source: str = "", **options: Any) -> Embedder:
     """HEAR: an MSM-MAE model by name, path or ``hf://OWNER/REPO@REVISION/FILE``; the default MSM-MAE without a source.
 
-    Options are those of ``Embedder`` (hop_ms, pool, layers, precision, batch_size), and of ``Config``: ``normalisation``
-    ("fixed", "batch", or a pair [mean, std]) and ``short`` ("crop", "pad").
+    Options are those of ``Embedder`` (hop_ms, pool, layers, precision, batch_size), and of ``Config``:
+    ``normalisation`` ("fixed", "batch", or a pair [mean, std]) and ``short`` ("crop", "pad").
     """
     return weights.load_model(source, method=METHOD, **options)

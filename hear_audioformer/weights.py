@@ -107,7 +107,7 @@ def method_module(method: str) -> ModuleType:
 
 
 def resolve(source: str | Path, method: str | None = None) -> Path:
-    """A verified local file for a name, a path, an ``hf://`` address, or (empty source, empty file) the default model."""
+    """A verified local file for a name, a path or an ``hf://`` address; else of the default model, for an empty source."""
     text = str(source)
     if match := HUB.fullmatch(text):
         return _from_hub(match["repo"], match["revision"] or "main", match["file"], None)
@@ -180,7 +180,9 @@ def _verified(path: Path, expected: str) -> Path:
     if path.is_symlink():
         path.resolve().unlink()
         path.unlink()
-        raise WeightsError(f"the download of {path.name} was damaged (hash {found}, expected {expected}) and removed: try again")
+        raise WeightsError(
+            f"the download of {path.name} was damaged (hash {found}, expected {expected}) and removed: try again"
+        )
     raise WeightsError(f"{path} is damaged: hash {found}, expected {expected}; install the package again")
 
 

@@ -42,7 +42,7 @@ class Geometry:
         return Grid(0, self.patch, self.patch, -(-features // self.patch))
 
     def centred(self, samples: int, hop: int) -> "Grid":
-        """Frames each ``hop`` feature frames whose centres lie within the clip, the first less than a hop from its start.
+        """Frames each ``hop`` feature frames with centres within the clip, the first less than a hop from its start.
 
         A clip too short to hold a single centre gets the one frame that starts with it.
         """
@@ -88,7 +88,7 @@ class Grid:
         return self.patch // self.step
 
     def windows(self, columns: int) -> Iterator[Window]:
-        """All windows of at most ``columns`` patches, in order of time, those of the shifted passes beside each other."""
+        """All windows of at most ``columns`` patches, in order of time, those of the shifted passes side by side."""
         longest = -(-self.count // self.passes)
         for column in range(0, longest, columns):
             for shift in range(min(self.passes, self.count)):

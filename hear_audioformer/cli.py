@@ -1,0 +1,265 @@
+"""The command line: ``hear-audioformer embed | list | info | convert | validate``."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+from torch import Tensor
+
+from . import __version__, audio, checkpoint, weights
+from .checkpoint import WeightsError
+from .convert import METHODS, convert_file
+from .embedder import Embedder, Precision
+from .store import Store, StoreError, key_of
+
+AHEAD = 32  # files decoded ahead of the model
+SECONDS = 120.0  # of audio that share a window batch
+
+
+class Failure(click.ClickException):
+    """An error in one line; exit code 2, as for a wrong command line."""
+
+    exit_code = 2
+
+
+class Commands(click.Group):
+    """Turns the package's own errors into one line on stderr."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (WeightsError, StoreError, ValueError, TypeError) as error:
+            raise Failure(str(error)) from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    """Audio embeddings: a vector for a recording, or one for each 40 ms of it.
+
+    \b
+    Examples:
+      hear-audioformer list
+      hear-audioformer embed recordings/ -o vectors.npz
+      hear-audioformer embed a.wav b.flac -o frames.parquet --timestamps --hop-ms 20
+      hear-audioformer convert --method msm-mae 80x512p16x16_paper/checkpoint-100.pth -o paper.safetensors
+      hear-audioformer validate hear_audioformer.msm_mae --model paper.safetensors
+
+    Exit codes: 0 all done, 1 done but for the inputs listed at the end, 2 nothing done.
+    """
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Result: NAME.npz or NAME.parquet.")
+@click.option("--model", default="", help="Name, file, or hf://OWNER/REPO@REVISION/FILE.  [default: the default model]")
+@click.option("--timestamps", is_flag=True, help="An embedding each --hop-ms instead of one a file.")
+@click.option("--hop-ms", type=float, help="Step between timestamps.  [default: the longest up to 50 ms]")
+@click.option("--pool", type=click.Choice(["mean", "mean+std"]), help="Frames -> scene.  [default: the model's]")
+@click.option("--device", help="cpu, cuda, cuda:1, ...  [default: cuda if there is one]")
+@click.option("--precision", type=click.Choice(get_args(Precision)), default="auto", show_default=True)
+@click.option("--batch-size", type=click.IntRange(min=1), help="Windows in one forward; bounds the memory.")
+@click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
+def embed(
+    paths: tuple[Path, ...],
+    out: Path,
+    model: str,
+    timestamps: bool,
+    hop_ms: float | None,
+    pool: str | None,
+    device: str | None,
+    precision: str,
+    batch_size: int | None,
+    overwrite: bool,
+) -> None:
+    """Embeds files, and all audio files below folders, into OUT.
+
+    Any format that libsndfile reads, any rate (resampled), any channels (averaged). A file that cannot be read is
+    reported at the end and stops nothing. A run that was stopped goes on where it was when given again.
+
+    An .npz holds paths and embeddings; with --timestamps also timestamps and offsets (file i owns the rows
+    offsets[i] to offsets[i + 1]). A .parquet holds rows of path and embedding, with --timestamps one a frame.
+    """
+    files = list(dict.fromkeys(audio.find(paths)))
+    if not files:
+        raise Failure(f"no audio files in {', '.join(map(str, paths))}")
+    options: dict[str, Any] = {"hop_ms": hop_ms, "pool": pool, "precision": precision, "batch_size": batch_size}
+    embedder = weights.load_model(model, **options).to(device or _best_device())
+    identity = {
+        "model": checkpoint.read_header(weights.resolve(model)).sha256,
+        "version": __version__,
+        "timestamps": timestamps,
+        "hop_ms": embedder.hop_ms if timestamps else None,
+        "pool": None if timestamps else embedder.pool,
+        "precision": precision,
+    }
+    store = Store(out, identity, overwrite=overwrite)
+    failures = _embed_all(files, embedder, store, timestamps)
+    count = store.finish(files)
+    click.echo(f"{count} of {len(files)} files -> {out}")
+    for failure in failures:
+        click.echo(failure, err=True)
+    if failures:
+        click.get_current_context().exit(1)
+
+
+def _embed_all(files: list[Path], embedder: Embedder, store: Store, timestamps: bool) -> list[str]:
+    """Embeds what the store does not hold yet; returns a line for each file that could not be."""
+    failures: list[str] = []
+    todo = [path for path in files if not (path.is_file() and key_of(path) in store.done)]
+    if len(todo) < len(files):
+        click.echo(f"going on: {len(files) - len(todo)} of {len(files)} files are done already", err=True)
+    with click.progressbar(length=len(files), label="embedding", file=click.get_text_stream("stderr")) as bar:
+        bar.update(len(files) - len(todo))
+        try:
+            for clips in _batches(todo, embedder.sample_rate, failures, 0.0 if timestamps else SECONDS):
+                if timestamps:
+                    [(path, clip)] = clips
+                    frames, times = embedder.timestamps(clip[None])
+                    store.add(path, {"embedding": frames[0].numpy(), "timestamp": times[0].numpy()})
+                else:
+                    for (path, _), vector in zip(clips, embedder.scene([clip for _, clip in clips]), strict=True):
+                        store.add(path, {"embedding": vector.numpy()})
+                bar.update(len(clips))
+            bar.update(len(failures))
+        finally:
+            store.flush()
+    return failures
+
+
+def _batches(
+    paths: list[Path], sample_rate: int, failures: list[str], seconds: float
+) -> Iterator[list[tuple[Path, Tensor]]]:
+    """Decodes files ahead of the model and hands them over together, up to about ``seconds`` of audio, at least one."""
+    batch: list[tuple[Path, Tensor]] = []
+    held = 0.0
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        queue: list[tuple[Path, Future[Tensor]]] = []
+        upcoming = iter(paths)
+        while True:
+            while len(queue) < AHEAD and (path := next(upcoming, None)) is not None:
+                queue.append((path, pool.submit(audio.read, path, sample_rate)))
+            if not queue:
+                break
+            path, future = queue.pop(0)
+            try:
+                clip = future.result()
+            except audio.AudioError as error:
+                failures.append(str(error))
+                continue
+            batch.append((path, clip))
+            held += len(clip) / sample_rate
+            if held >= seconds:
+                yield batch
+                batch, held = [], 0.0
+    if batch:
+        yield batch
+
+
+@main.command("list")
+def list_() -> None:
+    """The models known by name."""
+    known = weights.index()
+    if not known.models:
+        click.echo("no models are known by name in this version; pass a weight file or an hf:// address")
+    for name, entry in known.models.items():
+        place = "bundled" if (weights.bundle() / entry.file).is_file() else f"hf://{entry.repo}@{entry.revision}"
+        mark = " (default)" if name == known.default else ""
+        click.echo(f"{name:24} {entry.method:12} {entry.size / 1e6:8.1f} MB  {place}{mark}")
+
+
+@main.command()
+@click.argument("model", default="")
+def info(model: str) -> None:
+    """Prints what a model is: method, configuration, normalisation, origin, licence, sizes (JSON)."""
+    path = weights.resolve(model)
+    encoder, header = weights.load_encoder(path)
+    embedder = Embedder(encoder)
+    facts = {
+        "file": str(path),
+        "sha256": checkpoint.sha256(path),
+        **asdict(header),
+        "parameters": sum(p.numel() for p in encoder.parameters()),
+        "sample_rate": embedder.sample_rate,
+        "window_seconds": encoder.window / encoder.sample_rate,
+        "scene_embedding_size": embedder.scene_embedding_size,
+        "timestamp_embedding_size": embedder.timestamp_embedding_size,
+        "hop_ms": embedder.hop_ms,
+        "hop_ms_choices": list(encoder.geometry.hops()),
+    }
+    click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+
+
+@main.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--method", type=click.Choice(list(METHODS)), required=True)
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Result: NAME.safetensors.")
+@click.option("--heads", type=click.IntRange(min=1), help="Attention heads.  [default: width / 64]")
+@click.option("--input", "size", metavar="BANDSxFRAMES", help="Input window, e.g. 80x512.  [default: from the shapes]")
+@click.option("--sample-rate", type=int, help="Hz.  [default: from the folder's name, else 16000]")
+@click.option("--normalisation", type=float, nargs=2, metavar="MEAN STD", help="[default: the file's, else -7.1 4.2]")
+@click.option("--licence", default="see the source of the checkpoint", help="Kept in the file's header.")
+@click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
+def convert(
+    source: Path,
+    method: str,
+    out: Path,
+    heads: int | None,
+    size: str | None,
+    sample_rate: int | None,
+    normalisation: tuple[float, float] | None,
+    licence: str,
+    overwrite: bool,
+) -> None:
+    """Turns a published checkpoint into a weight file of this package.
+
+    Pickles are opened with torch's weights_only reader alone, which runs no code of theirs. What the shapes do not
+    tell comes from the folder's name, as the authors write it, or from the options.
+    """
+    if out.suffix != ".safetensors":
+        raise Failure(f"{out}: the name must end in .safetensors")
+    if out.exists() and not overwrite:
+        raise Failure(f"{out} exists; choose another name, or pass --overwrite")
+    hints: dict[str, Any] = {"heads": heads, "sample_rate": sample_rate, "normalisation": normalisation}
+    if size:
+        try:
+            bands, frames = map(int, size.lower().split("x"))
+        except ValueError as error:
+            raise click.BadParameter(f"{size!r} is not of the form 80x512", param_hint="--input") from error
+        hints["input_size"] = (bands, frames)
+    result = convert_file(method, source, out, licence=licence, **hints)
+    for note in result.notes:
+        click.echo(f"note: {note}")
+    click.echo(f"sha256 {result.source_sha256}  {source}\nsha256 {result.sha256}  {out}")
+
+
+@main.command()
+@click.argument("module")
+@click.option("--model", default="", help="Weights to pass to load_model.")
+@click.option("--device", help="[default: cuda if there is one]")
+def validate(module: str, model: str, device: str | None) -> None:
+    """Checks any HEAR MODULE (such as hear_audioformer.msm_mae) against the HEAR API, without TensorFlow.
+
+    Every rule of hearvalidator 2021.0.2 and 2021.0.6 is checked, then what the API leaves open: that an embedding does
+    not depend on its neighbours, that short, silent and clipped audio gives finite values, that NaN is refused.
+    """
+    from .validate import check
+
+    failed = False
+    for finding in check(module, model, device or _best_device()):
+        level = click.style(
+            f"{finding.level:8}", fg={"ok": "green", "warning": "yellow", "error": "red"}[finding.level]
+        )
+        click.echo(f"{level} {finding.rule}" + (f": {finding.detail}" if finding.detail else ""))
+        failed |= finding.level == "error"
+    click.get_current_context().exit(1 if failed else 0)
+
+
+def _best_device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,65 @@
+"""Published checkpoints -> our weight files. The only place of the package that opens a pickle.
+
+    encoder = from_upstream("msm-mae", state_dict)
+    convert_file("msm-mae", "80x512p16x16_paper/checkpoint-100.pth", "msm-mae-paper.safetensors")
+
+Each method's rules stand in a file of their own: which names the authors used, what the shapes tell, what they cannot.
+"""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from .. import checkpoint
+from ..checkpoint import Header, WeightsError
+from ..embedder import Encoder
+from .pickles import read_state_dict
+
+METHODS = {"msm-mae": "msm_mae"}  # method -> its module here
+NORMALISATION = ("mean", "std")
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What a conversion made and what it noticed."""
+
+    encoder: Encoder
+    notes: list[str]
+    source_sha256: str
+    sha256: str
+
+
+def from_upstream(method: str, state_dict: Mapping[str, Tensor], **hints: Any) -> Encoder:
+    """The encoder of an authors' state dict; ``hints`` tell what its shapes cannot (see the method's module here)."""
+    return _rules(method)(state_dict, **hints)[0]
+
+
+def convert_file(
+    method: str, source: str | Path, out: str | Path, *, licence: str = "see the source of the checkpoint", **hints: Any
+) -> Conversion:
+    """Converts a published file and writes ours; the folder's name serves as a hint, as the authors meant it."""
+    rules = _rules(method)
+    source_sha256 = checkpoint.sha256(_existing(source))
+    encoder, notes = rules(read_state_dict(source), name=Path(source).resolve().parent.name, **hints)
+    config = asdict(encoder.config)
+    normalisation = {name: config.pop(name) for name in NORMALISATION if name in config}
+    provenance = {"converted_from": Path(source).name, "source_sha256": source_sha256, "notes": notes}
+    header = Header(method, config, normalisation, provenance, licence)
+    return Conversion(encoder, notes, source_sha256, checkpoint.write(out, encoder.state_dict(), header))
+
+
+def _rules(method: str) -> Any:
+    if method not in METHODS:
+        raise WeightsError(f"no converter for method {method!r}; there are {', '.join(METHODS)}")
+    return importlib.import_module(f".{METHODS[method]}", __package__).convert
+
+
+def _existing(source: str | Path) -> Path:
+    path = Path(source)
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file")
+    return path
