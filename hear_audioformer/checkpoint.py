@@ -82,12 +82,15 @@ def read_header(path: str | Path) -> Header:
         raise WeightsError(
             f"{path} has no {KEY} header; `hear-audioformer convert` makes such a file of a published checkpoint"
         )
-    fields = json.loads(metadata[KEY])
-    if fields.get("format") != FORMAT:
-        raise WeightsError(
-            f"{path} has format {fields.get('format')}, this version reads {FORMAT}; upgrade the package"
-        )
-    return Header(**fields)
+    try:
+        fields = dict(json.loads(metadata[KEY]))
+        if fields.get("format") != FORMAT:
+            raise WeightsError(
+                f"{path} has format {fields.get('format')}, this version reads {FORMAT}; upgrade the package"
+            )
+        return Header(**fields)
+    except (ValueError, TypeError) as error:
+        raise WeightsError(f"{path} has a damaged {KEY} header ({error}); download or convert it again") from error
 
 
 def read(path: str | Path) -> tuple[Header, dict[str, Tensor]]:

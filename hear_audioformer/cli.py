@@ -1,6 +1,7 @@
 """The command line: ``hear-audioformer embed | list | info | convert | validate``."""
 
 import json
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
@@ -113,7 +114,7 @@ def _embed_all(files: list[Path], embedder: Embedder, store: Store, timestamps: 
     todo = [path for path in files if not (path.is_file() and key_of(path) in store.done)]
     if len(todo) < len(files):
         click.echo(f"going on: {len(files) - len(todo)} of {len(files)} files are done already", err=True)
-    with click.progressbar(length=len(files), label="embedding", file=click.get_text_stream("stderr")) as bar:
+    with click.progressbar(length=len(files), label="embedding", file=sys.stderr) as bar:
         bar.update(len(files) - len(todo))
         try:
             for clips in _batches(todo, embedder.sample_rate, failures, 0.0 if timestamps else SECONDS):

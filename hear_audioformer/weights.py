@@ -107,7 +107,7 @@ def method_module(method: str) -> ModuleType:
 
 
 def resolve(source: str | Path, method: str | None = None) -> Path:
-    """A verified local file for a name, a path or an ``hf://`` address; else of the default model, for an empty source."""
+    """A verified local file for a name, a path or an ``hf://`` address; of the default model for none."""
     text = str(source)
     if match := HUB.fullmatch(text):
         return _from_hub(match["repo"], match["revision"] or "main", match["file"], None)
@@ -134,7 +134,7 @@ def resolve(source: str | Path, method: str | None = None) -> Path:
 def _from_index(entry: Entry) -> Path:
     path = bundle() / entry.file
     if path.is_file():
-        return _verified(path, entry.sha256)
+        return _verified(path, entry.sha256, "install the package again")
     if entry.repo is None or entry.revision is None:
         raise WeightsError(f"{entry.file} is missing from {bundle()} and is not on the Hub: install the package again")
     return _from_hub(entry.repo, entry.revision, entry.file, entry.sha256)
@@ -160,14 +160,23 @@ def _from_hub(repo: str, revision: str, file: str, expected: str | None) -> Path
         raise WeightsError(f"{where}: the repository has no such file") from error
     except errors.HfHubHTTPError as error:
         raise WeightsError(f"{where}: the Hub answered with an error: {error}") from error
-    return _verified(path, expected or path.resolve().name)
+    except (errors.HTTPError, OSError) as error:  # HTTPError: that of the HTTP library, above the Hub's own
+        raise WeightsError(f"{where}: the download failed, try again: {error}") from error
+    except ValueError as error:
+        raise WeightsError(f"{where} is no valid address: {error}") from error
+    # The cache names each file by its hash, but only its first link does: the second one, if any, leads into a store
+    # that is shared by repositories, where names are hashes of another kind.
+    blob = path.parent / path.readlink() if path.is_symlink() else path
+    try:
+        return _verified(path, expected or blob.name, "it is removed from the cache: try again")
+    except WeightsError:
+        for damaged in (path.resolve(), blob, path):
+            damaged.unlink(missing_ok=True)
+        raise
 
 
-def _verified(path: Path, expected: str) -> Path:
-    """Checks a file's hash: sha256, or git's for small files of a Hub repository; damaged downloads are removed.
-
-    The Hub's cache names each file by its hash, which is what makes this possible without asking the network.
-    """
+def _verified(path: Path, expected: str, remedy: str) -> Path:
+    """The file, if it has the expected hash: sha256, or git's for small files of a Hub repository."""
     if re.fullmatch(r"[0-9a-f]{64}", expected):
         found = checkpoint.sha256(path)
     elif re.fullmatch(r"[0-9a-f]{40}", expected):
@@ -177,13 +186,7 @@ def _verified(path: Path, expected: str) -> Path:
         return path  # a cache without links keeps no hash; the header's own still stands between us and damage
     if found == expected:
         return path
-    if path.is_symlink():
-        path.resolve().unlink()
-        path.unlink()
-        raise WeightsError(
-            f"the download of {path.name} was damaged (hash {found}, expected {expected}) and removed: try again"
-        )
-    raise WeightsError(f"{path} is damaged: hash {found}, expected {expected}; install the package again")
+    raise WeightsError(f"{path} is damaged: hash {found}, expected {expected}; {remedy}")
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,0 +1,77 @@
+"""Frames, windows and time stamps as arithmetic: every frame once, centres where they are, no drift."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hear_audioformer.windows import Geometry
+
+LOG_MEL = Geometry(sample_rate=16000, step=160, origin=0, patch=16, columns=32)
+KALDI = Geometry(sample_rate=32000, step=320, origin=400, patch=16, columns=37)
+CODES = Geometry(sample_rate=24000, step=320, origin=160, patch=1, columns=750)
+
+
+@pytest.mark.parametrize(
+    ("geometry", "hop", "choices"),
+    [(LOG_MEL, 40.0, [160, 80, 40, 20, 10]), (KALDI, 40.0, [160, 80, 40, 20, 10]), (CODES, 40 / 3, [40 / 3])],
+)
+def test_hops(geometry: Geometry, hop: float, choices: list[float]) -> None:
+    assert list(geometry.hops()) == pytest.approx(choices)
+    assert 1000 * geometry.choose_hop(None) * geometry.step / geometry.sample_rate == pytest.approx(hop)
+    with pytest.raises(ValueError, match=f"choose one of {choices[0]:g}"):
+        geometry.choose_hop(33.0)
+
+
+@given(
+    geometry=st.sampled_from([LOG_MEL, KALDI, CODES]),
+    samples=st.integers(1, 2_000_000),
+    which=st.integers(0, 4),
+)
+def test_time_stamps_keep_the_promise(geometry: Geometry, samples: int, which: int) -> None:
+    hops = list(geometry.hops().values())
+    hop = hops[which % len(hops)]
+    grid = geometry.centred(samples, hop)
+    times = geometry.timestamps(grid, samples).double()
+    duration, step = 1000 * samples / geometry.sample_rate, 1000 * hop * geometry.step / geometry.sample_rate
+    assert len(times) == grid.count >= 1
+    assert 0 <= times[0]
+    assert times[-1] <= duration * (1 + 1e-6)
+    if grid.count > 1:
+        assert torch.allclose(times.diff(), torch.tensor(step, dtype=torch.float64), atol=1e-2, rtol=0)
+        assert times[0] < step
+        assert times[-1] > duration - step - 1e-2
+
+
+@given(
+    count=st.integers(1, 500),
+    columns=st.integers(1, 40),
+    step=st.sampled_from([1, 2, 4, 8, 16]),
+)
+def test_windows_cover_every_frame_once(count: int, columns: int, step: int) -> None:
+    from hear_audioformer.windows import Grid
+
+    grid = Grid(first=-4, step=step, patch=16, count=count)
+    seen: dict[int, int] = {}
+    for window in grid.windows(columns):
+        frames = range(count)[window.frames]
+        assert len(frames) == window.columns <= columns
+        for column, frame in enumerate(frames):
+            assert frame not in seen
+            seen[frame] = window.start + 16 * column
+    assert seen == {frame: -4 + step * frame for frame in range(count)}
+
+
+def test_centres_of_the_specification() -> None:
+    """Patch i of a centred 10-ms STFT covers frames 16 i to 16 i + 15: its centre is 10 (16 i + 7.5) ms."""
+    samples = 160000
+    assert LOG_MEL.timestamps(LOG_MEL.centred(samples, 16), samples)[:3].tolist() == [75.0, 235.0, 395.0]
+    assert LOG_MEL.timestamps(LOG_MEL.centred(samples, 4), samples)[:3].tolist() == [35.0, 75.0, 115.0]
+    assert KALDI.timestamps(KALDI.centred(2 * samples, 16), 2 * samples)[:2].tolist() == [87.5, 247.5]
+
+
+def test_an_hour_does_not_drift() -> None:
+    samples = 24000 * 3600
+    times = CODES.timestamps(CODES.centred(samples, 1), samples)
+    exact = (torch.arange(len(times), dtype=torch.float64) + 0.5) * 320 / 24
+    assert (times.double() - exact).abs().max() <= 0.13  # float32 resolves no finer at an hour
