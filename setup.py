@@ -12,9 +12,12 @@ TEST = [
     "pytest-timeout",
     "hypothesis",
     "mypy>=1.15",
-    "ruff==0.15.*",
-    "setuptools>=77",  # the wheel test builds without isolation, hence without the network
+    "ruff==0.17.*",
+    "setuptools>=77,<82",  # torch caps it; the wheel test builds without isolation, hence without the network
     "pip>=23",
+    "python-slugify",  # this and the next two: what HEAR's embeddings runner imports (tests/hear_tools.py)
+    "intervaltree",
+    "tqdm",
 ]
 
 setup(

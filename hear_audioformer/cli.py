@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
+import torch
 from torch import Tensor
 
 from . import __version__, audio, checkpoint, weights
@@ -89,7 +90,7 @@ def embed(
     if not files:
         raise Failure(f"no audio files in {', '.join(map(str, paths))}")
     options: dict[str, Any] = {"hop_ms": hop_ms, "pool": pool, "precision": precision, "batch_size": batch_size}
-    embedder = weights.load_model(model, **options).to(device or _best_device())
+    embedder = weights.load_model(model, **options).to(_device(device))
     identity = {
         "model": checkpoint.read_header(weights.resolve(model)).sha256,
         "version": __version__,
@@ -251,7 +252,7 @@ def validate(module: str, model: str, device: str | None) -> None:
     from .validate import check
 
     failed = False
-    for finding in check(module, model, device or _best_device()):
+    for finding in check(module, model, _device(device)):
         level = click.style(
             f"{finding.level:8}", fg={"ok": "green", "warning": "yellow", "error": "red"}[finding.level]
         )
@@ -260,7 +261,13 @@ def validate(module: str, model: str, device: str | None) -> None:
     click.get_current_context().exit(1 if failed else 0)
 
 
-def _best_device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def _device(wanted: str | None) -> str:
+    """The wanted device if it can be had; by default the best there is."""
+    if wanted is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=wanted)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise click.BadParameter(f"{wanted!r} cannot be used here: {reason}", param_hint="--device") from error
+    return wanted

@@ -129,10 +129,12 @@ def _fine(state: dict[str, Any]) -> None:
 
 
 def _covered(state: dict[str, Any]) -> None:
-    for seconds in LENGTHS:
-        times = _times(state, seconds)
-        hop, first, last = float(times.diff().mean()), float(times[0]), float(times[-1])
+    heard = {seconds: _times(state, seconds) for seconds in LENGTHS}
+    for seconds, times in heard.items():
+        last = float(times[-1])
         _require(last <= 1000 * seconds, f"the last, {last:.1f} ms, lies past the end of {seconds} s of audio")
+    for seconds, times in heard.items():
+        hop, first, last = float(times.diff().mean()), float(times[0]), float(times[-1])
         _require(
             0 <= first <= hop, f"the first is {first:.1f} ms, more than a step of {hop:.1f} ms in", level="warning"
         )
@@ -146,7 +148,8 @@ def _alone(state: dict[str, Any]) -> str:
     for embed in (_scenes, lambda s, a: _frames(s, a)[0]):
         together = embed(state, audio)
         for row in range(3):
-            worst = max(worst, float((embed(state, audio[row : row + 1])[0] - together[row]).abs().max()))
+            alone = embed(state, audio[row : row + 1])[0]
+            worst = max(worst, float((alone - together[row]).detach().abs().max()))
     _require(worst <= TOLERANCE, f"a clip alone and in a batch differ by {worst:.2g}: normalised by the batch?")
     return f"within {worst:.1g}"
 

@@ -164,8 +164,8 @@ def _from_hub(repo: str, revision: str, file: str, expected: str | None) -> Path
         raise WeightsError(f"{where}: the download failed, try again: {error}") from error
     except ValueError as error:
         raise WeightsError(f"{where} is no valid address: {error}") from error
-    # The cache names each file by its hash, but only its first link does: the second one, if any, leads into a store
-    # that is shared by repositories, where names are hashes of another kind.
+    # The cache's first link ends at a file named by its hash. A second one may lead on into a store that repositories
+    # share, where names are hashes of another kind.
     blob = path.parent / path.readlink() if path.is_symlink() else path
     try:
         return _verified(path, expected or blob.name, "it is removed from the cache: try again")

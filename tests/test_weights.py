@@ -3,7 +3,8 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +19,7 @@ from torch import Tensor
 import hear_audioformer
 from hear_audioformer import checkpoint, msm_mae, weights
 from hear_audioformer.checkpoint import Header, WeightsError
+from hear_audioformer.embedder import Embedder
 from hear_audioformer.msm_mae import Config, MsmMae
 
 CONFIG = Config(width=16, depth=2, heads=2, bands=80, frames=32, mean=-6.5, std=3.5)
@@ -39,9 +41,11 @@ def tiny(seed: int = 0) -> MsmMae:
         return MsmMae(CONFIG).eval()
 
 
-def write_tiny(path: Path, seed: int = 0, header: Header = HEADER, **changes: Tensor | None) -> Path:
+def write_tiny(
+    path: Path, seed: int = 0, header: Header = HEADER, changes: Mapping[str, Tensor | None] | None = None
+) -> Path:
     """Its weight file; ``changes`` replace tensors, add them, or (None) take them away."""
-    tensors = {**tiny(seed).state_dict(), **changes}
+    tensors = {**tiny(seed).state_dict(), **(changes or {})}
     checkpoint.write(path, {name: tensor for name, tensor in tensors.items() if tensor is not None}, header)
     return path
 
@@ -96,8 +100,7 @@ def test_loaded_model_embeds_as_the_written_one(path: Path) -> None:
     encoder, _ = weights.load_encoder(path)
     assert encoder.config == CONFIG
     assert not encoder.training
-    with torch.no_grad():
-        torch.testing.assert_close(encoder(AUDIO[:, : encoder.window]), tiny()(AUDIO[:, : encoder.window]))
+    assert torch.equal(embedding(path), Embedder(tiny()).scene(AUDIO))
 
 
 def test_write_returns_the_hash_of_the_file(path: Path) -> None:
@@ -160,10 +163,8 @@ def test_flipped_byte_in_the_header_never_escapes_as_another_error(path: Path) -
     intact = path.read_bytes()
     for position in range(8 + int.from_bytes(intact[:8], "little")):
         flip(path, position)
-        try:
-            checkpoint.read(path)
-        except WeightsError:
-            pass
+        with suppress(WeightsError):
+            checkpoint.read_header(path)
         path.write_bytes(intact)
 
 
@@ -190,7 +191,7 @@ def test_file_without_header_is_referred_to_convert(path: Path, metadata: dict[s
 @pytest.mark.parametrize("text", ["{", "[]", "null", '{"format": 1}', '{"format": 1, "method": "x", "other": 2}'])
 def test_header_of_another_shape_is_refused(path: Path, text: str) -> None:
     safetensors_torch.save_file(tiny().state_dict(), path, {checkpoint.KEY: text})
-    with pytest.raises(WeightsError, match="header"):
+    with pytest.raises(WeightsError, match=r"damaged hear_audioformer header|has format None"):
         weights.load_model(path)
 
 
@@ -208,8 +209,12 @@ def test_field_from_the_future_in_a_future_format_is_told_as_such(path: Path) ->
 
 
 def test_every_fault_of_the_parameters_is_listed(path: Path) -> None:
-    changes = {"norm.weight": None, "norm.extra": torch.zeros(3), "norm.bias": torch.zeros(17)}
-    write_tiny(path, **changes)
+    changes: dict[str, Tensor | None] = {
+        "norm.weight": None,
+        "norm.extra": torch.zeros(3),
+        "norm.bias": torch.zeros(17),
+    }
+    write_tiny(path, changes=changes)
     with pytest.raises(WeightsError) as caught:
         weights.load_model(path)
     message = str(caught.value)
@@ -220,7 +225,7 @@ def test_every_fault_of_the_parameters_is_listed(path: Path) -> None:
 
 @pytest.mark.parametrize(("count", "ending"), [(8, "p7"), (9, "p7 ...")])
 def test_long_lists_of_faults_are_cut(path: Path, count: int, ending: str) -> None:
-    write_tiny(path, **{f"p{i}": torch.zeros(1) for i in range(count)})
+    write_tiny(path, changes={f"p{i}": torch.zeros(1) for i in range(count)})
     with pytest.raises(WeightsError, match=re.escape(f"{count} not part of the model: p0, p1") + f".*{ending}$"):
         weights.load_model(path)
 
@@ -245,7 +250,7 @@ def test_module_of_a_method_refuses_another_method(path: Path, monkeypatch: pyte
     monkeypatch.setitem(weights.METHODS, "sibling", "msm_mae")
     write_tiny(path, header=replace(HEADER, method="sibling"))
     assert weights.load_model(path).scene_embedding_size == 80
-    with pytest.raises(WeightsError, match="holds a model of method sibling, not msm-mae; use hear_audioformer.load"):
+    with pytest.raises(WeightsError, match=r"of method sibling, not msm-mae; use hear_audioformer\.load_model"):
         msm_mae.load_model(str(path))
 
 
@@ -264,7 +269,7 @@ def test_options_reach_the_embedder_and_the_encoder(path: Path) -> None:
 
 @pytest.mark.parametrize("module", [hear_audioformer, msm_mae])
 def test_no_source_and_no_default_says_so(bundle: Path, module: ModuleType) -> None:
-    with pytest.raises(WeightsError, match="no trained .* weights come with this version yet.*`hear-audioformer conv"):
+    with pytest.raises(WeightsError, match=r"no trained .* weights come with this version yet: pass a weight file"):
         module.load_model()
 
 
@@ -291,10 +296,10 @@ def test_default_of_all_and_of_a_method(bundle: Path, monkeypatch: pytest.Monkey
 
 def test_name_of_the_index_comes_before_a_path(bundle: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     named = write_tiny(bundle / "named.safetensors", seed=1)
-    write_index(bundle, **{path.name: entry_of(named)})
-    monkeypatch.chdir(path.parent)
-    assert weights.resolve(path.name) == named
-    assert weights.resolve(f"./{path.name}") == Path(path.name)
+    write_index(bundle, model=entry_of(named))
+    monkeypatch.chdir(path.rename(path.parent / "model").parent)
+    assert weights.resolve("model") == named
+    assert weights.resolve("./model") == Path("model")
 
 
 def test_bundled_file_is_verified(bundle: Path) -> None:

@@ -44,7 +44,8 @@ def _load(path: Path) -> Mapping:
         with torch.serialization.safe_globals([argparse.Namespace]):  # the authors save their arguments along
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).strip().splitlines()[-1] if str(error).strip() else "unknown"
+        lines = [line.strip() for line in str(error).splitlines() if "Unpickler error" in line]
+        reason = lines[0].split("Unpickler error: ")[-1].split(". ")[0] if lines else "the unpickler refused it"
         raise WeightsError(f"{path} holds more than tensors and plain values, and is not opened: {reason}") from error
     except (RuntimeError, EOFError, OSError, ValueError) as error:
         raise WeightsError(f"{path} is damaged, truncated or not a checkpoint: {error}") from error

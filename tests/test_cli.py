@@ -1,0 +1,227 @@
+"""The command line as a user meets it: results, messages, exit codes, interrupted runs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from click.testing import CliRunner, Result
+from pyarrow import parquet
+
+import hear_audioformer
+from hear_audioformer import audio, store
+from hear_audioformer.cli import main
+from hear_audioformer.embedder import Embedder
+from tests.test_convert import authors_state
+
+RATES = {"a.wav": 16000, "b.flac": 44100, "deep/c.ogg": 22050}
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    """Three readable files of several formats, rates and channel counts, and two that are not."""
+    folder = tmp_path / "recordings"
+    generator = np.random.default_rng(0)
+    for index, (name, rate) in enumerate(RATES.items()):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / name, 0.1 * generator.standard_normal((rate * (index + 1), index + 1)), rate)
+    (folder / "broken.wav").write_text("no audio")
+    (folder / "empty.flac").touch()
+    return folder
+
+
+def wanted(model_file: Path, recordings: Path, **options: Any) -> list[Any]:
+    """What the library itself says of the three files."""
+    model = hear_audioformer.load_model(str(model_file), **options)
+    return [audio.read(recordings / name, model.sample_rate)[None] for name in RATES], model
+
+
+def test_scenes_to_npz(model_file: Path, recordings: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.npz"
+    result = run("embed", recordings, recordings / "a.wav", "-o", out, "--model", model_file)
+    assert result.exit_code == 1
+    assert "3 of 5 files" in result.stdout
+    assert "broken.wav: " in result.stderr
+    assert "empty.flac: " in result.stderr
+    clips, model = wanted(model_file, recordings)
+    with np.load(out) as found:
+        assert found["paths"].tolist() == [str(recordings / name) for name in RATES]
+        assert found["embeddings"].dtype == np.float32
+        for row, clip in zip(found["embeddings"], clips, strict=True):
+            assert np.abs(row - model.scene(clip)[0].numpy()).max() < 1e-5
+    assert not list(tmp_path.glob("out.npz.*"))
+
+
+def test_timestamps_to_npz_and_parquet(model_file: Path, recordings: Path, tmp_path: Path) -> None:
+    files = [recordings / name for name in RATES]
+    options = ("--model", model_file, "--timestamps", "--hop-ms", 80)
+    for suffix in ("npz", "parquet"):
+        assert run("embed", *files, "-o", tmp_path / f"out.{suffix}", *options).exit_code == 0
+    clips, model = wanted(model_file, recordings, hop_ms=80)
+    table = parquet.read_table(tmp_path / "out.parquet")
+    with np.load(tmp_path / "out.npz") as found:
+        for index, clip in enumerate(clips):
+            frames, times = model.timestamps(clip)
+            rows = slice(*found["offsets"][index : index + 2])
+            assert np.array_equal(found["timestamps"][rows], times[0].numpy())
+            assert np.abs(found["embeddings"][rows] - frames[0].numpy()).max() < 1e-5
+            assert set(table["path"][rows].to_pylist()) == {str(files[index])}
+        assert np.array_equal(np.stack(table["embedding"].to_numpy()), found["embeddings"])
+        assert np.array_equal(table["timestamp"].to_numpy(), found["timestamps"])
+
+
+def test_scenes_to_parquet(model_file: Path, recordings: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    assert run("embed", recordings, "-o", out, "--model", model_file, "--pool", "mean+std").exit_code == 1
+    clips, model = wanted(model_file, recordings, pool="mean+std")
+    table = parquet.read_table(out)
+    assert table["path"].to_pylist() == [str(recordings / name) for name in RATES]
+    assert len(table["embedding"][0]) == model.scene_embedding_size
+
+
+def test_an_interrupted_run_goes_on(
+    model_file: Path, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run dies after its first file; the next computes the others only, and the result is the same as in one go."""
+    out = tmp_path / "out.npz"
+    command = ("embed", recordings / "a.wav", recordings / "b.flac", "-o", out, "--model", model_file, "--timestamps")
+    calls = []
+    timestamps = Embedder.timestamps
+
+    def dying(self: Embedder, clip: torch.Tensor) -> Any:
+        calls.append(clip.shape[1])
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return timestamps(self, clip)
+
+    monkeypatch.setattr(Embedder, "timestamps", dying)
+    assert run(*command).exit_code == 1  # click's "Aborted!"
+    assert not out.exists()
+    other = run(*command, "--hop-ms", 80)
+    assert other.exit_code == 2
+    assert "begun with another model or other options" in other.stderr
+    second = run(*command)
+    assert second.exit_code == 0
+    assert "going on: 1 of 2 files are done already" in second.stderr
+    assert len(calls) == 3
+    run(*command[:4], tmp_path / "once.npz", *command[5:])
+    with np.load(out) as found, np.load(tmp_path / "once.npz") as once:
+        assert all(np.array_equal(found[name], once[name]) for name in once.files)
+
+
+def test_a_changed_file_is_embedded_again(model_file: Path, recordings: Path, tmp_path: Path) -> None:
+    path = recordings / "a.wav"
+    before = store.key_of(path)
+    soundfile.write(path, np.zeros(3000), 16000)
+    assert store.key_of(path) != before
+
+
+def test_results_are_not_overwritten_unasked(model_file: Path, recordings: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.npz"
+    out.write_text("precious")
+    command = ("embed", recordings / "a.wav", "-o", out, "--model", model_file)
+    refused = run(*command)
+    assert refused.exit_code == 2
+    assert "pass --overwrite" in refused.stderr
+    assert out.read_text() == "precious"
+    assert run(*command, "--overwrite").exit_code == 0
+    assert np.load(out)["embeddings"].shape[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("-o", "x.csv"), "the name must end in .npz or .parquet"),
+        (("-o", "x.npz", "--hop-ms", "33"), "choose one of"),
+        (("-o", "x.npz", "--model", "nonsense"), "no file and no model is called 'nonsense'"),
+        (("-o", "x.npz", "--device", "tpu7"), "tpu7"),
+        ((), "Missing option '-o'"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(
+    model_file: Path, recordings: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    model = () if "--model" in arguments else ("--model", model_file)
+    result = run("embed", recordings / "a.wav", *model, *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_nothing_to_do_is_an_error(model_file: Path, tmp_path: Path) -> None:
+    result = run("embed", tmp_path / "nowhere", "-o", tmp_path / "x.npz", "--model", model_file)
+    assert result.exit_code == 1
+    assert "nowhere: " in result.stderr
+    (tmp_path / "bare").mkdir()
+    result = run("embed", tmp_path / "bare", "-o", tmp_path / "y.npz", "--model", model_file)
+    assert result.exit_code == 2
+    assert "no audio files in" in result.stderr
+
+
+def test_info(method: str, model_file: Path) -> None:
+    facts = json.loads(run("info", model_file).stdout)
+    assert facts["method"] == method
+    assert facts["licence"] == "CC0-1.0"
+    assert facts["hop_ms"] == 40
+    assert len(facts["sha256"]) == 64
+
+
+def test_list() -> None:
+    names = hear_audioformer.list_models()
+    result = run("list")
+    assert result.exit_code == 0
+    assert all(name in result.stdout for name in names)
+
+
+def test_convert_then_embed(recordings: Path, tmp_path: Path) -> None:
+    source, out = tmp_path / "80x96p16x16_x" / "checkpoint.pth", tmp_path / "out.safetensors"
+    source.parent.mkdir()
+    torch.save({"model": authors_state()}, source)
+    command = ("convert", "--method", "msm-mae", source, "-o", out, "--heads", 4, "--normalisation", -7, 4)
+    result = run(*command)
+    assert result.exit_code == 0
+    assert [line.split()[2] for line in result.stdout.splitlines() if line.startswith("sha256")] == [
+        str(source),
+        str(out),
+    ]
+    assert run("embed", recordings / "a.wav", "-o", tmp_path / "x.npz", "--model", out).exit_code == 0
+    assert run(*command).exit_code == 2
+    assert "--overwrite" in run(*command).stderr
+    assert "not of the form 80x512" in run(*command, "--overwrite", "--input", "80").stderr
+    assert "says input 80x512" in run(*command, "--overwrite", "--input", "80x512").stderr
+
+
+def test_validate(model_file: Path) -> None:
+    result = run("validate", "hear_audioformer", "--model", model_file)
+    assert result.exit_code == 0
+    assert "error" not in result.stdout
+    assert "warning" not in result.stdout
+    missing = run("validate", "no_such_module")
+    assert missing.exit_code == 1
+    assert "No module named" in missing.stdout
+
+
+def test_help_teaches() -> None:
+    text = run("--help").stdout
+    assert all(command in text for command in ("embed", "list", "info", "convert", "validate", "Exit codes"))
+    for command in ("embed", "list", "info", "convert", "validate"):
+        assert run(command, "--help").exit_code == 0
+
+
+def test_embed_in_one_call(model_file: Path, recordings: Path) -> None:
+    path = recordings / "b.flac"
+    vector = hear_audioformer.embed(path, str(model_file))
+    model = hear_audioformer.load_model(str(model_file))
+    samples, rate = soundfile.read(path, dtype="float32")
+    assert vector.shape == (model.scene_embedding_size,)
+    assert torch.equal(hear_audioformer.embed(path, model), vector)
+    assert (hear_audioformer.embed(samples.mean(1), model, sample_rate=rate) - vector).abs().max() < 1e-5
+    with pytest.raises(ValueError, match="pass sample_rate"):
+        hear_audioformer.embed(samples.mean(1), model)

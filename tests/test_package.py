@@ -1,0 +1,58 @@
+"""What is installed: a wheel with weights inside, thin imports, no trace of the training code."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import hear_audioformer
+from hear_audioformer import weights
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_a_wheel_finds_its_weights(tmp_path: Path) -> None:
+    """Built and installed without the network, and used from elsewhere."""
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
+    build = ["wheel", str(ROOT), "--no-deps", "--no-build-isolation", "-w", str(tmp_path)]
+    subprocess.run([*pip, *build], check=True, capture_output=True)
+    [wheel] = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    shipped = {f"hear_audioformer/bundled/{path.name}" for path in (ROOT / "weights").glob("*.safetensors")}
+    assert shipped | {"hear_audioformer/bundled/index.json", "hear_audioformer/py.typed"} <= set(names)
+    assert not [name for name in names if name.startswith(("training/", "evaluation/", "tests/"))]
+    target = tmp_path / "site"
+    subprocess.run([*pip, "install", "--no-deps", "--target", str(target), str(wheel)], check=True)
+    code = "import hear_audioformer.weights as w; print(w.bundle()); print(w.index())"
+    environment = {**os.environ, "PYTHONPATH": str(target)}
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.splitlines()[0] == str(target / "hear_audioformer" / "bundled")
+
+
+def test_the_package_does_not_import_what_only_some_need() -> None:
+    code = "import hear_audioformer, hear_audioformer.cli, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    unwanted = ("training", "evaluation", "pyarrow", "matplotlib", "lightning", "transformers", "timm", "torchvision")
+    assert not [name for name in loaded if name.split(".")[0] in unwanted]
+
+
+def test_the_index_is_true() -> None:
+    """Every bundled file is there with the size and hash that the index states; the default is one of them."""
+    raw = json.loads((ROOT / "weights" / "index.json").read_text())
+    assert raw["default"] is None or raw["default"] in raw["models"]
+    for entry in weights.index().models.values():
+        path = ROOT / "weights" / entry.file
+        if path.exists():
+            assert path.stat().st_size == entry.size
+            assert weights.checkpoint.sha256(path) == entry.sha256
+
+
+def test_one_version() -> None:
+    setup = (ROOT / "setup.py").read_text()
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    assert f'version="{hear_audioformer.__version__}"' in setup
+    assert f"## {hear_audioformer.__version__}" in changes
