@@ -80,7 +80,7 @@ def test_timestamps_to_npz_and_parquet(model_file: Path, recordings: Path, tmp_p
 def test_scenes_to_parquet(model_file: Path, recordings: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
     assert run("embed", recordings, "-o", out, "--model", model_file, "--pool", "mean+std").exit_code == 1
-    clips, model = wanted(model_file, recordings, pool="mean+std")
+    _, model = wanted(model_file, recordings, pool="mean+std")
     table = parquet.read_table(out)
     assert table["path"].to_pylist() == [str(recordings / name) for name in RATES]
     assert len(table["embedding"][0]) == model.scene_embedding_size

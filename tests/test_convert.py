@@ -189,12 +189,12 @@ def test_the_first_mismatch_is_named(state: State, message: str) -> None:
 
 def test_a_transposed_grid_is_noticed() -> None:
     """6 rows of 5 have as many patches as 5 rows of 6; only the table tells them apart."""
-    with pytest.raises(WeightsError, match="^pos_embed: the stored table"):
+    with pytest.raises(WeightsError, match=r"^pos_embed: the stored table"):
         from_upstream("msm-mae", authors_state(), heads=HEADS, input_size=(96, 80))
 
 
 def test_options_are_checked() -> None:
-    with pytest.raises(WeightsError, match="^pos_embed: the given input size says input 80x208"):
+    with pytest.raises(WeightsError, match=r"^pos_embed: the given input size says input 80x208"):
         from_upstream("msm-mae", authors_state(), heads=HEADS, input_size=(80, 208))
     with pytest.raises(ValueError, match="cannot be split into 5 heads"):
         from_upstream("msm-mae", authors_state(), heads=5)
