@@ -1,10 +1,11 @@
 """The weight file: safetensors whose header tells what the tensors are.
 
-The header's metadata holds one JSON: method, config, normalisation, provenance, licence, and the sha256 of the tensor
-bytes, so that a file proves itself wherever it came from. Opening one runs no code: it is not a pickle.
+The header's metadata holds one JSON: method, config, normalisation, provenance, licence, and a sha256 of all that and
+of the tensor bytes, so that a file proves itself wherever it came from. Opening one runs no code: it is not a pickle.
 """
 
 import hashlib
+import io
 import json
 import os
 import struct
@@ -12,9 +13,8 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors_torch
 from torch import Tensor, nn
@@ -37,7 +37,7 @@ class Header:
         normalisation: those constants: {"mean": ..., "std": ...}.
         provenance: where the weights come from: recipe, corpus, steps, hours, hardware; or the converted file.
         licence: under which the weights may be used.
-        sha256: of all tensor bytes, filled in by ``write``.
+        sha256: of these fields and all tensor bytes, filled in by ``write``.
     """
 
     method: str
@@ -53,9 +53,7 @@ def write(path: str | Path, tensors: Mapping[str, Tensor], header: Header) -> st
     """Writes a weight file in one atomic step and returns its sha256."""
     path = Path(path)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    bare = safetensors_torch.save(tensors)
-    (length,) = struct.unpack("<Q", bare[:8])
-    header = replace(header, sha256=hashlib.sha256(memoryview(bare)[8 + length :]).hexdigest())
+    header = replace(header, sha256=_seal(header, io.BytesIO(safetensors_torch.save(tensors))))
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     try:
@@ -97,12 +95,10 @@ def read(path: str | Path) -> tuple[Header, dict[str, Tensor]]:
     """Header and tensors of a weight file, once its bytes are proved to be those that were written."""
     header = read_header(path)
     with open(path, "rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        file.seek(8 + length)
-        found = _digest(file)
+        found = _seal(header, file)
     if found != header.sha256:
         raise WeightsError(
-            f"{path} is damaged: its tensors have sha256 {found}, the header says {header.sha256}; "
+            f"{path} is damaged: its content has sha256 {found}, the header says {header.sha256}; "
             "delete it and download or convert it again"
         )
     return header, safetensors_torch.load_file(str(path))
@@ -124,17 +120,25 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: str | Path) -
             f"{len(names)} {what}: {', '.join(names[:8])}{' ...' * (len(names) > 8)}" for what, names in faults if names
         ]
         raise WeightsError(f"{source} does not fit the model that its config describes; parameters {'; '.join(lines)}")
-    module.load_state_dict({name: tensor.to(torch.float32) for name, tensor in tensors.items()})
+    module.load_state_dict(dict(tensors))
 
 
 def sha256(path: str | Path) -> str:
     """Of a whole file, in hex."""
     with open(path, "rb") as file:
-        return _digest(file)
+        return _digest(file, b"")
 
 
-def _digest(file: Any) -> str:
-    digest = hashlib.sha256()
+def _seal(header: Header, file: BinaryIO) -> str:
+    """The sha256 of a header's fields and of the tensor bytes behind safetensors' own header in ``file``."""
+    (length,) = struct.unpack("<Q", file.read(8))
+    file.seek(8 + length)
+    fields = {**asdict(header), "sha256": ""}
+    return _digest(file, json.dumps(fields, sort_keys=True).encode())
+
+
+def _digest(file: BinaryIO, start: bytes) -> str:
+    digest = hashlib.sha256(start)
     while chunk := file.read(1 << 20):
         digest.update(chunk)
     return digest.hexdigest()

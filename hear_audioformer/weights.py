@@ -94,7 +94,10 @@ def load_encoder(source: str | Path = "", *, method: str | None = None, **option
     if unknown:
         known = ", ".join((*EMBEDDER_OPTIONS, *module.OPTIONS))
         raise TypeError(f"unknown option {', '.join(unknown)} for a {header.method} model; choose from {known}")
-    encoder = module.build({**header.config, **header.normalisation, **options})
+    try:
+        encoder = module.build({**header.config, **header.normalisation, **options})
+    except TypeError as error:  # a field of a later version
+        raise WeightsError(f"{path} has a config that this version does not know ({error}); upgrade it") from error
     checkpoint.fill(encoder, tensors, path)
     return encoder.eval(), header
 

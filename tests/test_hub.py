@@ -192,7 +192,7 @@ def test_cache_without_links(address: str, local: Path, monkeypatch: pytest.Monk
     assert not path.is_symlink()
     assert torch.equal(embedding(address), embedding(local))
     flip(path, -1)
-    with pytest.raises(WeightsError, match="is damaged: its tensors"):
+    with pytest.raises(WeightsError, match="is damaged: its content"):
         weights.load_model(address)
 
 
