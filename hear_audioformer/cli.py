@@ -183,8 +183,8 @@ def info(model: str) -> None:
     embedder = Embedder(encoder)
     facts = {
         "file": str(path),
-        "sha256": checkpoint.sha256(path),
         **asdict(header),
+        "sha256": checkpoint.sha256(path),  # of the whole file; the header's own is its seal, checked on reading
         "parameters": sum(p.numel() for p in encoder.parameters()),
         "sample_rate": embedder.sample_rate,
         "window_seconds": encoder.window / encoder.sample_rate,
