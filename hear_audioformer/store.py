@@ -110,7 +110,7 @@ def _writer(out: Path) -> Callable[[Path, dict[str, str], Pieces, dict[str, Any]
 
 def _write_npz(out: Path, names: dict[str, str], pieces: Pieces, identity: dict[str, Any]) -> int:
     """``paths``, ``embeddings``; of timestamps also ``timestamps`` and ``offsets``: file i owns offsets i to i + 1."""
-    results = {key: arrays for piece in pieces() for key, arrays in piece.items() if key in names}
+    results = {key: arrays for piece in pieces() for key, arrays in piece.items()}
     keys = [key for key in names if key in results]
     chosen = [results[key] for key in keys]
     columns: Any = {"paths": np.array([names[key] for key in keys]), "info": np.array(json.dumps(identity))}

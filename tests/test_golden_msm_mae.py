@@ -98,6 +98,13 @@ def test_batch_statistics(length: str) -> None:
     close(statistics[0], f"{length}/norm_mean_std", 1e-4)
 
 
+def test_position_table() -> None:
+    encoder = model()
+    rows = int(encoder.config.cls)
+    table = torch.cat([torch.zeros(rows, encoder.config.width), encoder.positions.flatten(0, 1)])
+    close(table[None], "weights/pos_embed", 1e-7)
+
+
 def test_patch_embedding() -> None:
     encoder = model()
     embedded = encoder.tokens(windows(golden(f"{WINDOW}/normalized"))) - encoder.positions.flatten(0, 1)

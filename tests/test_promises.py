@@ -70,6 +70,24 @@ def test_no_clips_give_no_embeddings(encoder: Encoder) -> None:
     assert model.scene([]).shape == (0, model.scene_embedding_size)
 
 
+@pytest.mark.parametrize("batch_size", [1, 3, 16])
+def test_no_forward_takes_more_windows_than_allowed(
+    encoder: Encoder, batch_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, encode = [], encoder.encode_layers
+
+    def watched(features: Tensor, layers: list[int]) -> Tensor:
+        taken.append(len(features))
+        return encode(features, layers)
+
+    monkeypatch.setattr(encoder, "encode_layers", watched)
+    model = Embedder(encoder, batch_size=batch_size)
+    for audio in (noise(7, 0.3), noise(2, 9.0)):
+        model.scene(audio)
+        model.timestamps(audio)
+    assert max(taken) == batch_size
+
+
 PEAK = """
 import resource, sys, torch
 from hear_audioformer import load_model
@@ -186,10 +204,11 @@ def test_results_are_plain_float32_without_a_graph(encoder: Encoder) -> None:
 
 def test_modes_and_gradients_stay_as_they_were(encoder: Encoder) -> None:
     model = Embedder(encoder)
-    dropout = nn.Dropout(0.5)
-    encoder.blocks.append(nn.Sequential(dropout))  # type: ignore[union-attr, operator]
+    training, evaluated = nn.Dropout(0.5), nn.Dropout(0.5)
+    for dropout in (training, evaluated):
+        encoder.blocks.insert(0, dropout)  # type: ignore[union-attr, operator]
     model.train()
-    dropout.eval()
+    evaluated.eval()
     before = [module.training for module in model.modules()]
     assert torch.equal(model.scene(noise(1, 0.5)), model.scene(noise(1, 0.5)))  # evaluated, not trained
     assert [module.training for module in model.modules()] == before

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hear_audioformer.windows import Geometry
+from hear_audioformer.windows import Geometry, Grid
 
 LOG_MEL = Geometry(sample_rate=16000, step=160, origin=0, patch=16, columns=32)
 KALDI = Geometry(sample_rate=32000, step=320, origin=400, patch=16, columns=37)
@@ -49,8 +49,6 @@ def test_time_stamps_keep_the_promise(geometry: Geometry, samples: int, which: i
     step=st.sampled_from([1, 2, 4, 8, 16]),
 )
 def test_windows_cover_every_frame_once(count: int, columns: int, step: int) -> None:
-    from hear_audioformer.windows import Grid
-
     grid = Grid(first=-4, step=step, patch=16, count=count)
     seen: dict[int, int] = {}
     for window in grid.windows(columns):
@@ -68,6 +66,14 @@ def test_centres_of_the_specification() -> None:
     assert LOG_MEL.timestamps(LOG_MEL.centred(samples, 16), samples)[:3].tolist() == [75.0, 235.0, 395.0]
     assert LOG_MEL.timestamps(LOG_MEL.centred(samples, 4), samples)[:3].tolist() == [35.0, 75.0, 115.0]
     assert KALDI.timestamps(KALDI.centred(2 * samples, 16), 2 * samples)[:2].tolist() == [87.5, 247.5]
+
+
+@pytest.mark.parametrize("samples", [1, 160, 559])
+def test_a_clip_shorter_than_any_centre(samples: int) -> None:
+    """It gets the one frame that starts where it does, stamped in its middle."""
+    grid = LOG_MEL.centred(samples, 4)
+    assert (grid.first, grid.count) == (0, 1)
+    assert LOG_MEL.timestamps(grid, samples).tolist() == [samples / 32]
 
 
 def test_an_hour_does_not_drift() -> None:
