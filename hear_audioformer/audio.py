@@ -14,7 +14,14 @@ from torchaudio.functional import resample as torchaudio_resample
 
 SECONDS = 30  # of a block
 ZEROS = 64  # zero crossings of the resampling kernel on each side
-EXTENSIONS = {f".{name.lower()}" for name in soundfile.available_formats()} | {".aif", ".oga", ".opus", ".mp3"}
+EXTENSIONS = {f".{name.lower()}" for name in soundfile.available_formats()} | {
+    ".aif",
+    ".aifc",
+    ".oga",
+    ".opus",
+    ".mp3",
+    ".sph",
+}
 EXTENSIONS -= {".raw"}  # headerless: nobody could tell its rate
 
 
