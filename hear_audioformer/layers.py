@@ -7,14 +7,15 @@ from torch.nn import functional as F
 
 
 class Linear(nn.Linear):
-    """A linear layer that meets its input in the precision of its own weights.
+    """A linear layer that takes float32 input whatever the precision of its own weights.
 
     With bf16 weights the products run in bf16 while norms and the residual stream around them stay float32: what
-    autocast does, without casting the weights again at every call.
+    autocast does, without casting the weights again at every call. Under autocast itself nothing is cast here.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x.to(self.weight.dtype), self.weight, self.bias)
+        low = self.weight.dtype != torch.float32
+        return F.linear(x.to(self.weight.dtype) if low else x, self.weight, self.bias)
 
 
 class Attention(nn.Module):
