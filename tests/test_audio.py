@@ -51,21 +51,16 @@ def test_odd_rates_need_no_giant_filter(tmp_path: Path, rate: int, monkeypatch: 
 
 
 def test_a_header_that_promises_too_much(tmp_path: Path) -> None:
-    """A FLAC stream whose header counts more samples than there are: no garbage is read behind them."""
-    path = tmp_path / "x.flac"
-    soundfile.write(path, tone(2.0, 16000), 16000)
-    content = bytearray(path.read_bytes())
-    count = int.from_bytes(content[21:26], "big")  # STREAMINFO: 4 bits of something else, then 36 bits of samples
-    assert count & (2**36 - 1) == 32000
-    content[21:26] = (count + 50000).to_bytes(5, "big")
-    path.write_bytes(content)
-    assert soundfile.info(path).frames == 82000
-    try:
-        found = audio.read(path, 16000).numpy()
-    except AudioError:
-        return  # a version of libsndfile may refuse such a stream altogether
-    assert len(found) == 32000
-    assert np.abs(found - tone(2.0, 16000)).max() < 1e-3
+    """An MP3 cut in half still announces all its samples: no garbage is read behind those that are there."""
+    whole, half = tmp_path / "whole.mp3", tmp_path / "half.mp3"
+    soundfile.write(whole, tone(3.0, 16000), 16000)
+    content = whole.read_bytes()
+    half.write_bytes(content[: len(content) // 2])
+    assert soundfile.info(half).frames == 48000
+    found, wanted = audio.read(half, 16000), audio.read(whole, 16000)
+    assert 20000 < len(found) < 28000
+    assert (found - wanted[: len(found)])[:-2000].abs().max() < 1e-3
+    assert found.abs().max() < 0.6
 
 
 def test_what_lies_above_the_new_nyquist_is_gone() -> None:
