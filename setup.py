@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-TRAIN = ["lightning>=2.4", "webdataset", "tensorboard", "pyyaml"]
+TRAIN = ["lightning>=2.4", "webdataset", "tensorboard", "pyyaml"]  # Fabric; shards; logs; recipes
 PARQUET = ["pyarrow>=15"]  # `embed -o OUT.parquet`
 PLOT = ["matplotlib>=3.8"]
 TEST = [
@@ -46,7 +46,7 @@ setup(
         "parquet": PARQUET,
         "ray": ["ray[data]>=2.40", *PARQUET],
         "plot": PLOT,
-        "test": [*TEST, *PARQUET],
+        "test": [*TEST, *TRAIN, *PLOT, *PARQUET],
     },
     entry_points={"console_scripts": ["hear-audioformer = hear_audioformer.cli:main"]},
 )

@@ -1,0 +1,103 @@
+"""Crops from a resident corpus: the right samples, the right shares, the same ones for the same seed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from training.data.crops import Crops, capped, draw_odds
+from training.data.pack import Pack
+
+RATE = 16000
+
+
+def small_pack(folder: Path, clips: list[tuple[str, str, float]]) -> Pack:
+    """A pack of (kind, package, seconds); the samples of clip i are ramps that start at 1000 i."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lengths = np.array([round(seconds * RATE) for _, _, seconds in clips], np.int64)
+    ramps = [1000 * i + np.arange(n) % 1000 for i, n in enumerate(lengths)]
+    np.concatenate(ramps).astype("<i2").tofile(folder / "pack.int16")
+    kinds, kind_of = np.unique([kind for kind, _, _ in clips], return_inverse=True)
+    packages, package_of = np.unique([package for _, package, _ in clips], return_inverse=True)
+    with open(folder / "pack.npz", "wb") as file:
+        np.savez(
+            file,
+            offsets=np.cumsum(lengths) - lengths,
+            lengths=lengths,
+            kinds=kinds,
+            kind_of=kind_of.astype(np.int32),
+            packages=packages,
+            package_of=package_of.astype(np.int32),
+            keys=np.array([str(i) for i in range(len(clips))]),
+            fingerprint=np.array("abc"),
+            format=np.array("flac"),
+        )
+    return Pack.open(folder)
+
+
+CLIPS = [("speech", "a", 1.0), ("speech", "b", 30.0), ("music", "c", 300.0), ("music", "d", 60.0), ("sfx", "e", 0.1)]
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_crops_are_runs_of_one_clip(tmp_path: Path) -> None:
+    crops = Crops(small_pack(tmp_path, CLIPS), RATE, {"speech": 0.5, "music": 0.3, "sfx": 0.2}, device="cpu")
+    samples = (crops(200, generator(0)) * 32768).round().long()
+    assert samples.shape == (200, RATE)
+    clip = samples // 1000
+    assert (clip == clip[:, :1]).all()
+    steps = (samples % 1000).diff(dim=1) % 1000
+    lengths = {0: RATE, 4: 1600}
+    for row in range(200):
+        length = lengths.get(int(clip[row, 0]))
+        if length is None:
+            assert (steps[row] == 1).all()
+        else:  # a short clip starts again at its beginning
+            jumps = (steps[row] != 1).nonzero().flatten()
+            assert len(jumps) <= RATE // length
+    assert len({int(x) for x in samples[:, 0]}) > 100  # they start at random
+
+
+def test_the_seed_decides(tmp_path: Path) -> None:
+    crops = Crops(small_pack(tmp_path, CLIPS), 800, {"speech": 1.0, "music": 1.0}, device="cpu")
+    assert torch.equal(crops(16, generator(5)), crops(16, generator(5)))
+    assert not torch.equal(crops(16, generator(5)), crops(16, generator(6)))
+
+
+def test_kinds_get_their_shares(tmp_path: Path) -> None:
+    pack = small_pack(tmp_path, CLIPS)
+    odds = draw_odds(pack, RATE, {"speech": 0.5, "music": 0.3, "sfx": 0.2}, cap=1.0)
+    by_kind = {kind: float(odds[torch.as_tensor(pack.kind_of) == i].sum()) for i, kind in enumerate(pack.kinds)}
+    assert by_kind == pytest.approx({"speech": 0.5, "music": 0.3, "sfx": 0.2})
+    drawn = Crops(pack, 16, {"speech": 0.5, "music": 0.3, "sfx": 0.2}, cap=1.0, device="cpu")(20000, generator(0))
+    clip = ((drawn[:, 0] * 32768).round() // 1000).long()
+    assert torch.allclose(torch.bincount(clip, minlength=5) / 20000, _odds_at(pack, 16), atol=0.02)
+
+
+def _odds_at(pack: Pack, samples: int) -> torch.Tensor:
+    return draw_odds(pack, samples, {"speech": 0.5, "music": 0.3, "sfx": 0.2}, cap=1.0).float()
+
+
+def test_missing_kinds_leave_their_share_to_the_others(tmp_path: Path) -> None:
+    pack = small_pack(tmp_path, CLIPS)
+    assert float(draw_odds(pack, RATE, {"speech": 0.2, "birds": 0.8}, cap=1.0)[:2].sum()) == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="the corpus holds music, sfx, speech, the recipe's shares name birds"):
+        draw_odds(pack, RATE, {"birds": 1.0}, cap=1.0)
+
+
+def test_no_package_takes_more_than_its_cap(tmp_path: Path) -> None:
+    clips = [("music", f"p{i}", 30.0) for i in range(20)] + [("music", "huge", 30.0)] * 200
+    pack = small_pack(tmp_path, clips)
+    odds = draw_odds(pack, RATE, {"music": 1.0}, cap=0.08)
+    shares = torch.zeros(21, dtype=torch.float64).index_add_(0, torch.as_tensor(pack.package_of).long(), odds)
+    assert float(shares.max()) == pytest.approx(0.08)
+    assert float(odds.sum()) == pytest.approx(1.0)
+
+
+def test_capping_a_share() -> None:
+    assert capped(torch.tensor([8.0, 1.0, 1.0]), 0.5).tolist() == pytest.approx([0.5, 0.25, 0.25])
+    assert capped(torch.tensor([8.0, 1.0, 0.0]), 0.1).tolist() == pytest.approx([0.5, 0.5, 0.0])
+    assert capped(torch.tensor([6.0, 3.0, 1.0]), 0.4).tolist() == pytest.approx([0.4, 0.4, 0.2])

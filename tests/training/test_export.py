@@ -1,0 +1,78 @@
+"""From a run to a model by name: what was trained is what is loaded."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner
+from lightning.fabric import Fabric
+
+from hear_audioformer import checkpoint, load_model, weights
+from tests.training.test_loop import noise
+from training import checkpoints, export
+from training.loop import Settings, train
+from training.pretrain import build
+
+RECIPE: dict[str, Any] = {
+    "name": "small",
+    "method": "msm-mae",
+    "seed": 3,
+    "precision": "32-true",
+    "encoder": {"width": 24, "depth": 1, "heads": 2, "frames": 96, "mean": -6.0, "std": 3.0},
+    "objective": {"width": 16, "depth": 1, "heads": 2},
+    "data": {"shares": {"speech": 1.0}},
+    "loop": {"steps": 3, "batch": 4, "lr": 0.1, "log_every": 1},
+}
+
+
+def trained(run: Path, **loop: Any) -> dict[str, Any]:
+    """A short run of the recipe; returns its last checkpoint."""
+    recipe = {**RECIPE, "loop": {**RECIPE["loop"], **loop}}
+    facts = {"recipe": recipe, "corpus": "abc", "hours": 1.5}
+    fabric = Fabric(accelerator="cpu", devices=1)
+    train(build(recipe), noise, Settings(**recipe["loop"]), run, fabric, seed=3, facts=facts)
+    newest = checkpoints.latest(run)
+    assert newest is not None
+    return torch.load(newest, weights_only=True)
+
+
+@pytest.mark.parametrize("ema", [None, 0.5])
+def test_a_run_becomes_a_model_by_name(tmp_path: Path, ema: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved = trained(tmp_path / "run", ema=ema)
+    monkeypatch.setattr(weights, "bundle", lambda: tmp_path / "weights")
+    options = ["--licence", "Apache-2.0", "--hardware", "a CPU", "--out", str(tmp_path / "weights")]
+    result = CliRunner().invoke(export.main, [str(tmp_path / "run"), "mine", *options])
+    assert result.exit_code == 0, result.output
+    model = load_model()  # the first model of an index is its default
+    header = checkpoint.read_header(tmp_path / "weights" / "mine.safetensors")
+    names = [name for name, _ in build(RECIPE).named_parameters()]
+    wanted = dict(zip(names, saved["average"], strict=True)) if ema else saved["model"]
+    for name, tensor in model.encoder.named_parameters():
+        assert torch.allclose(tensor, wanted[f"encoder.{name}"], atol=1e-3)
+    assert header.normalisation == {"mean": -6.0, "std": 3.0}
+    assert header.provenance["steps"] == 3
+    assert header.provenance["crops"] == 12
+    assert header.provenance["corpus_sha256"] == "abc"
+    assert header.provenance["averaged"] is bool(ema)
+
+
+def test_the_index_keeps_its_other_models(tmp_path: Path) -> None:
+    trained(tmp_path / "run")
+    for name in ("first", "second"):
+        export.export(tmp_path / "run", name, tmp_path, licence="CC0-1.0", hardware="a CPU")
+    index = json.loads((tmp_path / "index.json").read_text())
+    assert index["default"] == "first"
+    assert list(index["models"]) == ["first", "second"]
+    assert index["models"]["second"]["sha256"] == checkpoint.sha256(tmp_path / "second.safetensors")
+
+
+def test_weights_that_overflow_are_refused(tmp_path: Path) -> None:
+    trained(tmp_path / "run", lr=1e9, clip=None)
+    result = CliRunner().invoke(
+        export.main, [str(tmp_path / "run"), "x", "--licence", "x", "--hardware", "x", "--out", str(tmp_path)]
+    )
+    assert result.exit_code == 1
+    assert "diverged" in result.output
+    assert not (tmp_path / "x.safetensors").exists()

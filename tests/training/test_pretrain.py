@@ -1,0 +1,73 @@
+"""Recipes: what they say is what runs, from the command line to a checkpoint, and what it would cost."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.training.test_crops import CLIPS, small_pack
+from training import logs
+from training.pretrain import RECIPES, build, main, read_recipe
+
+TINY = ["encoder={width: 24, depth: 1, heads: 2, frames: 96}", "objective={width: 16, depth: 1, heads: 2}"]
+TINY += ["loop.steps=3", "loop.batch=4", "loop.warmup=1", "loop.log_every=1", "precision=32-true"]
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("name", [path.stem for path in RECIPES.glob("*.yaml")])
+def test_every_recipe_builds_and_counts(name: str) -> None:
+    result = run(name, "--dry-run", "h100")
+    assert result.exit_code == 0, result.output
+    facts = json.loads(result.stdout)
+    assert facts["crops"] == facts["steps"] * read_recipe(name)["loop"]["batch"]
+    assert facts["hours"] > 0
+
+
+def test_the_papers_recipe_is_the_published_one() -> None:
+    facts = json.loads(run("msm-mae-paper", "--dry-run", "a100").stdout)
+    recipe = read_recipe("msm-mae-paper")
+    assert facts["epochs"] == pytest.approx(100, rel=1e-3)
+    assert recipe["loop"]["lr"] * 512 / 256 == pytest.approx(6e-4)  # the published peak at batch 512
+    assert build(recipe).visible == 40
+    tables, key_biases = 161 * (768 + 384), 12 * 768 + 4 * 384  # theirs are parameters, ours exist and are zero
+    assert facts["parameters"] + tables - key_biases == 92_921_728
+
+
+def test_a_run_from_the_command_line_goes_on(tmp_path: Path) -> None:
+    small_pack(tmp_path / "corpus", CLIPS)
+    command = ["msm-mae-open", tmp_path / "run", f"data.corpus={tmp_path / 'corpus'}", *TINY]
+    first = run(*command, "--until", 2)
+    assert first.exit_code == 0, first.output
+    assert run(*command).exit_code == 0
+    assert [line["step"] for line in logs.read(tmp_path / "run" / "log.jsonl")] == [1, 2, 3]
+
+
+def test_a_corpus_without_a_pack_is_one_line(tmp_path: Path) -> None:
+    result = run("msm-mae-open", tmp_path / "run", f"data.corpus={tmp_path}", *TINY)
+    assert result.exit_code == 1
+    assert "has no pack; `python -m training.data.pack" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nonsense", "x"), "no recipe 'nonsense'; there are"),
+        (("msm-mae-open",), "name a folder for the run"),
+        (("msm-mae-open", "x"), "name a corpus: data.corpus=FOLDER"),
+        (("msm-mae-open", "x", "loop.steps"), "not of the form section.key=value"),
+        (("msm-mae-open", "x", "loops.steps=3"), "not of the form section.key=value"),
+        (("msm-mae-open", "x", "stepps=3"), "unknown sections stepps"),
+        (("msm-mae-open", "--dry-run", "abacus"), "unknown device 'abacus'; known are"),
+    ],
+)
+def test_wrong_usage_says_what_to_do(
+    arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr

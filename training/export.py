@@ -1,0 +1,101 @@
+"""A training checkpoint -> a weight file that the package loads.
+
+    python -m training.export runs/msm-mae-tiny msm-mae-tiny --licence Apache-2.0
+
+Takes the moving average of the weights where the run kept one, drops what only training needed, writes half-precision
+safetensors with their provenance, and enters the file into ``weights/index.json``.
+"""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from torch import Tensor
+
+from hear_audioformer import checkpoint
+from hear_audioformer.checkpoint import Header
+
+from . import checkpoints, logs
+from .pretrain import build
+
+WEIGHTS = Path(__file__).parents[1] / "weights"
+NORMALISATION = ("mean", "std")
+
+
+def export(run: Path, name: str, out: Path, *, licence: str, hardware: str, default: bool = False) -> dict[str, Any]:
+    """Writes ``out/name.safetensors`` from a run's newest checkpoint and returns its entry of the index."""
+    newest = checkpoints.latest(run)
+    if newest is None:
+        raise click.UsageError(f"{run} holds no checkpoint")
+    saved = torch.load(newest, map_location="cpu", weights_only=True)
+    recipe = saved["facts"]["recipe"]
+    objective: Any = build(recipe)
+    objective.load_state_dict({name.removeprefix("_orig_mod."): tensor for name, tensor in saved["model"].items()})
+    if saved["average"]:
+        with torch.no_grad():
+            for parameter, average in zip(objective.parameters(), saved["average"], strict=True):
+                parameter.copy_(average)
+    config = asdict(objective.encoder.config)
+    normalisation = {key: config.pop(key) for key in NORMALISATION if key in config}
+    header = Header(recipe["method"], config, normalisation, _provenance(run, saved, hardware), licence)
+    tensors = {key: _half(tensor) for key, tensor in objective.encoder.state_dict().items()}
+    path = out / f"{name}.safetensors"
+    digest = checkpoint.write(path, tensors, header)
+    entry = {"method": recipe["method"], "file": path.name, "size": path.stat().st_size, "sha256": digest}
+    _enter(out / "index.json", name, entry, default)
+    return entry
+
+
+def _provenance(run: Path, saved: dict[str, Any], hardware: str) -> dict[str, Any]:
+    recipe, lines = saved["facts"]["recipe"], logs.read(run / "log.jsonl")
+    return {
+        "recipe": recipe,
+        "corpus_sha256": saved["facts"].get("corpus"),
+        "corpus_hours": saved["facts"].get("hours"),
+        "steps": saved["step"],
+        "crops": saved["step"] * recipe["loop"]["batch"],
+        "last_loss": lines[-1]["loss"] if lines else None,
+        "averaged": bool(saved["average"]),
+        "hardware": hardware,
+    }
+
+
+def _half(tensor: Tensor) -> Tensor:
+    half = tensor.half()
+    if not torch.isfinite(half).all():
+        raise click.ClickException("a weight does not fit into half precision; the run has diverged")
+    return half
+
+
+def _enter(index: Path, name: str, entry: dict[str, Any], default: bool) -> None:
+    """Adds or replaces a model in the index, atomically; the first model of all becomes the default."""
+    known = json.loads(index.read_text()) if index.exists() else {"default": None, "models": {}}
+    known["models"][name] = {**known["models"].get(name, {}), **entry}
+    if default or known["default"] is None:
+        known["default"] = name
+    temporary = index.with_suffix(".part")
+    temporary.write_text(json.dumps(known, indent=2) + "\n")
+    os.replace(temporary, index)
+
+
+@click.command()
+@click.argument("run", type=click.Path(exists=True, path_type=Path))
+@click.argument("name")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=WEIGHTS, help="Folder with index.json.  [default: weights/]"
+)
+@click.option("--licence", required=True, help="Under which the weights may be used, e.g. Apache-2.0.")
+@click.option("--hardware", required=True, help="What the run ran on, for its provenance.")
+@click.option("--default", is_flag=True, help="Make it the model that load_model() takes without a name.")
+def main(run: Path, name: str, out: Path, licence: str, hardware: str, default: bool) -> None:
+    """Exports the newest checkpoint of RUN as the model NAME."""
+    entry = export(run, name, out, licence=licence, hardware=hardware, default=default)
+    click.echo(json.dumps({name: entry}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""What a step costs and what a device could do: the two halves of MFU."""
+
+import copy
+import time
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+# Dense tensor-core peaks of 16-bit matrix products, from the makers' data sheets; float32 runs at an eighth or less.
+PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "T4": 65e12}
+
+
+def flops_per_crop(objective: Any) -> float:
+    """Forward FLOPs for one crop, counted on the meta device, where fused attention is counted too."""
+    model = copy.deepcopy(objective).to("meta")
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(torch.zeros(2, objective.crop, device="meta"), 0)
+    return counter.get_total_flops() / 2
+
+
+def peak_flops(device: torch.device, precision: str) -> float:
+    """The most FLOP/s a device could do: from its data sheet if it is known, else what a large matrix product gets."""
+    if device.type == "cuda" and "16" in precision:
+        name = torch.cuda.get_device_name(device)
+        for model, peak in PEAKS.items():
+            if model in name:
+                return peak
+    dtype = torch.bfloat16 if "bf16" in precision else torch.float16 if "16" in precision else torch.float32
+    size = 4096 if device.type == "cuda" else 1024
+    matrix = torch.randn(size, size, device=device).to(dtype)
+    best = float("inf")
+    for _ in range(6):
+        began = time.perf_counter()
+        matrix @ matrix
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        best = min(best, time.perf_counter() - began)
+    return 2 * size**3 / best

@@ -1,0 +1,254 @@
+"""The one training loop: precision, processes, accumulation, EMA, schedules, resume, logs (Lightning Fabric).
+
+Nothing random survives from step to step: crops, masks and noise of a step are drawn from generators seeded by (seed,
+step, process). A run that was killed at any instant goes on from its last checkpoint as if nothing had happened.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+
+from . import checkpoints
+from .flops import flops_per_crop, peak_flops
+from .logs import Log
+from .objectives import no_decay
+from .schedule import warm_cosine
+
+Source = Callable[[int, torch.Generator], Tensor]  # batch size, generator -> crops (batch, samples) on the device
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train: the ``loop`` section of a recipe.
+
+    Attributes:
+        steps: optimiser steps.
+        batch: crops in a step, over all processes and accumulated parts.
+        accumulate: parts that the crops of one process are cut into.
+        lr: peak learning rate per 256 crops; the true one grows with the batch.
+        warmup: steps until the peak.
+        min_lr: final learning rate, per 256 crops as well.
+        weight_decay, betas: of AdamW; biases and 1-D parameters are not decayed.
+        clip: largest gradient norm; None for no clipping.
+        ema: decay of the weights' moving average; None for none.
+        log_every: steps between two lines of the log.
+        checkpoint_seconds: between two checkpoints.
+        keep: checkpoints that stay.
+        patience: steps in a row without a finite loss before the run gives up.
+        compile: whether the objective is compiled.
+    """
+
+    steps: int
+    batch: int
+    lr: float
+    accumulate: int = 1
+    warmup: int = 0
+    min_lr: float = 0.0
+    weight_decay: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.95)
+    clip: float | None = None
+    ema: float | None = None
+    log_every: int = 20
+    checkpoint_seconds: float = 300.0
+    keep: int = 2
+    patience: int = 20
+    compile: bool = False
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        scale = self.batch / 256
+        return warm_cosine(step, self.steps, self.lr * scale, warmup=self.warmup, end=self.min_lr * scale)
+
+
+@dataclass
+class Meter:
+    """What happened since the last line of the log."""
+
+    losses: list[Tensor] = field(default_factory=list)
+    others: dict[str, list[Tensor]] = field(default_factory=dict)
+    started: float = field(default_factory=time.perf_counter)
+    waited: float = 0.0  # seconds spent on making crops
+
+    def add(self, loss: Tensor, logs: dict[str, Tensor]) -> None:
+        self.losses.append(loss.detach())
+        for name, value in logs.items():
+            self.others.setdefault(name, []).append(value.detach())
+
+
+class DivergedError(RuntimeError):
+    """The loss stayed NaN or infinite for too long."""
+
+
+def train(
+    objective: nn.Module,
+    source: Source,
+    settings: Settings,
+    folder: Path,
+    fabric: Fabric,
+    *,
+    seed: int = 0,
+    facts: dict[str, Any] | None = None,
+    until: int | None = None,
+) -> nn.Module:
+    """Trains from the newest checkpoint in ``folder``, or from the start; returns the objective with its last weights.
+
+    Args:
+        objective: see ``training.objectives``.
+        source: makes crops on the device from a generator.
+        facts: what a checkpoint should carry along: recipe, corpus fingerprint.
+        until: stop after this step, with a checkpoint, as if it were a day's end; the schedule stays that of the run.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    flops = flops_per_crop(objective)
+    optimiser = torch.optim.AdamW(_groups(objective, settings), lr=0.0, betas=settings.betas)
+    average = [p.detach().clone().to(fabric.device) for p in objective.parameters()] if settings.ema else []
+    compiled: Any = torch.compile(objective) if settings.compile else objective
+    model, optimiser = fabric.setup(compiled, optimiser)
+    state = {"model": model, "optimiser": optimiser, "average": average, "step": 0, "facts": facts or {}}
+    if newest := checkpoints.latest(folder):
+        _resume(fabric, newest, state, facts or {})
+    log = Log(folder, int(state["step"])) if fabric.is_global_zero else None
+    peak = peak_flops(fabric.device, str(fabric._precision.precision))
+    meter, saved, bad = Meter(), time.monotonic(), 0
+    end = min(settings.steps, until or settings.steps)
+    for step in range(int(state["step"]), end):
+        for group in optimiser.param_groups:
+            group["lr"] = settings.rate(step)
+        norm, finite = _step(model, optimiser, source, settings, fabric, seed, step, meter)
+        bad = 0 if finite else bad + 1
+        if bad > settings.patience:
+            raise DivergedError(f"no finite loss for {bad} steps up to step {step}; see log.jsonl for what failed")
+        _follow(average, model, settings.ema)
+        state["step"] = step + 1
+        if (step + 1) % settings.log_every == 0 or step + 1 == end:
+            values = _values(meter, settings, fabric, flops, peak) | {"lr": settings.rate(step), "grad_norm": norm}
+            if log:
+                log.write(step + 1, values)
+                _show(step + 1, settings, values)
+            meter = Meter()
+        if step + 1 == end or _due(fabric, saved, settings.checkpoint_seconds):
+            checkpoints.save(fabric, folder, step + 1, state, settings.keep)
+            saved = time.monotonic()
+    return objective
+
+
+def _step(
+    model: Any,
+    optimiser: Any,
+    source: Source,
+    settings: Settings,
+    fabric: Fabric,
+    seed: int,
+    step: int,
+    meter: Meter,
+) -> tuple[float, bool]:
+    """One optimiser step; returns the gradient norm and whether the losses of all processes were finite."""
+    part = settings.batch // (fabric.world_size * settings.accumulate)
+    unhealthy = torch.zeros((), device=fabric.device)
+    for number in range(settings.accumulate):
+        place = (step * settings.accumulate + number) * fabric.world_size + fabric.global_rank
+        began = time.perf_counter()
+        audio = source(part, _generator(fabric.device, seed, place))
+        meter.waited += time.perf_counter() - began
+        torch.manual_seed(_mix(seed + 1, place))  # masks and noise inside the objective
+        last = number + 1 == settings.accumulate
+        with nullcontext() if last else fabric.no_backward_sync(model):
+            loss, logs = model(audio, step)
+            meter.add(loss, logs)
+            unhealthy += ~torch.isfinite(loss.detach())
+            fabric.backward(loss / settings.accumulate)
+    total = int(_summed(fabric, unhealthy))
+    if total:
+        names = [name for name, values in meter.others.items() if not torch.isfinite(values[-1]).all()]
+        fabric.print(f"step {step}: {total} losses were NaN or infinite ({', '.join(names) or 'loss'}); step left out")
+        optimiser.zero_grad()
+        return float("nan"), False
+    norm = fabric.clip_gradients(model, optimiser, max_norm=settings.clip or float("inf"), error_if_nonfinite=False)
+    optimiser.step()
+    optimiser.zero_grad()
+    return float(norm) if norm is not None else float("nan"), True
+
+
+def _groups(objective: nn.Module, settings: Settings) -> list[dict[str, Any]]:
+    """Parameters with and without weight decay."""
+    spared = no_decay(objective)
+    named = list(objective.named_parameters())
+    return [
+        {"params": [p for name, p in named if name not in spared], "weight_decay": settings.weight_decay},
+        {"params": [p for name, p in named if name in spared], "weight_decay": 0.0},
+    ]
+
+
+def _resume(fabric: Fabric, path: Path, state: dict[str, Any], facts: dict[str, Any]) -> None:
+    """Fills ``state`` from a checkpoint, once it is known to be of the same run."""
+    rest = fabric.load(path, {"model": state["model"], "optimiser": state["optimiser"]}, strict=False)
+    if rest["facts"] != facts:
+        changed = sorted(key for key in {*rest["facts"], *facts} if rest["facts"].get(key) != facts.get(key))
+        raise ValueError(f"{path} is of another run: {', '.join(changed)} differ; choose another folder, or delete it")
+    state["step"] = rest["step"]
+    for mine, theirs in zip(state["average"], rest["average"], strict=True):
+        mine.copy_(theirs)
+    fabric.print(f"going on from {path.name}")
+
+
+def _follow(average: list[Tensor], model: nn.Module, decay: float | None) -> None:
+    """Moves the average of the weights a little towards the weights."""
+    if decay is not None:
+        with torch.no_grad():
+            torch._foreach_lerp_(average, [p.detach() for p in model.parameters()], 1 - decay)
+
+
+def _values(meter: Meter, settings: Settings, fabric: Fabric, flops: float, peak: float) -> dict[str, float]:
+    """A line of the log, the same on every process."""
+    steps = max(1, len(meter.losses) // settings.accumulate)
+    took = time.perf_counter() - meter.started
+    rate = steps * settings.batch / took
+    mean = {"loss": torch.stack(meter.losses).nanmean()}
+    mean |= {name: torch.stack(values).float().nanmean() for name, values in meter.others.items()}
+    values = {name: float(_summed(fabric, value) / fabric.world_size) for name, value in mean.items()}
+    return values | {
+        "crops_per_second": rate,
+        "mfu": 3 * flops * rate / (peak * fabric.world_size),
+        "data_share": meter.waited / took,
+    }
+
+
+def _show(step: int, settings: Settings, values: dict[str, float]) -> None:
+    minutes = (settings.steps - step) * settings.batch / values["crops_per_second"] / 60
+    print(
+        f"step {step}/{settings.steps}  loss {values['loss']:.4f}  {values['crops_per_second']:.0f} crops/s  "
+        f"mfu {values['mfu']:.1%}  lr {values['lr']:.2e}  {minutes:.0f} min left",
+        flush=True,
+    )
+
+
+def _due(fabric: Fabric, saved: float, seconds: float) -> bool:
+    """Whether a checkpoint is due; the first process's clock decides for all."""
+    return bool(fabric.broadcast(time.monotonic() - saved > seconds))
+
+
+def _summed(fabric: Fabric, value: Tensor) -> Tensor:
+    if fabric.world_size == 1:
+        return value
+    total = fabric.all_reduce(value, reduce_op="sum")
+    assert isinstance(total, Tensor)
+    return total
+
+
+def _generator(device: torch.device, seed: int, place: int) -> torch.Generator:
+    return torch.Generator(device=device).manual_seed(_mix(seed, place))
+
+
+def _mix(seed: int, place: int) -> int:
+    """A seed from two, such that neighbours share nothing (the finaliser of SplitMix64)."""
+    x = (seed * 0x9E3779B97F4A7C15 + place * 0xD1B54A32D192ED03 + 1) & (2**64 - 1)
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & (2**64 - 1)
+    return (x ^ (x >> 31)) & (2**63 - 1)

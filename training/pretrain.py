@@ -1,0 +1,144 @@
+"""Self-supervised pretraining from a recipe.
+
+    python -m training.pretrain msm-mae-open runs/msm-mae-tiny data.corpus=data/open
+    torchrun --nproc-per-node 8 -m training.pretrain msm-mae-paper runs/base data.corpus=data/audioset
+    python -m training.pretrain msm-mae-paper --dry-run h100
+
+A recipe is a YAML file, by path or by its name in ``training/recipes``; KEY=VALUE changes single entries. The same
+command goes on from the run's last checkpoint.
+"""
+
+import importlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+import yaml
+from lightning.fabric import Fabric
+from torch import nn
+
+from hear_audioformer import weights
+from hear_audioformer.embedder import Encoder
+
+from .data.crops import Crops
+from .data.pack import Pack, PackError
+from .flops import PEAKS, flops_per_crop
+from .loop import DivergedError, Settings, Source, train
+
+RECIPES = Path(__file__).parent / "recipes"
+SECTIONS = {"name", "method", "seed", "precision", "strategy", "encoder", "objective", "data", "loop", "published"}
+EFFICIENCY = 0.35  # share of a device's peak that the hours of a dry run assume
+
+
+def read_recipe(source: str, changes: Sequence[str] = ()) -> dict[str, Any]:
+    """A recipe by path or name, with ``section.key=value`` changes (values as in YAML)."""
+    path = Path(source) if Path(source).is_file() else RECIPES / f"{source}.yaml"
+    if not path.is_file():
+        names = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
+        raise click.UsageError(f"no recipe {source!r}; there are {names}")
+    recipe = yaml.safe_load(path.read_text())
+    for change in changes:
+        key, found, value = change.partition("=")
+        *sections, last = key.split(".")
+        place = recipe
+        for section in sections:
+            place = place.get(section) if isinstance(place, dict) else None
+        if not found or not isinstance(place, dict):
+            raise click.UsageError(f"{change!r} is not of the form section.key=value")
+        place[last] = yaml.safe_load(value)
+    if unknown := sorted(set(recipe) - SECTIONS):
+        raise click.UsageError(
+            f"{path} has unknown sections {', '.join(unknown)}; known are {', '.join(sorted(SECTIONS))}"
+        )
+    return recipe
+
+
+def build(recipe: dict[str, Any]) -> nn.Module:
+    """The objective of a recipe, around an encoder with the initial weights of its seed."""
+    module = weights.method_module(recipe["method"])
+    torch.manual_seed(recipe["seed"])
+    options = dict(recipe["encoder"])
+    size = options.pop("size", None)
+    config = module.Config.of_size(size, **options) if size else module.Config(**options)
+    encoder: Encoder = module.build(vars(config))
+    objective = importlib.import_module(f".objectives.{weights.METHODS[recipe['method']]}", __package__)
+    return objective.build(encoder, recipe["objective"])
+
+
+def source_of(recipe: dict[str, Any], objective: Any, device: torch.device) -> tuple[Source, Pack]:
+    """Crops of the recipe's corpus, kept on the device."""
+    data = recipe["data"]
+    if not data.get("corpus"):
+        raise click.UsageError(
+            "name a corpus: data.corpus=FOLDER, as training.data.corpus and training.data.pack made it"
+        )
+    pack = Pack.open(Path(data["corpus"]))
+    crops = Crops(pack, objective.crop, data["shares"], cap=data.get("cap", 0.08), device=device)
+    return crops, pack
+
+
+def dry_run(recipe: dict[str, Any], device: str) -> dict[str, Any]:
+    """What a run would cost: steps, epochs, FLOPs, and hours on a named device."""
+    objective: Any = build(recipe)
+    settings = Settings(**recipe["loop"])
+    crops = settings.steps * settings.batch
+    total = 3 * flops_per_crop(objective) * crops
+    clips = (recipe.get("published") or {}).get("clips")
+    return {
+        "parameters": sum(p.numel() for p in objective.parameters()),
+        "encoder_parameters": sum(p.numel() for p in objective.encoder.parameters()),
+        "steps": settings.steps,
+        "crops": crops,
+        "hours_of_audio_seen": round(crops * objective.crop / objective.encoder.sample_rate / 3600, 1),
+        "epochs": round(crops / clips, 2) if clips else None,
+        "flops": total,
+        "device": device.upper(),
+        "hours": float(f"{total / (PEAKS[device.upper()] * EFFICIENCY) / 3600:.3g}"),
+        "assumed_share_of_peak": EFFICIENCY,
+    }
+
+
+def fabric_for(recipe: dict[str, Any]) -> Fabric:
+    """One process on the best device there is, or as many as torchrun started."""
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    strategy = recipe.get("strategy", "ddp") if int(os.environ.get("WORLD_SIZE", 1)) > 1 else "auto"
+    nodes = int(os.environ.get("GROUP_WORLD_SIZE", 1))
+    return Fabric(
+        accelerator="auto", devices=processes, num_nodes=nodes, strategy=strategy, precision=recipe["precision"]
+    )
+
+
+@click.command()
+@click.argument("recipe")
+@click.argument("run", required=False, type=click.Path(path_type=Path))
+@click.argument("changes", nargs=-1)
+@click.option("--dry-run", "device", metavar="DEVICE", help=f"Print costs on one of {', '.join(PEAKS)}, and stop.")
+@click.option("--until", type=int, help="Stop after this step; the same command without it goes on.")
+def main(recipe: str, run: Path | None, changes: tuple[str, ...], device: str | None, until: int | None) -> None:
+    """Trains RECIPE into the folder RUN, with CHANGES as section.key=value."""
+    if device:
+        if device.upper() not in PEAKS:
+            raise click.UsageError(f"unknown device {device!r}; known are {', '.join(PEAKS)}")
+        given = ([str(run)] if run else []) + list(changes)
+        click.echo(json.dumps(dry_run(read_recipe(recipe, given), device), indent=2))
+        return
+    if run is None:
+        raise click.UsageError("name a folder for the run")
+    chosen = read_recipe(recipe, changes)
+    fabric = fabric_for(chosen)
+    fabric.launch()
+    try:
+        objective = build(chosen)
+        source, pack = source_of(chosen, objective, fabric.device)
+        facts = {"recipe": chosen, "corpus": pack.fingerprint, "hours": round(pack.hours, 2)}
+        train(objective, source, Settings(**chosen["loop"]), run, fabric, seed=chosen["seed"], facts=facts, until=until)
+    except (PackError, DivergedError, ValueError, TypeError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()
