@@ -96,7 +96,7 @@ def test_a_run_in_two_days_equals_one_in_one(tmp_path: Path) -> None:
 
 def test_two_processes_agree_and_learn_from_all_crops(tmp_path: Path) -> None:
     """The processes themselves compare their last weights; here their common log is held against a lone run's."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29611"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command += ["-m", "tests.training.test_loop", str(tmp_path / "two"), "3", "0"]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     [*lines] = logs.read(tmp_path / "two" / "log.jsonl")
