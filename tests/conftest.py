@@ -1,5 +1,9 @@
 """What the tests share: a small random model of every registered method, in memory and as a weight file."""
 
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models on a busy machine: threads would only wait for each other
+
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path

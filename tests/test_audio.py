@@ -41,13 +41,13 @@ def test_the_odd_way_is_the_same_filter(old: int, new: int) -> None:
     assert (audio._resample_oddly(samples, old, new) - audio.resample(samples, old, new)).abs().max() < 1e-4
 
 
-@pytest.mark.parametrize("rate", [22254, 11127, 44099, 15999, 7919])
+@pytest.mark.parametrize("rate", [22254, 44099, 7919])
 def test_odd_rates_need_no_giant_filter(tmp_path: Path, rate: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audio, "SECONDS", 1)
-    soundfile.write(tmp_path / "tone.wav", tone(3.0, rate), rate, subtype="FLOAT")
+    soundfile.write(tmp_path / "tone.wav", tone(2.0, rate), rate, subtype="FLOAT")
     found = audio.read(tmp_path / "tone.wav", 16000).numpy()
-    assert len(found) == 48000
-    assert np.abs(found - tone(3.0, 16000))[400:-400].max() < 1e-3
+    assert len(found) == 32000
+    assert np.abs(found - tone(2.0, 16000))[400:-400].max() < 1e-3
 
 
 def test_a_header_that_promises_too_much(tmp_path: Path) -> None:
