@@ -19,13 +19,14 @@ import click
 import torch
 import yaml
 from lightning.fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 
 from hear_audioformer import weights
 from hear_audioformer.embedder import Encoder
 
 from .data.crops import Crops
 from .data.pack import Pack, PackError
+from .data.synth import synthesise
 from .flops import PEAKS, flops_per_crop
 from .loop import DivergedError, Settings, Source, train
 
@@ -70,7 +71,7 @@ def build(recipe: dict[str, Any]) -> nn.Module:
 
 
 def source_of(recipe: dict[str, Any], objective: Any, device: torch.device) -> tuple[Source, Pack]:
-    """Crops of the recipe's corpus, kept on the device."""
+    """Crops of the recipe's corpus, kept on the device; a share of them is synthetic, made there as well."""
     data = recipe["data"]
     if not data.get("corpus"):
         raise click.UsageError(
@@ -78,7 +79,14 @@ def source_of(recipe: dict[str, Any], objective: Any, device: torch.device) -> t
         )
     pack = Pack.open(Path(data["corpus"]))
     crops = Crops(pack, objective.crop, data["shares"], cap=data.get("cap", 0.08), device=device)
-    return crops, pack
+    share, rate = data.get("synthetic", 0.0), objective.encoder.sample_rate
+
+    def source(batch: int, generator: torch.Generator) -> Tensor:
+        made = round(batch * share)
+        real = crops(batch - made, generator)
+        return torch.cat([real, synthesise(made, objective.crop, rate, generator)]) if made else real
+
+    return source, pack
 
 
 def dry_run(recipe: dict[str, Any], device: str) -> dict[str, Any]:

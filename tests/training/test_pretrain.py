@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 from tests.training.test_crops import CLIPS, small_pack
 from training import logs
-from training.pretrain import RECIPES, build, main, read_recipe
+from training.pretrain import RECIPES, build, main, read_recipe, source_of
 
 TINY = ["encoder={width: 24, depth: 1, heads: 2, frames: 96}", "objective={width: 16, depth: 1, heads: 2}"]
 TINY += ["loop.steps=3", "loop.batch=4", "loop.warmup=1", "loop.log_every=1", "precision=32-true"]
@@ -44,6 +45,19 @@ def test_a_run_from_the_command_line_goes_on(tmp_path: Path) -> None:
     assert first.exit_code == 0, first.output
     assert run(*command).exit_code == 0
     assert [line["step"] for line in logs.read(tmp_path / "run" / "log.jsonl")] == [1, 2, 3]
+
+
+def test_a_share_of_the_crops_is_synthetic(tmp_path: Path) -> None:
+    """The test corpus holds ramps of whole 16-bit steps; what is synthesised does not."""
+    small_pack(tmp_path, CLIPS)
+    recipe = read_recipe("msm-mae-open", [f"data.corpus={tmp_path}", "data.synthetic=0.25", *TINY])
+    source, _ = source_of(recipe, build(recipe), torch.device("cpu"))
+    audio = source(16, torch.Generator().manual_seed(0))
+    steps = audio * 32768
+    real = (steps == steps.round()).all(dim=1)
+    assert audio.shape == (16, 96 * 160)
+    assert real.tolist() == [True] * 12 + [False] * 4
+    assert torch.equal(source(16, torch.Generator().manual_seed(0)), audio)
 
 
 def test_a_corpus_without_a_pack_is_one_line(tmp_path: Path) -> None:
