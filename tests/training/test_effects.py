@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from training.data import synth
-from training.data.effects import convolve, draw_rooms, fast_length, room_responses, shift
+from training.data.effects import _gated, convolve, draw_rooms, fast_length, room_responses, shift
 
 RATE = 16000
 
@@ -26,6 +26,13 @@ def test_envelopes_are_bounded_and_do_not_click() -> None:
     flat = (envelope.amin(1) == 1).float().mean()
     assert 0.1 < flat < 0.3
     assert ((envelope == 0).float().mean(1) > 0.2).float().mean() > 0.2  # struck, swelling or gated
+
+
+def test_gates_have_edges_of_5_ms_and_are_never_shut_throughout() -> None:
+    gate = _gated(300, torch.arange(300) / 1000, seeded())
+    assert (gate.amax(1) == 1).all()
+    assert gate.diff().abs().max() <= 0.21
+    assert 0.4 < gate.mean() < 0.9
 
 
 def fitted_rt60(response: Tensor) -> Tensor:

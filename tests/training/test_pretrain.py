@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from tests.training.test_crops import CLIPS, small_pack
 from training import logs
+from training.data.catalogue import SETS, kind_of
 from training.pretrain import RECIPES, build, main, read_recipe, source_of
 
 TINY = ["encoder={width: 24, depth: 1, heads: 2, frames: 96}", "objective={width: 16, depth: 1, heads: 2}"]
@@ -26,6 +27,13 @@ def test_every_recipe_builds_and_counts(name: str) -> None:
     facts = json.loads(result.stdout)
     assert facts["crops"] == facts["steps"] * read_recipe(name)["loop"]["batch"]
     assert facts["hours"] > 0
+
+
+@pytest.mark.parametrize("name", [path.stem for path in RECIPES.glob("*.yaml")])
+def test_recipes_name_kinds_that_corpora_have(name: str) -> None:
+    """Those that the open packages' clips get, or ``other``, which is what a user's own clips are called."""
+    given = {kind_of(package, f"usr/{word}.wav", 5.0) for package in SETS["open"] for word in ("x", "music", "ambient")}
+    assert set(read_recipe(name)["data"]["shares"]) <= given | {"other"}
 
 
 def test_the_papers_recipe_is_the_published_one() -> None:
