@@ -31,7 +31,7 @@ def test_envelopes_are_bounded_and_do_not_click() -> None:
 def test_gates_have_edges_of_5_ms_and_are_never_shut_throughout() -> None:
     gate = _gated(300, torch.arange(300) / 1000, seeded())
     assert (gate.amax(1) == 1).all()
-    assert gate.diff().abs().max() <= 0.21
+    assert gate.diff().abs().max() <= 0.34  # a fifth a millisecond, a third where the clip ends
     assert 0.4 < gate.mean() < 0.9
 
 
