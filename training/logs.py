@@ -29,6 +29,10 @@ class Log:
             self.board.add_scalar(name, value, step)
         self.board.flush()
 
+    def close(self) -> None:
+        """Ends the writer's thread."""
+        self.board.close()
+
 
 def read(path: Path) -> list[dict[str, float]]:
     """The lines of a log, as far as they are whole."""

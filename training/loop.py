@@ -136,7 +136,16 @@ def train(
         if step + 1 == end or _due(fabric, saved, settings.checkpoint_seconds):
             checkpoints.save(fabric, folder, step + 1, state, settings.keep)
             saved = time.monotonic()
+    if log:
+        log.close()
     return objective
+
+
+def leave() -> None:
+    """Takes the process out of its group in good order; without it, a process may abort as it ends."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
 
 
 def _step(

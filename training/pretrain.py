@@ -28,7 +28,7 @@ from .data.crops import Crops
 from .data.pack import Pack, PackError
 from .data.synth import synthesise
 from .flops import PEAKS, flops_per_crop
-from .loop import DivergedError, Settings, Source, train
+from .loop import DivergedError, Settings, Source, leave, train
 
 RECIPES = Path(__file__).parent / "recipes"
 SECTIONS = {"name", "method", "seed", "precision", "strategy", "encoder", "objective", "data", "loop", "published"}
@@ -144,6 +144,7 @@ def main(recipe: str, run: Path | None, changes: tuple[str, ...], device: str | 
         source, pack = source_of(chosen, objective, fabric.device)
         facts = {"recipe": chosen, "corpus": pack.fingerprint, "hours": round(pack.hours, 2)}
         train(objective, source, Settings(**chosen["loop"]), run, fabric, seed=chosen["seed"], facts=facts, until=until)
+        leave()
     except (PackError, DivergedError, ValueError, TypeError) as error:
         raise click.ClickException(str(error)) from error
 

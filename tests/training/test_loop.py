@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from hear_audioformer.msm_mae import Config, MsmMae
 from training import checkpoints, logs
-from training.loop import DivergedError, Settings, train
+from training.loop import DivergedError, Settings, leave, train
 from training.objectives.msm_mae import MsmMaeObjective
 from training.schedule import cosine, warm_cosine
 
@@ -58,6 +58,7 @@ def main() -> None:
     mine = weights(train(small_objective(), slow, settings, folder, fabric, facts={"recipe": "test"}))
     if world > 1 and not all(torch.equal(mine, other) for other in fabric.all_gather(mine)):  # type: ignore[union-attr]
         raise SystemExit("the processes ended with different weights")
+    leave()
 
 
 def final(folder: Path) -> dict[str, Any]:
