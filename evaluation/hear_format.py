@@ -1,0 +1,141 @@
+"""Tasks on disk as HEAR's kit reads them, with one file more: ``groups.csv``, the source of each clip.
+
+    TASKS/<name>-<version>-full/
+        task_metadata.json   labelvocabulary.csv   <split>.json   groups.csv
+        <rate>/<split>/<file>.wav
+
+Clips of one group (a speaker, a kit, a package) are not independent: intervals are drawn over groups. The kit ignores
+the file.
+"""
+
+import csv
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import soundfile
+import torch
+
+from hear_audioformer import audio
+
+RATE = 16000
+VERSION = "open1"
+
+
+@dataclass(frozen=True)
+class Event:
+    """A labelled stretch of a clip, in milliseconds."""
+
+    label: str
+    start: float
+    end: float
+
+
+Labels = Sequence[str] | Sequence[Event]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One file of a task: its name without folder, 16-kHz mono int16 samples, what is to be told of it, its source."""
+
+    split: str
+    name: str
+    pcm: np.ndarray
+    labels: Labels
+    group: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """What HEAR's metadata say of a task; ``sample_duration`` in seconds cuts and pads, None leaves each clip's own."""
+
+    name: str
+    embedding_type: Literal["scene", "event"]
+    prediction_type: Literal["multiclass", "multilabel"]
+    split_mode: Literal["trainvaltest", "presplit_kfold"]
+    splits: tuple[str, ...]
+    sample_duration: float | None
+    evaluation: tuple[str, ...]
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> str:
+        return f"{self.name}-{VERSION}-full"
+
+
+def write(tasks: Path, task: Task, clips: Iterable[Clip], rates: Sequence[int] = (RATE,)) -> Path:
+    """Writes a whole task, or nothing: the folder appears when all is in it, and replaces an older one."""
+    target = tasks / task.folder
+    # beside the tasks' folder: HEAR's kit takes every entry inside it for a task
+    work = tasks.parent / f".{tasks.name}-{task.folder}.part"
+    shutil.rmtree(work, ignore_errors=True)
+    told: dict[str, dict[str, Any]] = {split: {} for split in task.splits}
+    groups: list[tuple[str, str, str]] = []
+    for clip in clips:
+        file = f"{clip.name}.wav"
+        if any(file in known for known in told.values()):
+            raise ValueError(f"{task.name}: two clips are named {clip.name}")
+        for rate in rates:
+            path = work / str(rate) / clip.split / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, _fitted(clip.pcm, task.sample_duration, rate), rate, subtype="PCM_16")
+        told[clip.split][file] = [asdict(label) if isinstance(label, Event) else label for label in clip.labels]
+        groups.append((clip.split, file, clip.group))
+    if empty := [split for split, files in told.items() if not files]:
+        raise ValueError(f"{task.name}: no clips in {', '.join(empty)}")
+    _write_tables(work, task, told, groups)
+    shutil.rmtree(target, ignore_errors=True)
+    tasks.mkdir(parents=True, exist_ok=True)
+    work.replace(target)
+    return target
+
+
+def _write_tables(
+    folder: Path, task: Task, told: dict[str, dict[str, Any]], groups: Sequence[tuple[str, str, str]]
+) -> None:
+    for split, files in told.items():
+        (folder / f"{split}.json").write_text(json.dumps(files, indent=1))
+    names = {
+        item["label"] if isinstance(item, dict) else item
+        for files in told.values()
+        for items in files.values()
+        for item in items
+    }
+    numeric = all(name.isdecimal() for name in names)
+    with open(folder / "labelvocabulary.csv", "w", newline="") as file:
+        rows = enumerate(sorted(names, key=int if numeric else str))
+        csv.writer(file).writerows([("idx", "label"), *rows])
+    with open(folder / "groups.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("split", "file", "group"), *sorted(groups)])
+    metadata = {
+        "task_name": task.name,
+        "version": VERSION,
+        "mode": "full",
+        "embedding_type": task.embedding_type,
+        "prediction_type": task.prediction_type,
+        "split_mode": task.split_mode,
+        "splits": list(task.splits),
+        "nfolds": len(task.splits) if task.split_mode == "presplit_kfold" else None,
+        "sample_duration": task.sample_duration,
+        "evaluation": list(task.evaluation),
+        **task.extra,
+    }
+    (folder / "task_metadata.json").write_text(json.dumps(metadata, indent=2))
+
+
+def _fitted(pcm: np.ndarray, seconds: float | None, rate: int) -> np.ndarray:
+    """Samples at a rate, cut or padded with silence to the task's duration."""
+    if rate != RATE:
+        ratio = Fraction(rate, RATE)
+        samples = torch.as_tensor(pcm).float() / 32768
+        louder = audio.resample(samples, ratio.denominator, ratio.numerator).mul(32768).round().clamp(-32768, 32767)
+        pcm = louder.short().numpy()
+    if seconds is not None:
+        length = round(seconds * rate)
+        pcm = np.pad(pcm[:length], (0, max(0, length - len(pcm))))
+    return pcm
