@@ -1,0 +1,111 @@
+"""What frozen embeddings are worth: any HEAR module, a folder of tasks, minutes.
+
+    python -m evaluation.probe hear_audioformer.msm_mae --model runs/tiny.safetensors --tasks suite/tasks --out results
+
+Embeds every clip once, keeps the embeddings under OUT, fits a head on them, and prints scores with 95 % intervals. All
+that a page of results needs goes into OUT/<module>/<model>/<suite>.json. Stopped, it goes on where it was.
+"""
+
+import json
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hear_audioformer import WeightsError
+
+from . import embeddings, records, scene, tasks
+from .embeddings import Model
+
+HEADER = f"{'task':28} {'score':12} {'value':>6}  {'95 % interval':15} {'kNN':>6} {'chance':>7} {'seconds':>8}"
+
+
+def run(
+    suite: Path,
+    model: Model,
+    out: Path,
+    *,
+    only: tuple[str, ...] = (),
+    batch_size: int | None = None,
+    head: str = "linear",
+    command: str = "",
+) -> Path:
+    """Scores a model on a suite, task by task, and returns the file of results, renewed after each task."""
+    name = suite.parent.name if suite.name == "tasks" else suite.name
+    file = out / model.module.__name__ / model.name / (f"{name}.json" if head == "linear" else f"{name}.{head}.json")
+    click.echo(f"{model.module.__name__} {model.name} on {name}\n{HEADER}")
+    values = []
+    for task in tasks.find(suite, only):
+        started = time.perf_counter()
+        embedded = embeddings.scenes(task, model, out / "embeddings", batch_size)
+        between = time.perf_counter()
+        outcome = scene.score(task, embedded, head)
+        seconds = {"embed": between - started, "score": time.perf_counter() - between}
+        entry = records.entry(task, outcome, seconds)
+        records.add(file, records.facts(model, name, head, command), task.name, entry)
+        values.append(entry["value"])
+        click.echo(_line(task.name, entry))
+    click.echo(f"{'mean':41} {100 * sum(values) / len(values):6.1f}\n-> {file}")
+    return file
+
+
+def _line(name: str, entry: dict[str, Any]) -> str:
+    interval = f"{100 * entry['low']:5.1f} to {100 * entry['high']:5.1f}"
+    knn = f"{100 * entry['others']['knn']['value']:6.1f}" if "knn" in entry["others"] else f"{'-':>6}"
+    cells = f"{entry['score']:12} {100 * entry['value']:6.1f}  {interval:15} {knn} {100 * entry['chance']:7.1f}"
+    return f"{name:28} {cells} {sum(entry['seconds'].values()):8.1f}"
+
+
+def _options(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """key=value pairs; a value is read as JSON where it is JSON, as text otherwise."""
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{pair!r} is not of the form key=value", param_hint="--option")
+        try:
+            options[key] = json.loads(value)
+        except ValueError:
+            options[key] = value
+    return options
+
+
+@click.command()
+@click.argument("module")
+@click.option("--tasks", "suite", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--model", default="", help="What load_model takes: a name or a weight file.")
+@click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="Keyword arguments of load_model.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
+@click.option("--only", default="", metavar="TASK,TASK", help="Only these tasks; others keep their earlier results.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Clips in one call.  [default: 120 s of audio]")
+@click.option("--head", type=click.Choice(["linear"]), default="linear", show_default=True)
+def main(
+    module: str,
+    suite: Path,
+    model: str,
+    options: tuple[str, ...],
+    out: Path,
+    only: str,
+    batch_size: int | None,
+    head: str,
+) -> None:
+    """Scores the HEAR module MODULE on the tasks of a folder."""
+    try:
+        run(
+            suite,
+            Model(module, model, _options(options)),
+            out,
+            only=tuple(filter(None, only.split(","))),
+            batch_size=batch_size,
+            head=head,
+            command=shlex.join(["python", "-m", "evaluation.probe", *sys.argv[1:]]),
+        )
+    except (WeightsError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()
