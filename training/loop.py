@@ -5,23 +5,32 @@ step, process). A run that was killed at any instant goes on from its last check
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from . import checkpoints
+from . import checkpoints, fsdp
+from .average import Average
 from .flops import flops_per_crop, peak_flops
 from .logs import Log
 from .objectives import no_decay
 from .schedule import warm_cosine
 
 Source = Callable[[int, torch.Generator], Tensor]  # batch size, generator -> crops (batch, samples) on the device
+
+
+@runtime_checkable
+class ReadsAhead(Protocol):
+    """A source that wants to know beforehand what it will be asked for."""
+
+    def begin(self, batch: int, seeds: Iterable[int]) -> None:
+        """Told once: from here on come batches of this size, by generators of these seeds, in this order."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,10 @@ class Settings:
     keep: int = 2
     patience: int = 20
     compile: bool = False
+
+    def part(self, processes: int) -> int:
+        """Crops that one process is given at a time."""
+        return self.batch // (processes * self.accumulate)
 
     def rate(self, step: int) -> float:
         """The learning rate of a step."""
@@ -107,26 +120,28 @@ def train(
     """
     folder.mkdir(parents=True, exist_ok=True)
     flops = flops_per_crop(objective)
-    optimiser = torch.optim.AdamW(_groups(objective, settings), lr=0.0, betas=settings.betas)
-    average = [p.detach().clone().to(fabric.device) for p in objective.parameters()] if settings.ema else []
     compiled: Any = torch.compile(objective) if settings.compile else objective
-    model, optimiser = fabric.setup(compiled, optimiser)
-    state = {"model": model, "optimiser": optimiser, "average": average, "step": 0, "facts": facts or {}}
-    if newest := checkpoints.latest(folder):
-        _resume(fabric, newest, state, facts or {})
-    log = Log(folder, int(state["step"])) if fabric.is_global_zero else None
+    model = fabric.setup_module(compiled)
+    optimiser: Any = torch.optim.AdamW(_groups(objective, settings), lr=0.0, betas=settings.betas)
+    optimiser = fabric.setup_optimizers(optimiser)
+    average = Average(objective, settings.ema)
+    newest = checkpoints.latest(folder)
+    first = _resume(fabric, newest, model, optimiser, average, facts or {}) if newest else 0
+    log = Log(folder, first) if fabric.is_global_zero else None
     peak = peak_flops(fabric.device, str(fabric._precision.precision))
     meter, saved, bad = Meter(), time.monotonic(), 0
     end = min(settings.steps, until or settings.steps)
-    for step in range(int(state["step"]), end):
+    if isinstance(source, ReadsAhead):
+        seeds = (_mix(seed, place) for place in _places(first, end, settings, fabric))
+        source.begin(settings.part(fabric.world_size), seeds)
+    for step in range(first, end):
         for group in optimiser.param_groups:
             group["lr"] = settings.rate(step)
         norm, finite = _step(model, optimiser, source, settings, fabric, seed, step, meter)
         bad = 0 if finite else bad + 1
         if bad > settings.patience:
             raise DivergedError(f"no finite loss for {bad} steps up to step {step}; see log.jsonl for what failed")
-        _follow(average, model, settings.ema)
-        state["step"] = step + 1
+        average.follow()
         if (step + 1) % settings.log_every == 0 or step + 1 == end:
             values = _values(meter, settings, fabric, flops, peak) | {"lr": settings.rate(step), "grad_norm": norm}
             if log:
@@ -134,6 +149,8 @@ def train(
                 _show(step + 1, settings, values)
             meter = Meter()
         if step + 1 == end or _due(fabric, saved, settings.checkpoint_seconds):
+            state = {"model": model, "optimiser": optimiser, "step": step + 1, "facts": facts or {}}
+            state["average"] = average.state(fabric.is_global_zero)
             checkpoints.save(fabric, folder, step + 1, state, settings.keep)
             saved = time.monotonic()
     if log:
@@ -159,10 +176,9 @@ def _step(
     meter: Meter,
 ) -> tuple[float, bool]:
     """One optimiser step; returns the gradient norm and whether the losses of all processes were finite."""
-    part = settings.batch // (fabric.world_size * settings.accumulate)
+    part = settings.part(fabric.world_size)
     unhealthy = torch.zeros((), device=fabric.device)
-    for number in range(settings.accumulate):
-        place = (step * settings.accumulate + number) * fabric.world_size + fabric.global_rank
+    for number, place in enumerate(_places(step, step + 1, settings, fabric)):
         began = time.perf_counter()
         audio = source(part, _generator(fabric.device, seed, place))
         meter.waited += time.perf_counter() - began
@@ -182,7 +198,7 @@ def _step(
     norm = fabric.clip_gradients(model, optimiser, max_norm=settings.clip or float("inf"), error_if_nonfinite=False)
     optimiser.step()
     optimiser.zero_grad()
-    return float(norm) if norm is not None else float("nan"), True
+    return fsdp.number(norm), True
 
 
 def _groups(objective: nn.Module, settings: Settings) -> list[dict[str, Any]]:
@@ -195,23 +211,15 @@ def _groups(objective: nn.Module, settings: Settings) -> list[dict[str, Any]]:
     ]
 
 
-def _resume(fabric: Fabric, path: Path, state: dict[str, Any], facts: dict[str, Any]) -> None:
-    """Fills ``state`` from a checkpoint, once it is known to be of the same run."""
-    rest = fabric.load(path, {"model": state["model"], "optimiser": state["optimiser"]}, strict=False)
+def _resume(fabric: Fabric, path: Path, model: Any, optimiser: Any, average: Average, facts: dict[str, Any]) -> int:
+    """Takes everything from a checkpoint that is of the same run; returns its step."""
+    rest = fabric.load(path, {"model": model, "optimiser": optimiser}, strict=False)
     if rest["facts"] != facts:
         changed = sorted(key for key in {*rest["facts"], *facts} if rest["facts"].get(key) != facts.get(key))
         raise ValueError(f"{path} is of another run: {', '.join(changed)} differ; choose another folder, or delete it")
-    state["step"] = rest["step"]
-    for mine, theirs in zip(state["average"], rest["average"], strict=True):
-        mine.copy_(theirs)
+    average.load(rest["average"])
     fabric.print(f"going on from {path.name}")
-
-
-def _follow(average: list[Tensor], model: nn.Module, decay: float | None) -> None:
-    """Moves the average of the weights a little towards the weights."""
-    if decay is not None:
-        with torch.no_grad():
-            torch._foreach_lerp_(average, [p.detach() for p in model.parameters()], 1 - decay)
+    return int(rest["step"])
 
 
 def _values(meter: Meter, settings: Settings, fabric: Fabric, flops: float, peak: float) -> dict[str, float]:
@@ -249,6 +257,12 @@ def _summed(fabric: Fabric, value: Tensor) -> Tensor:
     total = fabric.all_reduce(value, reduce_op="sum")
     assert isinstance(total, Tensor)
     return total
+
+
+def _places(first: int, end: int, settings: Settings, fabric: Fabric) -> Iterable[int]:
+    """The number of each batch that this process takes in steps first..end, unique over steps and processes."""
+    parts = range(first * settings.accumulate, end * settings.accumulate)
+    return (part * fabric.world_size + fabric.global_rank for part in parts)
 
 
 def _generator(device: torch.device, seed: int, place: int) -> torch.Generator:

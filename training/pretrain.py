@@ -19,16 +19,20 @@ import click
 import torch
 import yaml
 from lightning.fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 
 from hear_audioformer import weights
 from hear_audioformer.embedder import Encoder
 
+from . import fsdp
+from .data.augment import Augment
 from .data.crops import Crops
+from .data.index import Index
+from .data.mixture import Mixture
 from .data.pack import Pack, PackError
-from .data.synth import synthesise
+from .data.stream import Stream, workers_for
 from .flops import PEAKS, flops_per_crop
-from .loop import DivergedError, Settings, Source, leave, train
+from .loop import DivergedError, Settings, leave, train
 
 RECIPES = Path(__file__).parent / "recipes"
 SECTIONS = {"name", "method", "seed", "precision", "strategy", "encoder", "objective", "data", "loop", "published"}
@@ -70,23 +74,29 @@ def build(recipe: dict[str, Any]) -> nn.Module:
     return objective.build(encoder, recipe["objective"])
 
 
-def source_of(recipe: dict[str, Any], objective: Any, device: torch.device) -> tuple[Source, Pack]:
-    """Crops of the recipe's corpus, kept on the device; a share of them is synthetic, made there as well."""
-    data = recipe["data"]
+def source_of(recipe: dict[str, Any], objective: Any, device: torch.device) -> tuple[Mixture, Pack | Index]:
+    """Batches of the recipe's corpus, which is kept on the device or read ahead from disk, and what is known of it."""
+    data, rate = recipe["data"], objective.encoder.sample_rate
     if not data.get("corpus"):
         raise click.UsageError(
             "name a corpus: data.corpus=FOLDER, as training.data.corpus and training.data.pack made it"
         )
-    pack = Pack.open(Path(data["corpus"]))
-    crops = Crops(pack, objective.crop, data["shares"], cap=data.get("cap", 0.08), device=device)
-    share, rate = data.get("synthetic", 0.0), objective.encoder.sample_rate
-
-    def source(batch: int, generator: torch.Generator) -> Tensor:
-        made = round(batch * share)
-        real = crops(batch - made, generator)
-        return torch.cat([real, synthesise(made, objective.crop, rate, generator)]) if made else real
-
-    return source, pack
+    folder, kind = Path(data["corpus"]), data.get("reader", "resident")
+    augment = Augment(**data.get("augment") or {})
+    options: dict[str, Any] = {"cap": data.get("cap", 0.08), "once": augment.once, "device": device}
+    corpus: Pack | Index
+    reader: Crops | Stream
+    if kind == "resident":
+        corpus = Pack.open(folder)
+        reader = Crops(corpus, objective.crop, data["shares"], **options)
+    elif kind == "stream":
+        corpus = Index.open(folder)
+        workers = workers_for(int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+        reader = Stream(corpus, objective.crop, data["shares"], **options, workers=workers)
+    else:
+        raise click.UsageError(f"data.reader={kind}: choose resident or stream")
+    synthetic = data.get("synthetic", 0.0)
+    return Mixture(reader, objective.crop, rate, synthetic=synthetic, augment=augment), corpus
 
 
 def dry_run(recipe: dict[str, Any], device: str) -> dict[str, Any]:
@@ -112,8 +122,10 @@ def dry_run(recipe: dict[str, Any], device: str) -> dict[str, Any]:
 
 def fabric_for(recipe: dict[str, Any]) -> Fabric:
     """One process on the best device there is, or as many as torchrun started."""
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    strategy = recipe.get("strategy", "ddp") if int(os.environ.get("WORLD_SIZE", 1)) > 1 else "auto"
+    processes, world = int(os.environ.get("LOCAL_WORLD_SIZE", 1)), int(os.environ.get("WORLD_SIZE", 1))
+    strategy = recipe.get("strategy", "ddp") if world > 1 else "auto"
+    if strategy == "fsdp":
+        strategy = fsdp.strategy(world)
     nodes = int(os.environ.get("GROUP_WORLD_SIZE", 1))
     return Fabric(
         accelerator="auto", devices=processes, num_nodes=nodes, strategy=strategy, precision=recipe["precision"]
@@ -137,12 +149,13 @@ def main(recipe: str, run: Path | None, changes: tuple[str, ...], device: str | 
     if run is None:
         raise click.UsageError("name a folder for the run")
     chosen = read_recipe(recipe, changes)
-    fabric = fabric_for(chosen)
-    fabric.launch()
     try:
+        fabric = fabric_for(chosen)
+        fabric.launch()
         objective = build(chosen)
-        source, pack = source_of(chosen, objective, fabric.device)
-        facts = {"recipe": chosen, "corpus": pack.fingerprint, "hours": round(pack.hours, 2)}
+        with fabric.rank_zero_first(local=True):  # an index is made once
+            source, corpus = source_of(chosen, objective, fabric.device)
+        facts = {"recipe": chosen, "corpus": corpus.fingerprint, "hours": round(corpus.hours, 2)}
         train(objective, source, Settings(**chosen["loop"]), run, fabric, seed=chosen["seed"], facts=facts, until=until)
         leave()
     except (PackError, DivergedError, ValueError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""Training crops from a corpus that lives on the device: no loader, nothing to wait for.
+"""Which crops of a corpus make a batch, and the batch itself where the corpus lives on the device.
 
 A batch is a function of its generator's seed and nothing else, so a run that was killed goes on with the very crops it
 would have drawn, on however many processes.
@@ -8,7 +8,9 @@ shares, then by clip, so that a package has at most a given share of all draws.
 """
 
 from collections.abc import Mapping
+from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,53 +19,136 @@ from .pack import Pack
 LONG = 30.0  # crops' worth of a clip beyond which length earns no more draws
 
 
-class Crops:
-    """Random crops of a resident corpus.
+class Listing(Protocol):
+    """What drawing has to know of a corpus's clips."""
+
+    @property
+    def lengths(self) -> np.ndarray: ...
+    @property
+    def kinds(self) -> list[str]: ...
+    @property
+    def kind_of(self) -> np.ndarray: ...
+    @property
+    def packages(self) -> list[str]: ...
+    @property
+    def package_of(self) -> np.ndarray: ...
+
+
+class Places:
+    """Where the crops of a batch are: one row (clip, first sample, period) each, int64.
+
+    Sample ``i`` of a crop is the clip's sample ``(first + i) % period``, or silence where the clip has none of that
+    number: a period of the clip's length repeats it, one of the crop's length has it once with silence around.
 
     Args:
-        pack: the corpus.
+        clips: of a corpus.
         samples: length of a crop; a shorter clip is repeated from a random point until it fills one.
-        shares: share of the draws by kind; kinds that the pack lacks are left out and the rest scaled up.
+        shares: share of the draws by kind; kinds that the corpus lacks are left out and the rest scaled up.
         cap: the largest share of all draws that one package may have, where its kind has others to take its place.
-        device: where the corpus is kept, as int16.
+        once: share of the shorter clips that are heard once instead, anywhere in the crop.
+        device: where the draws are made.
     """
 
     def __init__(
-        self, pack: Pack, samples: int, shares: Mapping[str, float], *, cap: float = 0.08, device: torch.device | str
+        self,
+        clips: Listing,
+        samples: int,
+        shares: Mapping[str, float],
+        *,
+        cap: float = 0.08,
+        once: float = 0.0,
+        device: torch.device | str,
     ) -> None:
-        self.samples = samples
-        self.audio = torch.as_tensor(pack.samples).to(device)
-        self.offsets = torch.as_tensor(pack.offsets).to(device)
-        self.lengths = torch.as_tensor(pack.lengths).to(device)
-        self.cumulative = draw_odds(pack, samples, shares, cap).cumsum(0).to(device)
+        self.samples, self.once = samples, once
+        self.lengths = torch.as_tensor(clips.lengths).to(device)
+        self.cumulative = draw_odds(clips, samples, shares, cap).cumsum(0).to(device)
 
     def __call__(self, batch: int, generator: torch.Generator) -> Tensor:
-        """(batch, samples), float32 in [-1, 1), on the corpus's device."""
-        device = self.audio.device
+        """(batch, 3), on the device."""
+        device = self.lengths.device
         draws = torch.rand(batch, 2, generator=generator, dtype=torch.float64, device=device)
         clip = torch.searchsorted(self.cumulative, draws[:, 0] * self.cumulative[-1], right=True)
         clip = clip.clamp(max=len(self.lengths) - 1)
         length = self.lengths[clip]
         room = torch.where(length > self.samples, length - self.samples + 1, length)
-        start = (draws[:, 1] * room).long()
-        inside = (start[:, None] + torch.arange(self.samples, device=device)) % length[:, None]
-        return self.audio[self.offsets[clip][:, None] + inside].float() / 32768
+        first, period = (draws[:, 1] * room).long(), length
+        if self.once > 0:
+            chosen = torch.rand(batch, generator=generator, device=device) < self.once
+            chosen &= length < self.samples
+            silence = (draws[:, 1] * (self.samples - length + 1)).long()  # before the clip
+            first = torch.where(chosen, (self.samples - silence) % self.samples, first)
+            period = torch.where(chosen, self.samples, period)
+        return torch.stack([clip, first, period], dim=1)
 
 
-def draw_odds(pack: Pack, samples: int, shares: Mapping[str, float], cap: float) -> Tensor:
+class Crops:
+    """Random crops of a resident corpus: no loader, nothing to wait for.
+
+    Args:
+        pack: the corpus.
+        samples, shares, cap, once: as of ``Places``.
+        device: where the corpus is kept, as int16.
+    """
+
+    def __init__(
+        self,
+        pack: Pack,
+        samples: int,
+        shares: Mapping[str, float],
+        *,
+        cap: float = 0.08,
+        once: float = 0.0,
+        device: torch.device | str,
+    ) -> None:
+        self.pack, self.device = pack, torch.device(device)
+        self.places = Places(pack, samples, shares, cap=cap, once=once, device=device)
+        if self.device.type != "cpu":
+            self.audio = torch.as_tensor(pack.samples).to(device)
+            self.offsets = torch.as_tensor(pack.offsets).to(device)
+
+    def __call__(self, batch: int, generator: torch.Generator) -> Tensor:
+        """(batch, samples), float32 in [-1, 1), on the corpus's device."""
+        places = self.places(batch, generator)
+        return (self.one_by_one(places) if self.device.type == "cpu" else self.gathered(places)).float() / 32768
+
+    def one_by_one(self, places: Tensor) -> Tensor:
+        """Copies of runs of samples, which is what a CPU does fast."""
+        samples = self.places.samples
+        rows = [cut(self.pack.clip(clip), first, period, samples) for clip, first, period in places.tolist()]
+        return torch.from_numpy(np.stack(rows))
+
+    def gathered(self, places: Tensor) -> Tensor:
+        """All crops at once, which is what a GPU does fast."""
+        clip, first, period = (column[:, None] for column in places.unbind(1))
+        inside = (first + torch.arange(self.places.samples, device=places.device)) % period
+        length = self.places.lengths[clip]
+        return self.audio[self.offsets[clip] + torch.minimum(inside, length - 1)] * (inside < length)
+
+
+def cut(clip: np.ndarray, first: int, period: int, samples: int) -> np.ndarray:
+    """One crop of a clip, as ``Places`` says."""
+    if first + samples <= len(clip):
+        return clip[first : first + samples]
+    inside = (first + np.arange(samples)) % period
+    return np.where(inside < len(clip), clip[np.minimum(inside, len(clip) - 1)], 0).astype(clip.dtype, copy=False)
+
+
+def draw_odds(clips: Listing, samples: int, shares: Mapping[str, float], cap: float) -> Tensor:
     """The odds of each clip, (clips,), float64, summing to one."""
-    worth = (torch.as_tensor(pack.lengths).double() / samples).clamp(1.0, LONG)
-    kind_of, package_of = torch.as_tensor(pack.kind_of).long(), torch.as_tensor(pack.package_of).long()
+    worth = (torch.as_tensor(clips.lengths).double() / samples).clamp(1.0, LONG)
+    kind_of, package_of = torch.as_tensor(clips.kind_of).long(), torch.as_tensor(clips.package_of).long()
     odds = torch.zeros_like(worth)
     for kind, share in shares.items():
-        here = kind_of == pack.kinds.index(kind) if kind in pack.kinds else torch.zeros_like(kind_of, dtype=torch.bool)
+        here = (
+            kind_of == clips.kinds.index(kind) if kind in clips.kinds else torch.zeros_like(kind_of, dtype=torch.bool)
+        )
         if share > 0 and here.any():
-            by_package = torch.zeros(len(pack.packages), dtype=torch.float64)
+            by_package = torch.zeros(len(clips.packages), dtype=torch.float64)
             by_package.index_add_(0, package_of[here], worth[here])
             scale = capped(by_package, cap / share) / by_package.clamp(min=1e-12)
             odds[here] = share * worth[here] * scale[package_of[here]]
     if not odds.any():
-        raise ValueError(f"the corpus holds {', '.join(pack.kinds)}, the recipe's shares name {', '.join(shares)}")
+        raise ValueError(f"the corpus holds {', '.join(clips.kinds)}, the recipe's shares name {', '.join(shares)}")
     return odds / odds.sum()
 
 

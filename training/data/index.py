@@ -1,0 +1,110 @@
+"""Where every clip of a corpus lies in its shards: ``shards.npz``, made at first need and kept beside them."""
+
+import json
+import os
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .clips import RATE
+from .pack import PackError
+
+
+class Entry(NamedTuple):
+    """One clip, as its shard has it."""
+
+    shard: int
+    offset: int
+    size: int
+    length: int
+    kind: str
+    package: str
+
+
+@dataclass(frozen=True)
+class Index:
+    """The clips of a corpus: clip ``i`` is ``sizes[i]`` bytes at ``offsets[i]`` of the shard ``names[shard_of[i]]``.
+
+    Clips are in the order of ``manifest.csv`` and of a pack; ``lengths`` are in samples.
+    """
+
+    folder: Path
+    fingerprint: str
+    names: list[str]
+    bytes: np.ndarray  # of each shard
+    shard_of: np.ndarray
+    offsets: np.ndarray
+    sizes: np.ndarray
+    lengths: np.ndarray
+    kinds: list[str]
+    kind_of: np.ndarray
+    packages: list[str]
+    package_of: np.ndarray
+
+    @classmethod
+    def open(cls, out: Path) -> "Index":
+        """The index of the corpus in a folder; made anew where there is none, or one of other shards."""
+        try:
+            fingerprint = json.loads((out / "corpus.json").read_text())["fingerprint"]
+        except OSError as error:
+            raise PackError(f"{out}: holds no finished corpus (no corpus.json)") from error
+        shards = sorted((out / "shards").glob("*.tar"))
+        if not shards:
+            raise PackError(f"{out}: has no shards")
+        now = {"fingerprint": fingerprint, "names": [path.name for path in shards]}
+        now["bytes"] = [path.stat().st_size for path in shards]
+        path = out / "shards.npz"
+        if not (path.exists() and _same(path, now)):
+            temporary = out / f"shards.npz.{os.getpid()}.tmp"  # processes of one run may all be at it
+            with open(temporary, "wb") as file:
+                np.savez(file, **{**now, **_columns(shards)})
+            os.replace(temporary, path)
+        with np.load(path, allow_pickle=False) as file:
+            told: dict[str, Any] = {name: file[name] for name in file.files}
+        for name in ("names", "kinds", "packages", "fingerprint"):
+            told[name] = told[name].tolist()
+        return cls(folder=out / "shards", **told)
+
+    def path(self, clip: int) -> Path:
+        """The shard that holds a clip."""
+        return self.folder / self.names[int(self.shard_of[clip])]
+
+    @property
+    def hours(self) -> float:
+        return int(self.lengths.sum()) / RATE / 3600
+
+
+def _same(path: Path, now: dict[str, Any]) -> bool:
+    with np.load(path, allow_pickle=False) as file:
+        return all(file[name].tolist() == value for name, value in now.items())
+
+
+def _columns(shards: list[Path]) -> dict[str, np.ndarray]:
+    entries = [entry for number, path in enumerate(shards) for entry in _entries(number, path)]
+    kinds, kind_of = np.unique([entry.kind for entry in entries], return_inverse=True)
+    packages, package_of = np.unique([entry.package for entry in entries], return_inverse=True)
+    return {
+        "shard_of": np.array([entry.shard for entry in entries], np.int32),
+        "offsets": np.array([entry.offset for entry in entries], np.int64),
+        "sizes": np.array([entry.size for entry in entries], np.int64),
+        "lengths": np.array([entry.length for entry in entries], np.int64),
+        "kinds": kinds,
+        "kind_of": kind_of.astype(np.int32),
+        "packages": packages,
+        "package_of": package_of.astype(np.int32),
+    }
+
+
+def _entries(number: int, path: Path) -> Iterator[Entry]:
+    """The clips of one shard, by its headers and JSON; no audio is read."""
+    with tarfile.open(path) as tar:
+        members = iter(tar)
+        for audio, note in zip(members, members, strict=True):
+            content = tar.extractfile(note)
+            assert content is not None
+            about = json.loads(content.read())
+            yield Entry(number, audio.offset_data, audio.size, about["samples"], about["kind"], about["package"])

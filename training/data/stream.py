@@ -1,0 +1,140 @@
+"""Training crops read from a corpus's shards, for corpora that do not fit on the device.
+
+The draws are those from a resident corpus, hence of FLAC the very same crops: an index of where each clip lies lets it
+be opened by itself and decoded around its crop alone. Worker processes read ahead of the loop, which says beforehand
+what it will ask for. This takes shards on a disk or a mounted file system. Reading them from start to end with a buffer
+to shuffle, as webdataset does, would serve pipes too, but gives no batch that is a function of its seed.
+"""
+
+import io
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from .crops import Places, cut
+from .index import Index
+
+AHEAD = 2  # batches that a worker has ready
+
+
+class StreamError(RuntimeError):
+    """A clip that cannot be read; the message says which."""
+
+
+class Stream:
+    """Random crops of a corpus on disk.
+
+    Args:
+        index: of the corpus.
+        samples, shares, cap, once: as of ``Places``.
+        device: where the crops go.
+        workers: processes that read and decode.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        samples: int,
+        shares: Mapping[str, float],
+        *,
+        cap: float = 0.08,
+        once: float = 0.0,
+        device: torch.device | str,
+        workers: int,
+    ) -> None:
+        self.reader, self.device, self.workers = Reader(index, samples), torch.device(device), workers
+        self.places = Places(index, samples, shares, cap=cap, once=once, device=device)
+        self.planned: deque[int] = deque()
+        self.batches: Iterator[Tensor] | None = None
+
+    def begin(self, batch: int, seeds: Iterable[int]) -> None:
+        """From here on, the loop asks for batches of one size by generators of these seeds, in this order."""
+        self.planned.clear()
+        self.batches = iter(
+            DataLoader(
+                self.reader,
+                batch_size=None,
+                sampler=self._plan(batch, seeds),
+                num_workers=self.workers,
+                prefetch_factor=AHEAD,
+                pin_memory=self.device.type == "cuda",
+            )
+        )
+
+    def __call__(self, batch: int, generator: torch.Generator) -> Tensor:
+        """(batch, samples), float32 in [-1, 1), on the device; the generator moves on as by resident crops."""
+        seed = generator.initial_seed()
+        places = self.places(batch, generator)
+        if self.batches is None:
+            crops = self.reader[places.cpu()]
+        else:
+            crops = next(self.batches)
+            if self.planned.popleft() != seed or len(crops) != batch:
+                raise ValueError("a stream was asked for another batch than it was told of by begin()")
+        return crops.to(self.device, non_blocking=True).float() / 32768
+
+    def _plan(self, batch: int, seeds: Iterable[int]) -> Iterator[Tensor]:
+        for seed in seeds:
+            self.planned.append(seed)
+            yield self.places(batch, torch.Generator(self.device).manual_seed(seed)).cpu()
+
+
+class Reader(Dataset[Tensor]):
+    """Decodes the crops of a batch; what a worker process has."""
+
+    def __init__(self, index: Index, samples: int) -> None:
+        self.index, self.samples = index, samples
+
+    def __getitem__(self, places: Tensor) -> Tensor:
+        """Rows of ``Places`` -> crops (batch, samples), int16."""
+        return torch.from_numpy(np.stack([self._crop(*place) for place in places.tolist()]))
+
+    def _crop(self, clip: int, first: int, period: int) -> np.ndarray:
+        length = int(self.index.lengths[clip])
+        inside = length > self.samples  # else the crop takes all of the clip
+        start, count = (first, self.samples) if inside else (0, length)
+        path = self.index.path(clip)
+        with open(path, "rb", buffering=0) as file:
+            span = Span(file.fileno(), int(self.index.offsets[clip]), int(self.index.sizes[clip]))
+            try:
+                with soundfile.SoundFile(span) as sound:
+                    if start:
+                        sound.seek(start)
+                    heard = sound.read(count, dtype="int16")
+            except soundfile.LibsndfileError as error:
+                raise StreamError(f"{path}: byte {span.offset}: {error.error_string}") from error
+        if len(heard) != count:
+            raise StreamError(f"{path}: byte {span.offset}: the clip has no {length} samples")
+        return heard if inside else cut(heard, first, period, self.samples)
+
+
+class Span(io.RawIOBase):
+    """A part of a file as a file; only what is asked for is read."""
+
+    def __init__(self, descriptor: int, offset: int, size: int) -> None:
+        self.descriptor, self.offset, self.size, self.place = descriptor, offset, size, 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self.place = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self.place, os.SEEK_END: self.size}[whence]
+        return self.place
+
+    def tell(self) -> int:
+        return self.place
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        room = max(0, min(len(buffer), self.size - self.place))
+        count = os.preadv(self.descriptor, [memoryview(buffer)[:room]], self.offset + self.place)
+        self.place += count
+        return count
+
+
+def workers_for(processes: int) -> int:
+    """Worker processes of each of so many training processes on this machine: all the cores that there are."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // processes)
