@@ -1,0 +1,37 @@
+"""``python -m evaluation.dev_suite CORPUS OUT`` writes OUT/tasks."""
+
+from pathlib import Path
+
+import click
+
+from training.data.pack import PackError
+from training.data.programs import ProgramError
+
+from .library import Library
+from .material import Material
+from .notes import find_banks
+from .suite import SUITE, make
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("corpus", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--tasks", default=",".join(SUITE), metavar="A,B", help="Only these; default: all.")
+def main(corpus: Path, out: Path, tasks: str) -> None:
+    """Makes development tasks in OUT/tasks from the pretraining corpus CORPUS and from synthesis."""
+    names = tasks.split(",")
+    if unknown := [name for name in names if name not in SUITE]:
+        raise click.UsageError(f"no task named {', '.join(unknown)}; there are {', '.join(SUITE)}")
+    try:
+        banks = find_banks() if any("fluidsynth" in SUITE[name].needs for name in names) else {}
+        material = Material(Library(corpus), banks, out)
+        for name in names:
+            made = make(name, material, out)
+            sizes = " / ".join(f"{split} {size}" for split, size in made.clips.items())
+            click.echo(f"{name}: {made.classes} classes, {sum(made.clips.values())} clips ({sizes})")
+    except (PackError, ProgramError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""Short words by voices that were not heard in training: mirrors the suite's spoken words, few of each."""
+
+from collections.abc import Iterator
+
+from evaluation.hear_format import Clip
+
+from .material import Material
+from .sound import finish
+from .voices import Voice
+
+WORDS = """
+    apple bamboo bridge candle circle copper dragon eight east feather five flower four garden green lantern letter
+    listen mirror mountain nine north orange pocket red river seven silver six south stone summer thunder tiger
+    water west white window winter wonder
+"""
+# language of espeak-ng, voice; two to a fold
+VOICES = (
+    ("en-us", Voice("flite", "awb", 130, 1.0)),
+    ("en-gb-scotland", Voice("espeak-ng", "+m3", 35, 1.0)),
+    ("en-us", Voice("flite", "slt", 190, 1.1)),
+    ("en-us", Voice("espeak-ng", "+f2", 60, 0.9)),
+    ("en-us", Voice("flite", "rms", 95, 0.9)),
+    ("en-029", Voice("espeak-ng", "+m7", 55, 1.15)),
+    ("en-us", Voice("flite", "kal16", 115, 1.0)),
+    ("en-gb-x-rp", Voice("espeak-ng", "+klatt4", 45, 1.05)),
+)
+FOLDS = tuple(f"fold{number:02d}" for number in range(4))
+
+
+def clips(material: Material) -> Iterator[Clip]:
+    """Every word once by every voice."""
+    for number, (language, voice) in enumerate(VOICES):
+        for word in WORDS.split():
+            pcm = finish(voice.say(language, word, material.work))
+            yield Clip(FOLDS[number // 2], f"{word}-{voice.label}", pcm, [word], voice.label)
