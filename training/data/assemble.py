@@ -36,7 +36,7 @@ def corpus(out: Path, parts: list[Part], prints: Prints, told: dict[str, Any]) -
             file.write_text(text)
     names = shards.write(_read(chosen), out, told["format"], told["shard_mb"])
     rows = [row for row, _ in chosen]
-    _manifest(out / "manifest.csv", rows, names)
+    manifest(out / "manifest.csv", [shards.about(row) for row in rows], names)
     note = {
         **told,
         "fingerprint": clips.fingerprint(row.sha256 for row in rows),
@@ -90,22 +90,20 @@ def hours_by_kind(rows: list[Row]) -> dict[str, float]:
     return {kind: round(seconds[kind] / 3600, 4) for kind in sorted(seconds, key=lambda kind: -seconds[kind])}
 
 
-def _read(chosen: Chosen) -> Iterator[tuple[Row, bytes]]:
+def manifest(path: Path, clips: list[dict[str, Any]], names: list[str]) -> None:
+    """Writes what the clips' JSON says as one table, with the shard of each."""
+    temporary = path.with_name(path.name + ".tmp")
+    with open(temporary, "w", newline="") as file:
+        writer = csv.DictWriter(file, ["shard", *clips[0]], lineterminator="\n")
+        writer.writeheader()
+        for about, name in zip(clips, names, strict=True):
+            labels = json.dumps(about["labels"], ensure_ascii=False) if about["labels"] else ""
+            writer.writerow({"shard": name, **about, "labels": labels})
+    os.replace(temporary, path)
+
+
+def _read(chosen: Chosen) -> Iterator[shards.Clip]:
     for row, path in chosen:
         with open(path, "rb") as file:
             file.seek(row.offset)
-            yield row, file.read(row.size)
-
-
-def _manifest(path: Path, rows: list[Row], names: list[str]) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w", newline="") as file:
-        writer: csv.DictWriter[str] | None = None
-        for row, name in zip(rows, names, strict=True):
-            told = {"shard": name, **shards.about(row)}
-            told["labels"] = json.dumps(row.labels, ensure_ascii=False) if row.labels else ""
-            if writer is None:
-                writer = csv.DictWriter(file, list(told), lineterminator="\n")
-                writer.writeheader()
-            writer.writerow(told)
-    os.replace(temporary, path)
+            yield shards.about(row), file.read(row.size)

@@ -11,7 +11,7 @@ from typing import Any
 
 from .parts import FORMATS, Row
 
-Clips = Iterable[tuple[Row, bytes]]
+Clip = tuple[dict[str, Any], bytes]  # its JSON and its encoded samples
 
 
 def about(row: Row) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def about(row: Row) -> dict[str, Any]:
     }
 
 
-def write(clips: Clips, out: Path, form: str, megabytes: int) -> list[str]:
+def write(clips: Iterable[Clip], out: Path, form: str, megabytes: int) -> list[str]:
     """Puts clips into shards of at most so many megabytes (a larger clip has its own); the shard of each clip.
 
     The folder ``shards`` appears when all of it is there, in place of an older one.
@@ -43,16 +43,16 @@ def write(clips: Clips, out: Path, form: str, megabytes: int) -> list[str]:
     limit, size, number = megabytes * 10**6 - tarfile.RECORDSIZE, 0, -1
     names: list[str] = []
     tar: tarfile.TarFile | None = None
-    for row, data in clips:
-        text = json.dumps(about(row), ensure_ascii=False).encode()
+    for told, data in clips:
+        text = json.dumps(told, ensure_ascii=False).encode()
         need = 2 * tarfile.BLOCKSIZE + sum(-(-len(one) // 512) * 512 for one in (data, text))
         if tar is None or size + need > limit:
             if tar is not None:
                 tar.close()
             number, size = number + 1, 0
             tar = tarfile.open(temporary / f"{number:06}.tar", "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
-        _add(tar, f"{row.key}.{FORMATS[form]}", data)
-        _add(tar, f"{row.key}.json", text)
+        _add(tar, f"{told['key']}.{FORMATS[form]}", data)
+        _add(tar, f"{told['key']}.json", text)
         size += need
         names.append(f"{number:06}.tar")
     if tar is not None:
@@ -62,8 +62,8 @@ def write(clips: Clips, out: Path, form: str, megabytes: int) -> list[str]:
     return names
 
 
-def read(out: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
-    """Every clip of the shards in their order: its JSON and its encoded samples."""
+def read(out: Path) -> Iterator[Clip]:
+    """Every clip of the shards in their order."""
     for path in sorted((out / "shards").glob("*.tar")):
         data = b""
         with tarfile.open(path) as tar:
