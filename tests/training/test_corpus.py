@@ -188,7 +188,7 @@ def test_packages_of_the_evaluation_are_refused(tmp_path: Path, name: str) -> No
 def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
     words = (tmp_path / "out", "--mirror", archive(tmp_path / "mirror"), "--package", "speech")
     (tmp_path / "out").mkdir()
-    with corpus._alone(tmp_path / "out"):
+    with corpus.alone(tmp_path / "out"):
         result = run(*words)
     assert (result.exit_code, "another run is at work" in result.output) == (2, True)
     assert run(*words).exit_code == 0

@@ -36,15 +36,15 @@ def riffs(data: bytes) -> Recordings:
 
 def soundfont(data: bytes) -> Recordings:
     """The samples of a SoundFont 2 bank, without the right channels of stereo pairs."""
-    chunks = _chunks(data)
-    start, size = chunks[b"smpl"]
+    found = chunks(data)
+    start, size = found[b"smpl"]
     pcm = np.frombuffer(data, "<i2", size // 2, start)
-    start, size = chunks[b"shdr"]
+    start, size = found[b"shdr"]
     headers = list(struct.iter_unpack("<20sIIIIIBbHH", data[start : start + size - size % 46]))
     for index, (name, begin, end, _, _, rate, _, _, _, form) in enumerate(headers[:-1]):
         if begin < end <= len(pcm) and rate >= 4000 and not form & 0x8002:
             text = name.split(b"\0")[0].decode("latin-1").strip()
-            yield f"{index:04}_{text}.wav", _wav(pcm[begin:end], rate)
+            yield f"{index:04}_{text}.wav", wav(pcm[begin:end], rate)
 
 
 def patch(data: bytes) -> Recordings:
@@ -60,7 +60,7 @@ def patch(data: bytes) -> Recordings:
         if rate < 4000 or size < 64:
             continue
         pcm = np.frombuffer(raw[: len(raw) & ~1], "<i2") if wide else np.frombuffer(raw, "i1").astype("<i2") << 8
-        yield f"{index:03}.wav", _wav(pcm ^ -0x8000 if unsigned else pcm, rate)
+        yield f"{index:03}.wav", wav(pcm ^ -0x8000 if unsigned else pcm, rate)
         index += 1
 
 
@@ -69,13 +69,14 @@ READERS: dict[str, Callable[[bytes], Recordings]] = {
 }  # fmt: skip
 
 
-def _wav(pcm: np.ndarray, rate: int) -> bytes:
+def wav(pcm: np.ndarray, rate: int) -> bytes:
+    """A bank's sample as a WAV file, cut to a few seconds."""
     file = io.BytesIO()
     soundfile.write(file, pcm[: SECONDS * rate].astype("<i2"), rate, format="WAV", subtype="PCM_16")
     return file.getvalue()
 
 
-def _chunks(data: bytes) -> dict[bytes, tuple[int, int]]:
+def chunks(data: bytes) -> dict[bytes, tuple[int, int]]:
     """Where each chunk inside the lists of a RIFF file begins, and its size."""
     found, position = {}, 12
     while position + 8 <= len(data):

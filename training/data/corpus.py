@@ -96,7 +96,7 @@ def main(
             "excluded": sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in excluded),
         }
         out.mkdir(parents=True, exist_ok=True)
-        with _alone(out), _one_thread():
+        with alone(out), one_thread():
             if prints:
                 failed = _prints(out / "prints", sources, prints, jobs)
             else:
@@ -136,7 +136,7 @@ def _corpus(out: Path, sources: list[Source], identity: dict[str, Any], prints: 
         return json.loads(target.read_text())["failed"]
     folder.mkdir(exist_ok=True)
     _replace(note, json.dumps({"format": identity["format"]}))
-    finished, missing = _steps(sources, folder, identity["format"], jobs)
+    finished, missing = steps(sources, folder, identity["format"], jobs)
     failed = missing + [line for part in finished for line in part.failed]
     if not any(part.rows for part in finished):
         raise Failure("\n".join(["no clips were found", *failed]))
@@ -153,13 +153,13 @@ def _corpus(out: Path, sources: list[Source], identity: dict[str, Any], prints: 
 def _prints(folder: Path, sources: list[Source], target: Path, jobs: int) -> list[str]:
     """Writes the prints of all clips of the sources; what failed."""
     folder.mkdir(exist_ok=True)
-    finished, missing = _steps(sources, folder, "", jobs)
+    finished, missing = steps(sources, folder, "", jobs)
     count = clips.write_prints(target, ((row.package, row.sha256, row.print) for part in finished for row in part.rows))
     click.echo(f"{target}: {count} prints of {len(finished)} packages")
     return missing + [line for part in finished for line in part.failed]
 
 
-def _steps(sources: list[Source], folder: Path, form: str, jobs: int) -> tuple[list[Part], list[str]]:
+def steps(sources: list[Source], folder: Path, form: str, jobs: int) -> tuple[list[Part], list[str]]:
     """Does all steps that are not done yet: the finished ones, and a line for each that failed."""
     for leftover in folder.glob("work-*"):  # of a run that was killed
         shutil.rmtree(leftover)
@@ -203,7 +203,7 @@ def _replace(path: Path, text: str) -> None:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Resampling on one thread a job."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -214,7 +214,7 @@ def _one_thread() -> Iterator[None]:
 
 
 @contextmanager
-def _alone(out: Path) -> Iterator[None]:
+def alone(out: Path) -> Iterator[None]:
     """Keeps a second run out of the folder; the system takes the lock back however this one ends."""
     with open(out / ".lock", "w") as file:
         try:
