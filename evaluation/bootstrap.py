@@ -2,10 +2,18 @@
 
 Clips of one group (a speaker, a kit) succeed and fail together, so groups are drawn, not clips; with k folds each
 fold's groups are drawn within the fold. The draws of a task are the same for every model: differences are paired.
+
+An interval is the value and on both sides Student's t times the standard deviation of the draws, corrected for the
+number of groups. Percentiles of the draws, which are more usual, hold the truth in 78 % of trials instead of 95 % when
+there are four groups; these intervals in 92 % (``tests/evaluation/test_bootstrap.py``).
 """
 
+import math
 import zlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
 
@@ -14,22 +22,59 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True)
+class Draws:
+    """How often each test clip occurs in each draw.
+
+    Attributes:
+        weights: (draws, clips), float32.
+        degrees: of freedom: groups less folds.
+        correction: what makes the deviation of draws an unbiased standard error.
+        of: what was drawn: "groups", or "clips" where no fold has two groups to draw from.
+    """
+
+    weights: np.ndarray
+    degrees: int
+    correction: float
+    of: Literal["groups", "clips"]
+
+
+@dataclass(frozen=True)
 class Interval:
-    """A value with its 95 % interval."""
+    """A value with its 95 % interval, its standard error and the degrees of freedom of that."""
 
     value: float
     low: float
     high: float
+    error: float
+    degrees: int
 
     @classmethod
-    def of(cls, value: float, draws: np.ndarray) -> "Interval":
-        tail = 50 * (1 - LEVEL)
-        low, high = np.nanpercentile(draws, [tail, 100 - tail])
-        return cls(float(value), float(low), float(high))
+    def of(cls, value: float, error: float, degrees: int) -> "Interval":
+        half = student(degrees) * error
+        return cls(float(value), float(value - half), float(value + half), float(error), degrees)
+
+    @classmethod
+    def drawn(cls, value: float, scores: np.ndarray, draws: Draws) -> "Interval":
+        """Of a score, or a difference of scores, whose values in each draw are known."""
+        return cls.of(value, draws.correction * float(np.nanstd(scores)), draws.degrees)
+
+    @classmethod
+    def mean(cls, parts: Sequence["Interval"]) -> "Interval":
+        """Of the mean over independent tasks."""
+        value = sum(part.value for part in parts) / len(parts)
+        error = math.sqrt(sum(part.error**2 for part in parts)) / len(parts)
+        return cls.of(value, error, sum(part.degrees for part in parts))
 
 
-def draw(task: str, folds: np.ndarray, groups: np.ndarray, draws: int = DRAWS) -> np.ndarray:
-    """How often each clip occurs in each draw: (draws, clips), float32; seeded by the task's name."""
+def draw(task: str, folds: np.ndarray, groups: np.ndarray, draws: int = DRAWS) -> Draws:
+    """Draws of a task's test set, seeded by its name."""
+    pairs = set(zip(folds.tolist(), groups.tolist(), strict=True))
+    rounds = len(set(folds.tolist()))
+    if len(pairs) == rounds:
+        clips = np.arange(len(groups))
+        if len(clips) == rounds:
+            raise ValueError(f"{task}: one test clip a fold; an interval needs two")
+        return replace(draw(task, folds, clips, draws), of="clips")
     generator = np.random.default_rng(zlib.crc32(task.encode()))
     weights = np.empty((draws, len(groups)), np.float32)
     for fold in np.unique(folds):
@@ -37,4 +82,16 @@ def draw(task: str, folds: np.ndarray, groups: np.ndarray, draws: int = DRAWS) -
         names, group_of = np.unique(groups[mine], return_inverse=True)
         times = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
         weights[:, mine] = times[:, group_of]
-    return weights
+    degrees = len(pairs) - rounds
+    return Draws(weights, degrees, math.sqrt(len(pairs) / degrees), "groups")
+
+
+def student(degrees: int) -> float:
+    """The quantile of Student's t for the level (Abramowitz and Stegun, 26.7.5, for three degrees and more)."""
+    if degrees < 3:
+        return {1: 12.706, 2: 4.303}[degrees]
+    z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
+    first = (z**3 + z) / 4
+    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / degrees + second / degrees**2 + third / degrees**3

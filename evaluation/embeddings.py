@@ -1,8 +1,8 @@
 """Embeddings of a task's clips by any HEAR module, made once and kept.
 
 A clip never shares padding with another: the package's own embedders take clips of any lengths, any other module gets
-batches of one exact length. What is kept is named by all that it depends on: the module's source, the weight file's
-bytes, the options, the kind of device, the bytes of the clips.
+batches of one exact length. What is kept is named by all that it depends on: the source, the weight file's bytes,
+the options, the kind of device, the bytes of the clips.
 """
 
 import hashlib
@@ -21,12 +21,15 @@ import soundfile
 import torch
 from torch import Tensor
 
+import hear_audioformer
 from hear_audioformer import Embedder, WeightsError, __version__, audio, checkpoint, weights
 
 from .tasks import Item, Reading
 
 SECONDS = 120.0  # of audio that share a call
 AHEAD = 256  # clips that are decoded ahead
+PACKAGE = Path(hear_audioformer.__file__).parent
+PARTS = ("audio", "embedder", "features", "layers", "windows")  # what every encoder of ours is made of
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def scenes(task: Reading, model: Model, cache: Path, batch_size: int | None = No
     for places, clips in _batches(task, model.sample_rate, batch_size, mixed):
         moved = [clip.to(model.device) for clip in clips]
         with torch.no_grad():
-            vectors = model.module.get_scene_embeddings(moved if mixed else torch.stack(moved), model.loaded)
+            vectors = model.module.get_scene_embeddings(moved if mixed else torch.stack(list(moved)), model.loaded)
         out[places] = vectors.float().cpu().numpy()
     _refuse_nan(out, task)
     _write(file, lambda handle: np.save(handle, out))
@@ -93,7 +96,7 @@ def timestamps(task: Reading, model: Model, cache: Path, batch_size: int | None 
         found: dict[int, Frames] = {}
         for places, clips in _batches(task, model.sample_rate, batch_size, mixed=False):
             with torch.no_grad():
-                stacked = torch.stack(clips).to(model.device)
+                stacked = torch.stack(list(clips)).to(model.device)
                 embeddings, times = model.module.get_timestamp_embeddings(stacked, model.loaded)
             for row, place in enumerate(places):
                 found[place] = Frames(embeddings[row].float().cpu().numpy(), times[row].float().cpu().numpy())
@@ -160,9 +163,11 @@ def _sha256_of_weights(module: ModuleType, source: str) -> str | None:
 
 
 def _source_hash(module: ModuleType) -> str:
-    """Of the Python files in the module's folder: its own and those that it is likely to be made of."""
+    """Of the source that embeddings come from: the module's folder's where it is not ours, else the encoder's parts."""
+    own = Path(module.__file__ or "")
+    beside = [own] if own.parent == PACKAGE else own.parent.glob("*.py")
     digest = hashlib.sha256()
-    for file in sorted(Path(module.__file__ or "").parent.glob("*.py")):
+    for file in sorted({*beside, *(PACKAGE / f"{part}.py" for part in PARTS)}):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
 

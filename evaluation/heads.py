@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 Kind = Literal["multiclass", "multilabel"]
 PENALTIES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)  # on half the squared weights, beside the mean loss
-STEPS = 100
+FAINT = 1e-3 * min(PENALTIES)  # mean square along an axis, of features whose squares sum to about one
+STEPS = 200
 
 
 @dataclass(frozen=True)
@@ -77,14 +78,16 @@ def fit_path(
 def principal_axes(x: Tensor) -> tuple[Tensor, Tensor]:
     """An orthonormal basis of the rows of x in which its columns are uncorrelated, (features, k), and x in it.
 
-    A quadratic penalty does not see rotations, and a solution has no part outside the span of the clips; with fewer
-    clips than features the problem shrinks to their number.
+    A quadratic penalty does not see rotations, and a solution has no part outside the span of the clips: with fewer
+    clips than features the problem shrinks to their number, and axes that the weakest penalty silences are left out.
     """
     if len(x) >= x.shape[1]:
-        axes = torch.linalg.eigh(x.T @ x).eigenvectors
+        energy, axes = torch.linalg.eigh(x.T @ x / len(x))
+        axes = axes[:, energy > FAINT]
         return axes, x @ axes
     q, r = torch.linalg.qr(x.T)  # x = r.T @ q.T
-    rotation = torch.linalg.eigh(r @ r.T).eigenvectors
+    energy, rotation = torch.linalg.eigh(r @ r.T / len(x))
+    rotation = rotation[:, energy > FAINT]
     return q @ rotation, r.T @ rotation
 
 

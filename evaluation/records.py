@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -46,14 +47,14 @@ def facts(model: Model, suite: str, head: str, command: str) -> dict[str, Any]:
 
 def entry(task: Reading, outcome: Outcome, seconds: dict[str, float]) -> dict[str, Any]:
     """A task's line: values with intervals, what guessing gives, and the columns behind them."""
-    weights = draw(task.name, outcome.folds, outcome.groups)
+    drawn = draw(task.name, outcome.folds, outcome.groups)
     names, groups = np.unique(outcome.groups, return_inverse=True)
 
-    def rated(columns: Columns) -> dict[str, float]:
+    def rated(columns: Columns) -> dict[str, Any]:
         once = np.ones((1, len(groups)), np.float32)
         value = folded(task.score, columns, outcome.folds, once)[0]
-        interval = Interval.of(value, folded(task.score, columns, outcome.folds, weights))
-        return {"value": interval.value, "low": interval.low, "high": interval.high}
+        draws = folded(task.score, columns, outcome.folds, drawn.weights)
+        return asdict(Interval.drawn(value, draws, drawn))
 
     others = {name: rated(columns) for name, columns in outcome.others.items()}
     majority = others.get("majority", {"value": 0.0})["value"]
@@ -66,6 +67,7 @@ def entry(task: Reading, outcome: Outcome, seconds: dict[str, float]) -> dict[st
         "clips": len(task.items),
         "test_clips": len(groups),
         "test_groups": len(names),
+        "drawn": drawn.of,
         "classes": len(task.vocabulary),
         "chosen": outcome.chosen,
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
@@ -79,7 +81,7 @@ def entry(task: Reading, outcome: Outcome, seconds: dict[str, float]) -> dict[st
 def add(file: Path, told: dict[str, Any], task: str, line: dict[str, Any]) -> None:
     """Puts a task into a file of results; the file's other tasks stay if they are of the same model."""
     known = json.loads(file.read_text()) if file.exists() else {}
-    same = all(known.get(key) == told[key] for key in ("module", "code", "package", "model", "options", "head"))
+    same = all(known.get(key) == told[key] for key in ("module", "model", "options", "head"))
     lines = known["tasks"] if same else {}
     lines[task] = line
     file.parent.mkdir(parents=True, exist_ok=True)

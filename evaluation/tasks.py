@@ -75,7 +75,7 @@ class Reading:
         """The name of the primary score."""
         own = self.metadata.get("open_suite", {}).get("score")
         metric = self.metadata["evaluation"][0]
-        score = own or HEAR_METRICS.get(metric)
+        score = str(own or HEAR_METRICS.get(metric))
         known = EVENT_SCORES if self.is_event else SCENE_SCORES
         if score not in known:
             raise TaskError(f"{self.folder}: score {own or metric!r} is not one of {', '.join(known)}")

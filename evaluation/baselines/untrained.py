@@ -1,0 +1,38 @@
+"""The same network with random weights: what its architecture is worth before any training.
+
+    python -m evaluation.probe evaluation.baselines.untrained --model weights/msm-mae-tiny.safetensors ...
+
+reads a weight file's configuration alone and draws weights as training does at its start. Without a file it is an
+MSM-MAE of a named size.
+"""
+
+import importlib
+from typing import Any
+
+import torch
+
+from hear_audioformer import checkpoint, msm_mae, weights
+from hear_audioformer.embedder import Embedder, get_scene_embeddings, get_timestamp_embeddings
+
+__all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
+
+
+def load_model(source: str = "", *, seed: int = 0, size: str = "tiny", **options: Any) -> Embedder:
+    """HEAR: the network of a weight file (a path or a model's name), or an MSM-MAE of ``size``, with fresh weights.
+
+    ``options`` are those of ``Embedder`` and the fields of the method's ``Config``.
+    """
+    own = {name: value for name, value in options.items() if name not in weights.EMBEDDER_OPTIONS}
+    if source:
+        header = checkpoint.read_header(weights.resolve(source))
+        method, config = header.method, {**header.config, **header.normalisation}
+    else:
+        width, depth, heads = msm_mae.SIZES[size]
+        method, config = msm_mae.METHOD, {"width": width, "depth": depth, "heads": heads}
+    module = weights.method_module(method)
+    objective = importlib.import_module(f"training.objectives.{weights.METHODS[method]}")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        encoder = module.build({**config, **own})
+        objective.initialise(encoder)
+    return Embedder(encoder, **{name: value for name, value in options.items() if name in weights.EMBEDDER_OPTIONS})
