@@ -10,7 +10,7 @@ from .signals import cut, normalised
 
 BANKS = ("fluid-soundfont-gm", "freepats", "timgm6mb-soundfont")
 FAMILIES = ("bass", "brass", "chromatic-percussion", "guitar", "organ", "piano", "pipe", "reed", "strings")
-LOWEST, HIGHEST = 24, 108
+LOWEST, HIGHEST = 26, 108  # without a gap, as chroma is counted by places in the vocabulary; six notes lie below one
 
 
 def _clips(label: str, wanted: Callable[[str], bool]) -> Callable[[Library], Iterator[Clip]]:
