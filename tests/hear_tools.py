@@ -19,7 +19,7 @@ TOOLS = (*VALIDATORS, HEAREVAL)
 
 FOLDER = Path(sys.prefix, "hear-tools")
 REPOSITORY = Path(__file__).parent.parent
-STUBS = Path(__file__).parent / "stubs"
+STUBS = REPOSITORY / "evaluation" / "kit" / "stand_in"
 
 
 def folder(tool: str) -> Path:

@@ -1,0 +1,46 @@
+"""Clips as they come from an archive and as the kit wants them: what is wrong with one, and how one is written."""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+SOURCE = 48000  # Hz of the archives
+TOLERANCE = 0.01  # seconds that a clip may differ from its task's duration before it is cut or padded to it
+
+
+def source_fault(source: Path) -> str:
+    """What the header of a file tells against it."""
+    with open(source, "rb") as file:
+        kind, size = file.read(4), int.from_bytes(file.read(4), "little")
+    missing = size + 8 - source.stat().st_size
+    if kind == b"RIFF" and size != 0xFFFFFFFF and missing > 0:  # all ones: the writer could not know
+        return f"is cut short by {missing} bytes"
+    rate = soundfile.info(str(source)).samplerate
+    return "" if rate == SOURCE else f"is at {rate} Hz, not {SOURCE}"
+
+
+def clip_fault(path: Path, rate: int, seconds: float | None) -> str:
+    """What is wrong with a converted clip; a length that is off by a few samples is set right."""
+    if not path.is_file():
+        return "is missing"
+    info = soundfile.info(str(path))
+    if (info.samplerate, info.channels, info.subtype) != (rate, 1, "PCM_16"):
+        return f"is {info.subtype} with {info.channels} channels at {info.samplerate} Hz: remove {path}"
+    if seconds is None:
+        return ""
+    if abs(info.frames / rate - seconds) > TOLERANCE:
+        return f"lasts {info.frames / rate:.3f} s, not {seconds} s"
+    length = -(-round(seconds * SOURCE) * rate // SOURCE)
+    if info.frames != length:
+        pcm, _ = soundfile.read(str(path), dtype="int16")
+        write(path, np.pad(pcm[:length], (0, max(0, length - len(pcm)))), rate)
+    return ""
+
+
+def write(path: Path, pcm: np.ndarray, rate: int) -> None:
+    """(samples,) int16 -> a file that appears in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    soundfile.write(part, pcm, rate, subtype="PCM_16", format="WAV")
+    part.replace(path)
