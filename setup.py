@@ -30,7 +30,10 @@ setup(
     python_requires=">=3.10",
     packages=[*find_packages(include=["hear_audioformer*"]), "hear_audioformer.bundled"],
     package_dir={"hear_audioformer.bundled": "weights"},
-    package_data={"hear_audioformer": ["py.typed"], "hear_audioformer.bundled": ["*.json", "*.safetensors", "*.md"]},
+    package_data={
+        "hear_audioformer": ["py.typed"],
+        "hear_audioformer.bundled": ["*.json", "*.jsonl", "*.safetensors", "*.md", "*.png"],
+    },
     install_requires=[
         "torch>=2.6,<2.12",  # torchaudio 2.11 is the newest, and refuses to import beside a newer torch
         "torchaudio>=2.6,<2.12",  # resampling

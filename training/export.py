@@ -10,7 +10,7 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from hear_audioformer import checkpoint
 from hear_audioformer.checkpoint import Header
+from hear_audioformer.embedder import Pool
 
 from . import checkpoints, logs
 from .pretrain import build
@@ -26,8 +27,13 @@ WEIGHTS = Path(__file__).parents[1] / "weights"
 NORMALISATION = ("mean", "std")
 
 
-def export(run: Path, name: str, out: Path, *, licence: str, hardware: str, default: bool = False) -> dict[str, Any]:
-    """Writes ``out/name.safetensors`` from a run's newest checkpoint and returns its entry of the index."""
+def export(
+    run: Path, name: str, out: Path, *, licence: str, hardware: str, pool: str | None = None, default: bool = False
+) -> dict[str, Any]:
+    """Writes ``out/name.safetensors`` from a run's newest checkpoint and returns its entry of the index.
+
+    The run's log goes beside it, so that whoever has the weights can draw their loss curve.
+    """
     newest = checkpoints.latest(run)
     if newest is None:
         raise click.UsageError(f"{run} holds no checkpoint")
@@ -40,12 +46,16 @@ def export(run: Path, name: str, out: Path, *, licence: str, hardware: str, defa
             for parameter, average in zip(objective.parameters(), saved["average"], strict=True):
                 parameter.copy_(average)
     config = asdict(objective.encoder.config)
+    config |= {"pool": pool} if pool else {}
     normalisation = {key: config.pop(key) for key in NORMALISATION if key in config}
-    header = Header(recipe["method"], config, normalisation, _provenance(run, saved, hardware), licence)
+    heard = saved["step"] * recipe["loop"]["batch"] * objective.crop / objective.encoder.sample_rate / 3600
+    provenance = {**_provenance(run, saved, hardware), "hours_heard": round(heard, 1)}
+    header = Header(recipe["method"], config, normalisation, provenance, licence)
     tensors = {key: _half(tensor) for key, tensor in objective.encoder.state_dict().items()}
     path = out / f"{name}.safetensors"
     digest = checkpoint.write(path, tensors, header)
     entry = {"method": recipe["method"], "file": path.name, "size": path.stat().st_size, "sha256": digest}
+    (out / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in logs.read(run / "log.jsonl")))
     _enter(out / "index.json", name, entry, default)
     return entry
 
@@ -58,10 +68,18 @@ def _provenance(run: Path, saved: dict[str, Any], hardware: str) -> dict[str, An
         "corpus_hours": saved["facts"].get("hours"),
         "steps": saved["step"],
         "crops": saved["step"] * recipe["loop"]["batch"],
+        "training_hours": round(_hours(lines, recipe["loop"]["batch"]), 2),
         "last_loss": lines[-1]["loss"] if lines else None,
         "averaged": bool(saved["average"]),
         "hardware": hardware,
     }
+
+
+def _hours(lines: list[dict[str, float]], batch: int) -> float:
+    """Wall time at the steps of a log, without starts and checkpoints."""
+    steps = [0.0, *(line["step"] for line in lines)]
+    pairs = zip(steps, lines, strict=False)
+    return sum((line["step"] - before) * batch / line["crops_per_second"] for before, line in pairs) / 3600
 
 
 def _half(tensor: Tensor) -> Tensor:
@@ -90,10 +108,11 @@ def _enter(index: Path, name: str, entry: dict[str, Any], default: bool) -> None
 )
 @click.option("--licence", required=True, help="Under which the weights may be used, e.g. Apache-2.0.")
 @click.option("--hardware", required=True, help="What the run ran on, for its provenance.")
+@click.option("--pool", type=click.Choice(get_args(Pool)), help="Frames -> scene.  [default: the recipe's]")
 @click.option("--default", is_flag=True, help="Make it the model that load_model() takes without a name.")
-def main(run: Path, name: str, out: Path, licence: str, hardware: str, default: bool) -> None:
+def main(run: Path, name: str, out: Path, licence: str, hardware: str, pool: str | None, default: bool) -> None:
     """Exports the newest checkpoint of RUN as the model NAME."""
-    entry = export(run, name, out, licence=licence, hardware=hardware, default=default)
+    entry = export(run, name, out, licence=licence, hardware=hardware, pool=pool, default=default)
     click.echo(json.dumps({name: entry}, indent=2))
 
 

@@ -11,7 +11,7 @@ from lightning.fabric import Fabric
 
 from hear_audioformer import checkpoint, load_model, weights
 from tests.training.test_loop import noise
-from training import checkpoints, export
+from training import checkpoints, export, logs
 from training.loop import Settings, train
 from training.pretrain import build
 
@@ -56,6 +56,21 @@ def test_a_run_becomes_a_model_by_name(tmp_path: Path, ema: float | None, monkey
     assert header.provenance["crops"] == 12
     assert header.provenance["corpus_sha256"] == "abc"
     assert header.provenance["averaged"] is bool(ema)
+    assert header.provenance["hours_heard"] == round(12 * 0.96 / 3600, 1)
+    assert logs.read(tmp_path / "weights" / "mine.jsonl") == logs.read(tmp_path / "run" / "log.jsonl")
+    assert model.pool == "mean"
+
+
+def test_pooling_is_chosen_at_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained(tmp_path / "run")
+    monkeypatch.setattr(weights, "bundle", lambda: tmp_path)
+    export.export(tmp_path / "run", "m", tmp_path, licence="CC0-1.0", hardware="a CPU", pool="mean+std")
+    assert load_model("m").pool == "mean+std"
+
+
+def test_training_time_is_that_of_the_log() -> None:
+    lines = [{"step": 10.0, "crops_per_second": 4.0}, {"step": 15.0, "crops_per_second": 1.0}]
+    assert export._hours(lines, batch=2) == pytest.approx((20 / 4 + 10 / 1) / 3600)
 
 
 def test_the_index_keeps_its_other_models(tmp_path: Path) -> None:

@@ -12,7 +12,11 @@ from training import logs
 from training.data.catalogue import SETS, kind_of
 from training.pretrain import RECIPES, build, main, read_recipe, source_of
 
-TINY = ["encoder={width: 24, depth: 1, heads: 2, frames: 96}", "objective={width: 16, depth: 1, heads: 2}"]
+TINY = [
+    "loop.compile=false",
+    "encoder={width: 24, depth: 1, heads: 2, frames: 96}",
+    "objective={width: 16, depth: 1, heads: 2}",
+]
 TINY += ["loop.steps=3", "loop.batch=4", "loop.warmup=1", "loop.log_every=1", "precision=32-true"]
 
 
