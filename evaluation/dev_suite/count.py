@@ -1,13 +1,14 @@
 """How many speak at once, none to three; other speakers in the test."""
 
 import random
+import re
 from collections.abc import Iterator
 
 import numpy as np
 
 from evaluation.hear_format import RATE, Clip
 
-from .library import Recording, rank
+from .library import Recording, rank, splits
 from .material import Material
 from .sound import finish, trim
 from .speaker import who_says_what
@@ -15,8 +16,8 @@ from .speaker import who_says_what
 SECONDS = 4.0
 MOST = 3  # at once
 MIXTURES = {"train": 150, "valid": 20, "test": 100}  # of each count
-TEST = ("festvox-ru", "fillets-ng-data-nl")
-TRAIN = ("flight-of-the-amazon-queen", "fillets-ng-data-cs")
+PACKAGES = ("festvox-ru", "fillets-ng-data-cs", "fillets-ng-data-nl", "flight-of-the-amazon-queen")
+TEST = re.compile("festvox-ru|-nl-|-(03|08|12|33)$")  # speakers
 NOISE = 10 ** (-30 / 20)  # beside one voice
 LONG = 1.5  # seconds that a line has at least
 
@@ -24,7 +25,7 @@ LONG = 1.5  # seconds that a line has at least
 def clips(material: Material) -> Iterator[Clip]:
     """Each voice equally loud, starting within the first second, over a little noise."""
     for split, mixtures in MIXTURES.items():
-        lines = lines_of(material, TEST if split == "test" else TRAIN, split)
+        lines = lines_of(material, split)
         for count in range(MOST + 1):
             for number in range(mixtures):
                 rng = random.Random(rank("count", split, count, number))
@@ -34,18 +35,18 @@ def clips(material: Material) -> Iterator[Clip]:
                     place = round(rng.uniform(0.0, 1.0) * RATE)
                     voice = level(material.library.pcm(rng.choice(lines[speaker])))[: len(mixed) - place]
                     mixed[place : place + len(voice)] += voice
-                yield Clip(
-                    split, f"{split}-{count}-{number:03d}", finish(mixed), [str(count)], "+".join(speakers) or "nobody"
-                )
+                group = "+".join(speakers) or f"nobody-{number}"
+                yield Clip(split, f"{split}-{count}-{number:03d}", finish(mixed), [str(count)], group)
 
 
-def lines_of(material: Material, packages: tuple[str, ...], split: str) -> dict[str, list[Recording]]:
-    """What each speaker says; a tenth of the training's speakers' lines is for validation."""
+def lines_of(material: Material, split: str) -> dict[str, list[Recording]]:
+    """What each speaker of a split says; of the training's speakers a tenth of the lines is for validation."""
     lines: dict[str, list[Recording]] = {}
-    for recording in material.library.of(*packages):
-        found = who_says_what(recording)
-        held = rank("valid", recording.key) % 10 == 0
-        if found and recording.seconds >= LONG and (split == "test" or held == (split == "valid")):
+    for recording in material.library.of(*PACKAGES):
+        if not (found := who_says_what(recording)) or recording.seconds < LONG:
+            continue
+        side = "test" if TEST.search(found[0]) else splits((recording.key,), False)
+        if side == split:
             lines.setdefault(found[0], []).append(recording)
     return lines
 

@@ -1,4 +1,4 @@
-"""Drum strokes of General MIDI's drum channel, on kits that were not heard in training."""
+"""Drum strokes of General MIDI's drum channel and of computed kits, on kits that were not heard in training."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from evaluation.hear_format import Clip
 
+from . import struck
 from .library import share
 from .material import Material
 from .notes import Played, play
@@ -23,35 +24,43 @@ KEYS = {
     "ride": (51, 59),
     "hand-drum": (60, 61, 62, 63, 64),
 }
-# kits by fold: of the GM bank by their program, and the one of OPL-3
-KITS = (
-    (("opl3", 0),),
-    (("gm", 24), ("gm", 25)),
-    (("gm", 0), ("gm", 32)),
-    (("gm", 16), ("gm", 8)),
-    (("gm", 48), ("gm", 40), ("gm", 127)),
-)
-FOLDS = tuple(f"fold{number:02d}" for number in range(len(KITS)))
-STROKES = 12  # of each class in a fold
+# kits of each fold; all of the gm bank in one, since they share most of their samples
+FOLDS = {
+    "fold00": ("opl3-0",),
+    "fold01": ("gm-0", "gm-25", "gm-16", "gm-24"),
+    "fold02": ("computed-1", "computed-2", "computed-3"),
+    "fold03": ("computed-4", "computed-5", "computed-6"),
+}
+STROKES = 15  # of each class in a fold
 SECONDS = 1.5
 
 
 def clips(material: Material) -> Iterator[Clip]:
     """As many strokes of each class in each fold, each tuned, struck and damped in its own way."""
-    for fold, kits in zip(FOLDS, KITS, strict=True):
-        strokes: list[tuple[str, int, Played]] = []
-        for label, keys in KEYS.items():
-            for number in range(STROKES):
-                bank, kit = kits[number % len(kits)]
-                key = keys[number // len(kits) % len(keys)]
-                velocity = 50 + int(77 * share("velocity", fold, label, number))
-                strokes.append((label, number, Played(bank, kit, key, velocity, drum=True)))
-        sounds = play([stroke for _, _, stroke in strokes], material.banks, material.work, SECONDS)
-        for label, number, stroke in strokes:
-            tuned = retuned(sounds[stroke], 2 ** (8 / 12 * (share("tune", fold, label, number) - 0.5)))
-            length = 0.25 + 1.2 * share("damp", fold, label, number)
-            group = f"{stroke.bank}-{stroke.program:03d}"
-            yield Clip(fold, f"{label}-{fold}-{number:02d}", finish(cut(tuned, 0.0, length)), [label], group)
+    for fold, kits in FOLDS.items():
+        strokes = [(label, number, kits[number % len(kits)]) for label in KEYS for number in range(STROKES)]
+        sampled = {
+            (label, number, kit): _played(kit, label, number)
+            for label, number, kit in strokes
+            if not kit.startswith("computed")
+        }
+        sounds = play(list(sampled.values()), material.banks, material.work, SECONDS)
+        for place in strokes:
+            label, number, kit = place
+            if place in sampled:
+                sound = sounds[sampled[place]]
+            else:
+                sound = struck.stroke(label, int(kit.split("-")[1]), number, SECONDS)
+            tuned = retuned(sound, 2 ** (8 / 12 * (share("tune", *place) - 0.5)))
+            pcm = finish(cut(tuned, 0.0, 0.25 + 1.2 * share("damp", *place)))
+            yield Clip(fold, f"{label}-{kit}-{number:02d}", pcm, [label], kit)
+
+
+def _played(kit: str, label: str, number: int) -> Played:
+    """A key of the class, the next one each time that the kit's turn comes."""
+    bank, program = kit.split("-")
+    key = KEYS[label][number // 4 % len(KEYS[label])]
+    return Played(bank, int(program), key, 50 + int(77 * share("velocity", kit, label, number)), drum=True)
 
 
 def retuned(samples: np.ndarray, ratio: float) -> np.ndarray:

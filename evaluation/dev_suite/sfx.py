@@ -22,7 +22,6 @@ A: Side = {
     "animal": {
         "0ad-data": "/fauna/",
         "widelands-data": "/animals/|duck_|sheep_|farm_animal|farm/(horse|ox|donkey)",
-        "supertuxkart-data": "cow",
         "brainparty-data": "meow|baa",
     },
     "footstep": {"0ad-data": "singlesteps|mstep|footstep", "caveexpress-data": "cave-walk|mammut-walk"},
@@ -35,6 +34,7 @@ A: Side = {
     "tool": {
         "0ad-data": "resource/(mining|lumbering|construction)/(mine|lumber|con)_",
         "lincity-ng-data": "build|blacksmith|mill\\d",
+        "widelands-data": "woodcutting/|hammering/|/saw|smith|stonecut",
     },
     "vehicle": {
         "searchandrescue-data": "engine|wheel_s",
@@ -44,7 +44,7 @@ A: Side = {
     },
     "vocal": {"0ad-data": "human/death", "openarena-081-players": "pain|death|fall|jump|taunt"},
     "weapon": {
-        "warmux-data": "weapons/.*(fire|shot|gun|explo|bazooka|m16|grenade|missile|ricoche|sniper)",
+        "warmux-data": "weapons/.*(fire|shot|gun|explo|bazooka|m16|missile|ricoche|sniper)",
         "freeorion-data": "explosion|laser|missile|fire",
         "powermanga-data": "explosion|fire",
         "0ad-data": "attack/weapon/(musket|sling|bow|arrowfly)",
@@ -58,6 +58,7 @@ B: Side = {
         "berusky2-data": "crow|frog",
         "lugaru-data": "bark|growl",
         "freedink-data": "bird",
+        "supertuxkart-data": "cow|sheep|birds",
     },
     "footstep": {
         "ardentryst": "_step",
@@ -77,21 +78,23 @@ B: Side = {
         "lomiri-sounds": "notifications|click",
     },
     "tool": {
-        "megaglest-data": "_(mine|build|repair|harvest)[^/]*$|anvil",
-        "freecol": "build|anvil|hammer",
-        "unknown-horizons": "hammer|saw|lumber|build",
-        "warmux-data": "airhammer|construct|weld",
+        "megaglest-data": "_(mine|build|repair|harvest)(_wood)?\\d|anvil",
+        "freecol": "building",
+        "unknown-horizons": "build|lumberjack|smith|stonemason",
+        "supertuxkart-data": "hammer",
+        "triplea": "sawing",
     },
     "vehicle": {
-        "supertuxkart-data": "engine|car_|skid",
+        "supertuxkart-data": "engine|car_|skid|locomotive|/horn|machine_sound",
         "scorched3d-data": "horn|policecar|truck",
-        "boswars-data": "(apc|artil|tank|jet|chopper|bomber|destroyer)[^/]*(action|select)",
-        "etw-data": "engine|plane",
+        "netpanzer-data": "idle|/hev|unitsound",
+        "triplea": "air_0._air|motor_engine|engine_failure",
+        "gigalomania-data": "plane",
+        "etw-data": "engine",
         "naev-data": "engine",
         "tuxmath-data": "engine",
-        "megaglest-data": "airship|orni_fly",
+        "megaglest-data": "airship_fly|orni_fly",
         "tumiki-fighters-data": "propeller",
-        "gigalomania-data": "plane|jet",
     },
     "vocal": {
         "nexuiz-data": "player/[^/]+/(player/)?(pain|death|fall|gasp|jump|drown)",

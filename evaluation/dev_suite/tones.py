@@ -23,7 +23,9 @@ FAMILIES = {
     "reed": (64, 40, 88),
     "pipe": (72, 55, 96),
 }
-UNPITCHED = {14, 28, 30, 44, 47}  # tubular bells, muted and distorted guitar, tremolo, timpani
+DRUMS = {47}  # timpani, which General MIDI counts with the strings
+# programs that do not sound at the key that is played (found by YIN, at keys 48, 60 and 72): no labels of pitch
+OFF = {"opl3": {17, 18, 31}, "gm": {8, 9, 14, 16, 17, 18, 19, 31}}
 FOLDS = ("fold00", "fold01", "fold02")  # one bank; of the other bank even, and odd programs
 PITCHES = 7  # notes of each key in a fold
 NOTES = 44  # of each family in a fold
@@ -35,7 +37,7 @@ def programs(fold: str) -> list[tuple[str, int, str]]:
     found = []
     for family, (first, _, _) in FAMILIES.items():
         for program in range(first, first + 8):
-            if program not in UNPITCHED and (number == 0 or program % 2 == number - 1):
+            if program not in DRUMS and (number == 0 or program % 2 == number - 1):
                 found.append(("opl3" if number == 0 else "gm", program, family))
     return found
 
@@ -49,11 +51,13 @@ def pitch(material: Material) -> Iterator[Clip]:
     for fold in FOLDS:
         chosen: list[Played] = []
         for key in range(LOW, HIGH + 1):
-            able = [entry for entry in programs(fold) if FAMILIES[entry[2]][1] <= key <= FAMILIES[entry[2]][2]]
-            able.sort(key=lambda entry: rank("pitch", fold, key, *entry))
-            chosen += [
-                Played(bank, program, key, _velocity("pitch", key, program)) for bank, program, _ in able[:PITCHES]
+            able = [
+                (bank, program)
+                for bank, program, label in programs(fold)
+                if FAMILIES[label][1] <= key <= FAMILIES[label][2] and program not in OFF[bank]
             ]
+            able.sort(key=lambda entry: rank("pitch", fold, key, *entry))
+            chosen += [Played(bank, program, key, _velocity("pitch", key, program)) for bank, program in able[:PITCHES]]
         sounds = play(chosen, material.banks, material.work, SECONDS)
         for note in chosen:
             name = f"{note.bank}-{note.program:03d}-{note.key}"
