@@ -19,6 +19,11 @@ from evaluation.kit.environment import KitError
 ACTOR = """#!{python} -IS
 import json, os, shutil, signal, sys
 from pathlib import Path
+def inode(number):
+    try:
+        return os.fstat(number).st_ino
+    except OSError:
+        return None
 _, _, part, *rest = sys.argv[1:]
 log = Path({folder!r})
 if part == "embeddings":
@@ -32,6 +37,9 @@ if part == "embeddings":
     Path(here, "test.embeddings.npy").write_bytes(bytes(8))
 else:
     here = Path(rest[0])
+    Path(here, "argv").write_text(" ".join(rest[1:]))
+lock = Path(options["--embeddings-dir"]).parent / ".lock" if part == "embeddings" else here.parents[1] / ".lock"
+assert any(inode(number) == lock.stat().st_ino for number in range(3, 64)), "the lock is not shared"
 with open(log / "calls", "a") as calls:
     print(part, here.name, file=calls)
 if (log / f"broken-{{part}}-{{here.name}}").exists():
@@ -130,6 +138,16 @@ def test_killed_task_starts_again_and_others_go_on(actor: Path, part: str) -> No
     expected = [f"predictions {ESC50}"]
     assert calls(actor) == (expected if part == "predictions" else [f"embeddings {ESC50}", *expected])
     assert not stale.exists()
+
+
+@pytest.mark.parametrize(("pages", "in_memory"), [(1, "False"), (10**6, "True")])
+def test_large_embeddings_stay_on_disk(
+    actor: Path, monkeypatch: pytest.MonkeyPatch, pages: int, in_memory: str
+) -> None:
+    monkeypatch.setattr(os, "sysconf", lambda name: pages if name == "SC_PHYS_PAGES" else 8)
+    call(actor, "--grid", "faster", "--grid-points", "3")
+    options = (actor / "out" / MODULE / "default" / "faster-3" / ESC50 / "argv").read_text()
+    assert options == f"--grid faster --grid-points 3 --in-memory {in_memory}"
 
 
 def test_changed_task_is_refused(actor: Path) -> None:
