@@ -1,0 +1,50 @@
+"""Design studies: the shipped rows are runs that can be typed, and the page says what was found."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import evaluation
+from evaluation import study
+from evaluation.study import Row
+from training.pretrain import build, read_recipe
+
+STUDIES = sorted((Path(evaluation.__file__).parent / "studies").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_row_of_a_shipped_study_builds(path: Path) -> None:
+    told = yaml.safe_load(path.read_text())
+    for row in study.rows_of(told, Path("out")):
+        build(read_recipe(told["recipe"], row.changes))
+
+
+def result(value: float) -> dict[str, Any]:
+    entry = {"value": value, "low": value - 0.1, "high": value + 0.1, "error": 0.05, "degrees": 9}
+    return {"tasks": {"dev_word": entry, "dev_drum": {**entry, "value": value + 0.2}}}
+
+
+def test_the_page_holds_scores_speed_and_commands(tmp_path: Path) -> None:
+    told = {"recipe": "msm-mae-open", "until": 7, "pool": "mean+std", "rows": {"a: 1 s": [], "b!": ["seed=3"]}}
+    rows = study.rows_of(told, tmp_path)
+    for row, rates in zip(rows, [(1.0, 3.0), (2.0, 2.5)], strict=True):
+        (row.folder / "run").mkdir(parents=True)
+        lines = [f'{{"step": {step}, "crops_per_second": {rate}}}\n' for step, rate in enumerate(rates)]
+        (row.folder / "run" / "log.jsonl").write_text("".join(lines))
+    page = study.page(told, [(rows[0], result(0.5)), (rows[1], result(0.25))])
+    assert "| row | mean | crops/s | drum | word |" in page
+    assert "| a: 1 s | 60.0 (" in page
+    assert "| 3 | 70.0 | 50.0 |" in page
+    assert "python -m training.pretrain msm-mae-open runs/b data.corpus=data/open seed=3 --until 7" in page
+
+
+def test_rows_of_one_name_are_refused() -> None:
+    with pytest.raises(Exception, match="same name"):
+        study.rows_of({"rows": {"a b": [], "A-b": []}}, Path())
+
+
+def test_a_row_keeps_its_folder(tmp_path: Path) -> None:
+    [row] = study.rows_of({"rows": {"75 % masked, 2.08 s": ["x=1"]}}, tmp_path)
+    assert row == Row("75 % masked, 2.08 s", ["x=1"], tmp_path / "75-masked-2-08-s")
