@@ -110,9 +110,9 @@ def draw_attention(encoder: MsmMae, features: Tensor, patches: int = 3) -> Any:
     return figure
 
 
-def draw_loss(run: Path) -> Any:
-    """Loss and learning rate over the steps."""
-    lines = logs.read(run / "log.jsonl")
+def draw_loss(source: Path) -> Any:
+    """The loss over the steps, from a run's folder or a log."""
+    lines = logs.read(source / "log.jsonl" if source.is_dir() else source)
     figure, [[axis]] = _axes(1, 1, 6.4, 3.6)
     axis.plot([line["step"] for line in lines], [line["loss"] for line in lines], lw=1)
     axis.set_xlabel("step")
@@ -136,7 +136,7 @@ CLIP = click.argument("clip", type=click.Path(exists=True, path_type=Path))
 @RUN
 @OUT
 def loss(run: Path, out: Path) -> None:
-    """The loss curve of RUN."""
+    """The loss curve of RUN, or of a log."""
     draw_loss(run).savefig(out, dpi=150)
 
 

@@ -1,0 +1,120 @@
+"""A model card from what is on disk: the weight file's own provenance, its training log, files of results.
+
+    python -m evaluation.card msm-mae-tiny results/.../open-suite.json --against results/.../open-suite.json ...
+
+Writes ``weights/NAME.md`` and the loss curve ``weights/NAME.png``. No figure of a card is typed by hand.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from hear_audioformer import checkpoint, weights
+from hear_audioformer.checkpoint import Header
+from training.figures import draw_loss
+
+from .bootstrap import Interval
+
+NOTES = Path(__file__).with_name("cards")
+PARTS = {"word_de": "word", "word_xx": "word", "sfx_ab": "sfx", "sfx_ba": "sfx"}  # halves of one task
+KEYS = ("value", "low", "high", "error", "degrees")
+
+
+def scores(result: dict[str, Any]) -> dict[str, Interval]:
+    """Scores by task; a task that HEAR's format holds in two folders is the mean of both."""
+    found: dict[str, list[Interval]] = {}
+    for name, entry in result["tasks"].items():
+        found.setdefault(PARTS.get(name, name), []).append(Interval(**{key: entry[key] for key in KEYS}))
+    return {task: parts[0] if len(parts) == 1 else Interval.mean(parts) for task, parts in sorted(found.items())}
+
+
+def title(result: dict[str, Any]) -> str:
+    """How a table calls the model of a file of results."""
+    module = result["module"].rsplit(".", 1)[-1]
+    return result["name"] if module in weights.METHODS.values() else module
+
+
+def table(results: list[dict[str, Any]]) -> list[str]:
+    """The first result beside the others, in per cent, with its wins over each."""
+    columns = [scores(result) for result in results]
+    tasks = [task for task in columns[0] if all(task in column for column in columns)]
+    lines = [f"| task | {' | '.join(title(result) for result in results)} |", "|---" * (1 + len(results)) + "|"]
+    lines += [f"| {task} | {' | '.join(_cell(column[task]) for column in columns)} |" for task in tasks]
+    means = [_cell(Interval.mean([column[task] for task in tasks])) for column in columns]
+    wins = [sum(columns[0][task].value > column[task].value for task in tasks) for column in columns[1:]]
+    lines.append(f"| mean | {' | '.join(means)} |")
+    lines.append(f"| tasks won | | {' | '.join(f'{won} of {len(tasks)}' for won in wins)} |")
+    return lines
+
+
+def _cell(score: Interval) -> str:
+    return f"{100 * score.value:.1f} ({100 * score.low:.1f} to {100 * score.high:.1f})"
+
+
+def card(name: str, path: Path, header: Header, results: list[dict[str, Any]]) -> str:
+    """The card as Markdown."""
+    made, recipe = header.provenance, header.provenance["recipe"]
+    notes = yaml.safe_load((NOTES / f"{name}.yaml").read_text())
+    encoder = {key: value for key, value in header.config.items() if value is not None}
+    size, digest = path.stat().st_size / 1e6, checkpoint.sha256(path)
+    facts = {
+        "file": f"`{path.name}`, {size:.1f} MB (half precision), sha256 `{digest}`",
+        "method": f"{header.method}; {', '.join(f'{key} {value}' for key, value in encoder.items())}",
+        "input normalised by": ", ".join(f"{key} {value}" for key, value in header.normalisation.items()),
+        "licence of the weights": header.licence,
+    }
+    loop = recipe["loop"]
+    training = {
+        "corpus": f"{made['corpus_hours']} h of recordings, fingerprint `{made['corpus_sha256']}`",
+        "drawn": ", ".join(f"{kind} {share:.0%}" for kind, share in recipe["data"]["shares"].items())
+        + f" of the real crops; {recipe['data'].get('synthetic', 0):.0%} of all crops synthetic",
+        "run": f"{made['steps']} steps of {loop['batch']} crops: {made['crops']} crops, {made['hours_heard']} h heard",
+        "time": f"{made['training_hours']} h on {made['hardware']}, {recipe['precision']}",
+        "last loss": f"{made['last_loss']:.4f}",
+        "seed": recipe["seed"],
+    }
+    parts = [
+        f"# {name}",
+        notes["summary"].strip(),
+        _list(facts),
+        "## Training",
+        _list(training),
+        f"```bash\n{notes['commands'].strip()}\n```",
+        f"![loss]({name}.png)",
+        "## Evaluation",
+        notes["evaluation"].strip(),
+        "\n".join(table(results)),
+        "## Data and licence",
+        notes["licence"].strip(),
+        "## Limits",
+        notes["limits"].strip(),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _list(facts: dict[str, Any]) -> str:
+    return "\n".join(f"- {key}: {value}" for key, value in facts.items())
+
+
+@click.command()
+@click.argument("name")
+@click.argument("result", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--against", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def main(name: str, result: Path, against: tuple[Path, ...]) -> None:
+    """Writes the card of the bundled model NAME from its file of results, with others beside it."""
+    path = weights.resolve(name)
+    header = checkpoint.read_header(path)
+    results = [json.loads(file.read_text()) for file in (result, *against)]
+    if results[0]["model_sha256"] != checkpoint.sha256(path):
+        raise click.ClickException(f"{result} is of other weights than {path}: run evaluation.probe again")
+    target = path.with_suffix(".md")
+    draw_loss(path.with_suffix(".jsonl")).savefig(path.with_suffix(".png"), dpi=100)
+    target.write_text(card(name, path, header, results))
+    click.echo(f"-> {target}")
+
+
+if __name__ == "__main__":
+    main()

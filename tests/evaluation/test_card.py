@@ -1,0 +1,59 @@
+"""Cards: every figure comes from the weight file, its log, and files of results of these very weights."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from evaluation import card
+from hear_audioformer import weights
+from tests.training.test_export import trained
+from training import export
+
+
+def result(folder: Path, module: str, sha256: str, values: dict[str, float]) -> Path:
+    entries = {
+        task: {"value": value, "low": value - 0.1, "high": value + 0.1, "error": 0.05, "degrees": 9}
+        for task, value in values.items()
+    }
+    path = folder / f"{module.rsplit('.', 1)[-1]}.json"
+    path.write_text(json.dumps({"module": module, "name": "mine", "model_sha256": sha256, "tasks": entries}))
+    return path
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A model trained for three steps, exported as ``mine``, with words for its card."""
+    trained(tmp_path / "run")
+    monkeypatch.setattr(weights, "bundle", lambda: tmp_path)
+    words = dict.fromkeys(("summary", "commands", "evaluation", "licence", "limits"), "Words.")
+    monkeypatch.setattr(card, "NOTES", tmp_path)
+    (tmp_path / "mine.yaml").write_text(json.dumps(words))
+    return export.export(tmp_path / "run", "mine", tmp_path, licence="CC0-1.0", hardware="a shed")
+
+
+def test_the_card_says_what_the_files_say(tmp_path: Path, model: dict[str, Any]) -> None:
+    ours = result(tmp_path, "hear_audioformer.msm_mae", model["sha256"], {"word_de": 0.5, "word_xx": 0.7, "drum": 0.4})
+    other = result(tmp_path, "x.logmel", "0", {"word_de": 0.2, "word_xx": 0.3, "drum": 0.45})
+    told = CliRunner().invoke(card.main, ["mine", str(ours), "--against", str(other)])
+    assert told.exit_code == 0, told.output
+    text = (tmp_path / "mine.md").read_text()
+    assert model["sha256"] in text
+    assert "3 steps of 4 crops: 12 crops" in text
+    assert "on a shed, 32-true" in text
+    assert "| task | mine | logmel |" in text
+    assert "| drum | 40.0 (30.0 to 50.0) | 45.0 (35.0 to 55.0) |" in text
+    assert "| word | 60.0 (" in text  # the mean of its halves
+    assert "| mean | 50.0 (" in text
+    assert "| tasks won | | 1 of 2 |" in text
+    assert (tmp_path / "mine.png").stat().st_size > 1000
+
+
+def test_results_of_other_weights_are_refused(tmp_path: Path, model: dict[str, Any]) -> None:
+    stale = result(tmp_path, "hear_audioformer.msm_mae", "another", {"drum": 0.4})
+    told = CliRunner().invoke(card.main, ["mine", str(stale)])
+    assert told.exit_code == 1
+    assert "run evaluation.probe again" in told.output
+    assert not (tmp_path / "mine.md").exists()
