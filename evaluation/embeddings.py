@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
@@ -33,11 +33,23 @@ PARTS = ("audio", "embedder", "features", "layers", "windows")  # what every enc
 
 
 @dataclass(frozen=True)
-class Frames:
-    """Timestamp embeddings of one clip: (frames, dim), and their centres in ms, (frames,)."""
+class Timestamps:
+    """Timestamp embeddings of a task's clips, on disk in half precision: only what is asked for is read.
 
-    embeddings: np.ndarray
-    times: np.ndarray
+    Attributes:
+        matrix: all frames of all clips, (frames, dim).
+        starts, lengths: where a clip's frames are; one a clip.
+        times: their centres in ms, (frames of the clip,); one a clip.
+    """
+
+    matrix: np.ndarray
+    starts: np.ndarray
+    lengths: np.ndarray
+    times: list[np.ndarray]
+
+    def frames(self, clip: int) -> np.ndarray:
+        """(frames, dim)."""
+        return self.matrix[self.starts[clip] : self.starts[clip] + self.lengths[clip]]
 
 
 class Model:
@@ -89,30 +101,37 @@ def scenes(task: Reading, model: Model, cache: Path, batch_size: int | None = No
     return out
 
 
-def timestamps(task: Reading, model: Model, cache: Path, batch_size: int | None = None) -> list[Frames]:
+def timestamps(task: Reading, model: Model, cache: Path, batch_size: int | None = None) -> Timestamps:
     """Timestamp embeddings of a task's clips, in their order."""
-    file = _cache_file(task, model, cache, "timestamps")
-    if not file.exists():
-        found: dict[int, Frames] = {}
-        for places, clips in _batches(task, model.sample_rate, batch_size, mixed=False):
-            with torch.no_grad():
-                stacked = torch.stack(list(clips)).to(model.device)
-                embeddings, times = model.module.get_timestamp_embeddings(stacked, model.loaded)
-            for row, place in enumerate(places):
-                found[place] = Frames(embeddings[row].float().cpu().numpy(), times[row].float().cpu().numpy())
-        ordered = [found[place] for place in range(len(task.items))]
-        embedded = np.concatenate([frames.embeddings for frames in ordered])
-        _refuse_nan(embedded, task)
-        arrays = {
-            "embeddings": embedded,
-            "times": np.concatenate([frames.times for frames in ordered]),
-            "lengths": np.array([len(frames.times) for frames in ordered]),
-        }
-        _write(file, lambda handle: np.savez(handle, **arrays))  # type: ignore[arg-type]
-    with np.load(file) as held:
-        ends = np.cumsum(held["lengths"])[:-1]
-        parts = zip(np.split(held["embeddings"], ends), np.split(held["times"], ends), strict=True)
-        return [Frames(embeddings, times) for embeddings, times in parts]
+    index = _cache_file(task, model, cache, "timestamps")
+    frames = index.with_suffix(".f16")
+    if not index.exists():  # written last
+        places: dict[str, Any] = {}
+        _write(frames, lambda handle: places.update(_stream(task, model, handle, batch_size)))
+        _write(index, lambda handle: np.savez(handle, **places))
+    held = np.load(index)
+    order = np.argsort(held["starts"])
+    times = dict(zip(order.tolist(), np.split(held["times"], np.cumsum(held["lengths"][order])[:-1]), strict=True))
+    matrix = np.memmap(frames, np.float16, "r", shape=(len(held["times"]), int(model.loaded.timestamp_embedding_size)))
+    return Timestamps(matrix, held["starts"], held["lengths"], [times[clip] for clip in range(len(times))])
+
+
+def _stream(task: Reading, model: Model, handle: BinaryIO, batch_size: int | None) -> dict[str, np.ndarray]:
+    """Writes frames as they come and returns where each clip's are, and when."""
+    starts, lengths = np.zeros((2, len(task.items)), np.int64)
+    times, written = [], 0
+    for places, clips in _batches(task, model.sample_rate, batch_size, mixed=False):
+        with torch.no_grad():
+            stacked = torch.stack(list(clips)).to(model.device)
+            embeddings, centres = model.module.get_timestamp_embeddings(stacked, model.loaded)
+        for place, rows, when in zip(places, embeddings.cpu(), centres.cpu(), strict=True):
+            half = rows.half().numpy()
+            _refuse_nan(half, task)
+            handle.write(half.tobytes())
+            starts[place], lengths[place] = written, len(half)
+            times.append(when.float().numpy())
+            written += len(half)
+    return {"starts": starts, "lengths": lengths, "times": np.concatenate(times)}
 
 
 def _batches(
@@ -174,7 +193,9 @@ def _source_hash(module: ModuleType) -> str:
 
 def _refuse_nan(embeddings: np.ndarray, task: Reading) -> None:
     if not np.isfinite(embeddings).all():
-        raise ValueError(f"{task.name}: the module returned NaN or infinite embeddings; `hear-audioformer validate` it")
+        raise ValueError(
+            f"{task.name}: the module returned NaN, infinite or huge values; `hear-audioformer validate` it"
+        )
 
 
 def _write(file: Path, save: Callable[[Any], None]) -> None:

@@ -5,7 +5,7 @@ grid of penalties serves embeddings of any width. The convex problem is then sol
 features' principal axes, each scaled by a bound on the curvature along it (Boehning 1992): some twenty steps do.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,9 +15,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Kind = Literal["multiclass", "multilabel"]
-PENALTIES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)  # on half the squared weights, beside the mean loss
-FAINT = 1e-3 * min(PENALTIES)  # mean square along an axis, of features whose squares sum to about one
+PENALTIES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)  # on half the squared weights, beside the mean loss
+FAINT = 1e-7  # of the strongest axis: weaker ones are the rounding of single precision
 STEPS = 200
+PATIENCE = 2  # weaker penalties tried after the best
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ class Linear:
 
 def fit_path(
     features: Tensor, targets: Tensor, kind: Kind, penalties: Sequence[float] = PENALTIES, balanced: bool = False
-) -> list[Linear]:
-    """Heads for each penalty, strongest first, each started where the last one ended.
+) -> Iterator[Linear]:
+    """Heads for each penalty, strongest first, each started where the last one ended; fitted as they are asked for.
 
     Args:
         features: (clips, features).
@@ -67,27 +68,25 @@ def fit_path(
     energy = coordinates.square().T @ weights
     curvature = 0.5 if kind == "multiclass" else 0.25
     solution = torch.zeros(len(energy) + 1, targets.shape[1])  # the last row is the bias
-    heads = []
     for penalty in penalties:
         bound = torch.cat([curvature * energy + penalty, torch.tensor([curvature])])
         solution = _solve(coordinates, targets, weights, kind, penalty, bound.rsqrt()[:, None], solution)
-        heads.append(Linear(standard, axes @ solution[:-1], solution[-1]))
-    return heads
+        yield Linear(standard, axes @ solution[:-1], solution[-1])
 
 
 def principal_axes(x: Tensor) -> tuple[Tensor, Tensor]:
     """An orthonormal basis of the rows of x in which its columns are uncorrelated, (features, k), and x in it.
 
     A quadratic penalty does not see rotations, and a solution has no part outside the span of the clips: with fewer
-    clips than features the problem shrinks to their number, and axes that the weakest penalty silences are left out.
+    clips than features the problem shrinks to their number.
     """
     if len(x) >= x.shape[1]:
         energy, axes = torch.linalg.eigh(x.T @ x / len(x))
-        axes = axes[:, energy > FAINT]
+        axes = axes[:, energy > FAINT * energy[-1]]
         return axes, x @ axes
     q, r = torch.linalg.qr(x.T)  # x = r.T @ q.T
     energy, rotation = torch.linalg.eigh(r @ r.T / len(x))
-    rotation = rotation[:, energy > FAINT]
+    rotation = rotation[:, energy > FAINT * energy[-1]]
     return q @ rotation, r.T @ rotation
 
 
@@ -132,12 +131,17 @@ def _solve(
     return (scaled * step).detach()
 
 
+def falling(scores: Sequence[float]) -> bool:
+    """Whether penalties so weak were tried that going on is of no use."""
+    return len(scores) > PATIENCE and max(scores[-PATIENCE:]) < max(scores)
+
+
 @dataclass(frozen=True)
 class Chosen:
-    """The head that did best on the validation clips, fitted again on those and the training clips together."""
+    """The head that did best on the validation clips, and what was chosen there."""
 
-    head: Linear
-    penalty: float
+    head: Callable[[Tensor], Tensor]  # features -> logits
+    choice: dict[str, float]
     valid_score: float
 
 
@@ -148,9 +152,16 @@ def choose(
     rate: Callable[[np.ndarray], float],
     balanced: bool = False,
 ) -> Chosen:
-    """Picks the penalty by ``rate`` (logits of the validation clips -> score), among equals the strongest."""
-    scores = [rate(head(valid[0]).numpy()) for head in fit_path(*train, kind, balanced=balanced)]
+    """Picks the penalty by ``rate`` (logits of the validation clips -> score), among equals the strongest.
+
+    The head is then fitted again on the training and validation clips together.
+    """
+    scores: list[float] = []
+    for head in fit_path(*train, kind, balanced=balanced):
+        scores.append(rate(head(valid[0]).numpy()))
+        if falling(scores):
+            break
     best = int(np.argmax(scores))
     both = torch.cat([train[0], valid[0]]), torch.cat([train[1], valid[1]])
-    head = fit_path(*both, kind, PENALTIES[best : best + 1], balanced)[0]
-    return Chosen(head, PENALTIES[best], scores[best])
+    head = next(fit_path(*both, kind, [PENALTIES[best]], balanced))
+    return Chosen(head, {"penalty": PENALTIES[best]}, scores[best])

@@ -54,7 +54,8 @@ def entry(task: Reading, outcome: Outcome, seconds: dict[str, float]) -> dict[st
         once = np.ones((1, len(groups)), np.float32)
         value = folded(task.score, columns, outcome.folds, once)[0]
         draws = folded(task.score, columns, outcome.folds, drawn.weights)
-        return asdict(Interval.drawn(value, draws, drawn))
+        interval = Interval.drawn(value, draws, drawn)
+        return {**asdict(interval), "low": max(0.0, interval.low), "high": min(1.0, interval.high)}
 
     others = {name: rated(columns) for name, columns in outcome.others.items()}
     majority = others.get("majority", {"value": 0.0})["value"]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import heads, neighbours
+from . import heads, mlp, neighbours
 from .scores import SCORES, Columns
 from .tasks import Fold, Reading
 
@@ -60,14 +60,15 @@ def _round(task: Reading, fold: Fold, features: Tensor, targets: Tensor, head: s
     rate = _rate(task, targets[valid].numpy())
     balanced = task.score == "mean_recall"
     kind: heads.Kind = "multilabel" if task.multilabel else "multiclass"
-    chosen = heads.choose(*told, kind, rate, balanced)
+    choose = mlp.choose if head == "mlp" else heads.choose
+    chosen = choose(*told, kind, rate, balanced)
     votes, k = neighbours.choose(*told, features[test], rate, balanced)
     common = torch.cat([targets[train], targets[valid]]).mean(0)
     return {
         "head": chosen.head(features[test]).numpy(),
         "knn": votes,
         "majority": common.expand(len(test), -1).numpy(),
-        "chosen": {"penalty": chosen.penalty, "valid": chosen.valid_score, "k": k},
+        "chosen": {**chosen.choice, "valid": chosen.valid_score, "k": k},
     }
 
 
