@@ -30,7 +30,7 @@ from .data.crops import Crops
 from .data.index import Index
 from .data.mixture import Mixture
 from .data.pack import Pack, PackError
-from .data.stream import Stream, workers_for
+from .data.stream import Stream, StreamError, workers_for
 from .flops import PEAKS, flops_per_crop
 from .loop import DivergedError, Settings, leave, train
 
@@ -158,7 +158,7 @@ def main(recipe: str, run: Path | None, changes: tuple[str, ...], device: str | 
         facts = {"recipe": chosen, "corpus": corpus.fingerprint, "hours": round(corpus.hours, 2)}
         train(objective, source, Settings(**chosen["loop"]), run, fabric, seed=chosen["seed"], facts=facts, until=until)
         leave()
-    except (PackError, DivergedError, ValueError, TypeError) as error:
+    except (PackError, StreamError, DivergedError, ValueError, TypeError) as error:
         raise click.ClickException(str(error)) from error
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.data.crops import Crops, capped, draw_odds
+from training.data.crops import Crops, Places, capped, cut, cut_all, draw_odds
 from training.data.pack import Pack
 
 RATE = 16000
@@ -67,6 +67,35 @@ def test_the_seed_decides(tmp_path: Path) -> None:
     assert not torch.equal(crops(16, generator(5)), crops(16, generator(6)))
 
 
+@pytest.mark.parametrize("once", [0.0, 0.5])
+def test_a_batch_at_once_is_a_batch_crop_by_crop(tmp_path: Path, once: float) -> None:
+    """What a GPU and a CPU do."""
+    pack = small_pack(tmp_path, CLIPS)
+    crops = Crops(pack, 3 * RATE, {"speech": 0.6, "sfx": 0.4}, once=once, device="cpu")
+    places = crops.places(100, generator(1))
+    tensors = [torch.as_tensor(array) for array in (pack.samples, pack.offsets, pack.lengths)]
+    together = cut_all(*tensors, places, 3 * RATE).float() / 32768
+    assert torch.equal(together, crops(100, generator(1)))
+
+
+def test_short_clips_may_be_heard_once(tmp_path: Path) -> None:
+    """As often as asked, whole, anywhere in the crop; longer clips are not touched."""
+    pack = small_pack(tmp_path, [("sfx", "a", 0.1), ("sfx", "b", 2.0)])
+    places = Places(pack, RATE, {"sfx": 1.0}, cap=1.0, once=0.4, device="cpu")(2000, generator(0))
+    short = places[:, 0] == 0
+    once = places[:, 2] == RATE
+    assert not once[~short].any()
+    assert float(once[short].float().mean()) == pytest.approx(0.4, abs=0.06)
+    starts = []
+    for clip, first, period in places[once].tolist():
+        heard = np.flatnonzero(cut(pack.clip(clip) + 1, first, period, RATE))
+        assert len(heard) == 1600
+        assert heard[-1] - heard[0] == 1599
+        starts.append(heard[0])
+    assert min(starts) < 500
+    assert max(starts) > RATE - 1600 - 500
+
+
 def test_kinds_get_their_shares(tmp_path: Path) -> None:
     pack = small_pack(tmp_path, CLIPS)
     odds = draw_odds(pack, RATE, {"speech": 0.5, "music": 0.3, "sfx": 0.2}, cap=1.0)
@@ -89,7 +118,7 @@ def test_missing_kinds_leave_their_share_to_the_others(tmp_path: Path) -> None:
 
 
 def test_no_package_takes_more_than_its_cap(tmp_path: Path) -> None:
-    clips = [("music", f"p{i}", 30.0) for i in range(20)] + [("music", "huge", 30.0)] * 200
+    clips = [("music", f"p{i}", 3.0) for i in range(20)] + [("music", "huge", 3.0)] * 200
     pack = small_pack(tmp_path, clips)
     odds = draw_odds(pack, RATE, {"music": 1.0}, cap=0.08)
     shares = torch.zeros(21, dtype=torch.float64).index_add_(0, torch.as_tensor(pack.package_of).long(), odds)

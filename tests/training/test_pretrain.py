@@ -8,6 +8,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from tests.training.test_crops import CLIPS, small_pack
+from tests.training.test_stream import build as stream_corpus
 from training import logs
 from training.data.catalogue import SETS, kind_of
 from training.pretrain import RECIPES, build, main, read_recipe, source_of
@@ -59,6 +60,35 @@ def test_a_run_from_the_command_line_goes_on(tmp_path: Path) -> None:
     assert [line["step"] for line in logs.read(tmp_path / "run" / "log.jsonl")] == [1, 2, 3]
 
 
+def losses(folder: Path) -> list[float]:
+    return [line["loss"] for line in logs.read(folder / "log.jsonl")]
+
+
+def test_the_same_recipe_gives_the_same_losses(tmp_path: Path) -> None:
+    """Five steps, twice, to the last bit; not so with another seed."""
+    small_pack(tmp_path / "corpus", CLIPS)
+    command = [f"data.corpus={tmp_path / 'corpus'}", *TINY, "loop.steps=5"]
+    for name, seed in (("one", 0), ("two", 0), ("other", 1)):
+        assert run("msm-mae-open", tmp_path / name, *command, f"seed={seed}").exit_code == 0
+    assert len(losses(tmp_path / "one")) == 5
+    assert losses(tmp_path / "one") == losses(tmp_path / "two")
+    assert losses(tmp_path / "one") != losses(tmp_path / "other")
+
+
+def test_a_streamed_run_is_the_resident_one(tmp_path: Path) -> None:
+    """Augmentation and synthesis take part, and the streamed run is stopped and gone on with."""
+    corpus = stream_corpus(tmp_path / "corpus")
+    augment = "data.augment={once: 0.5, mix: 0.5, reverb: 0.5, gain_db: 6}"
+    command = [f"data.corpus={corpus}", "data.shares={speech: 1, music: 1}", "data.synthetic=0.25", augment, *TINY]
+    assert run("msm-mae-open", tmp_path / "resident", *command).exit_code == 0
+    for until in (["--until", 2], []):
+        result = run("msm-mae-open", tmp_path / "streamed", *command, "data.reader=stream", *until)
+        assert result.exit_code == 0, result.output
+    assert losses(tmp_path / "streamed") == losses(tmp_path / "resident")
+    assert run("msm-mae-open", tmp_path / "plain", *command, "data.augment=null").exit_code == 0
+    assert losses(tmp_path / "plain") != losses(tmp_path / "resident")
+
+
 def test_a_share_of_the_crops_is_synthetic(tmp_path: Path) -> None:
     """The test corpus holds ramps of whole 16-bit steps; what is synthesised does not."""
     small_pack(tmp_path, CLIPS)
@@ -87,6 +117,7 @@ def test_a_corpus_without_a_pack_is_one_line(tmp_path: Path) -> None:
         (("msm-mae-open", "x", "loop.steps"), "not of the form section.key=value"),
         (("msm-mae-open", "x", "loops.steps=3"), "not of the form section.key=value"),
         (("msm-mae-open", "x", "stepps=3"), "unknown sections stepps"),
+        (("msm-mae-open", "x", "data.corpus=x", "data.reader=tape"), "data.reader=tape: choose resident or stream"),
         (("msm-mae-open", "--dry-run", "abacus"), "unknown device 'abacus'; known are"),
     ],
 )

@@ -40,6 +40,7 @@ class Augment:
         if self.mix:
             audio = torch.where(chance(self.mix, (len(audio), 1), generator), mix(audio, generator), audio)
         if self.reverb:
-            rows = chance(self.reverb, (len(audio),), generator).nonzero().flatten()  # rooms are dear
-            audio = audio.index_copy(0, rows, reverberate(audio[rows], generator, sample_rate))
+            rows = chance(self.reverb, (len(audio),), generator).nonzero().flatten()
+            if len(rows):  # rooms are dear: none for those who need none
+                audio = audio.index_copy(0, rows, reverberate(audio[rows], generator, sample_rate))
         return gain(audio, generator, -self.gain_db, self.gain_db) if self.gain_db else audio

@@ -108,25 +108,29 @@ class Crops:
 
     def __call__(self, batch: int, generator: torch.Generator) -> Tensor:
         """(batch, samples), float32 in [-1, 1), on the corpus's device."""
-        places = self.places(batch, generator)
-        return (self.one_by_one(places) if self.device.type == "cpu" else self.gathered(places)).float() / 32768
+        places, samples = self.places(batch, generator), self.places.samples
+        if self.device.type == "cpu":
+            rows = [cut(self.pack.clip(clip), first, period, samples) for clip, first, period in places.tolist()]
+            crops = torch.from_numpy(np.stack(rows))
+        else:
+            crops = cut_all(self.audio, self.offsets, self.places.lengths, places, samples)
+        return crops.float() / 32768
 
-    def one_by_one(self, places: Tensor) -> Tensor:
-        """Copies of runs of samples, which is what a CPU does fast."""
-        samples = self.places.samples
-        rows = [cut(self.pack.clip(clip), first, period, samples) for clip, first, period in places.tolist()]
-        return torch.from_numpy(np.stack(rows))
 
-    def gathered(self, places: Tensor) -> Tensor:
-        """All crops at once, which is what a GPU does fast."""
-        clip, first, period = (column[:, None] for column in places.unbind(1))
-        inside = (first + torch.arange(self.places.samples, device=places.device)) % period
-        length = self.places.lengths[clip]
-        return self.audio[self.offsets[clip] + torch.minimum(inside, length - 1)] * (inside < length)
+def cut_all(audio: Tensor, offsets: Tensor, lengths: Tensor, places: Tensor, samples: int) -> Tensor:
+    """The crops of a batch at once, which is what a GPU does fast: (batch, samples).
+
+    Args:
+        audio: all clips, one behind the other; ``offsets`` and ``lengths`` say where each is.
+        places: as ``Places`` draws them.
+    """
+    clip, first, period = (column[:, None] for column in places.unbind(1))
+    inside = (first + torch.arange(samples, device=places.device)) % period
+    return audio[offsets[clip] + torch.minimum(inside, lengths[clip] - 1)] * (inside < lengths[clip])
 
 
 def cut(clip: np.ndarray, first: int, period: int, samples: int) -> np.ndarray:
-    """One crop of a clip, as ``Places`` says."""
+    """One crop of one clip, which is what a CPU does fast: a copy of a run of samples, most of the time."""
     if first + samples <= len(clip):
         return clip[first : first + samples]
     inside = (first + np.arange(samples)) % period
