@@ -40,11 +40,12 @@ def faults(folder: Path) -> list[str]:
             vocabulary = list(csv.reader(file))
     except (OSError, ValueError) as error:
         return [str(error)]
-    checks = (
-        *(_metadata(metadata), _splits(metadata), _names(told), _labels(metadata, told)),
-        *(_vocabulary(metadata, told, vocabulary), _audio(folder, metadata, told), _groups(folder, told)),
-    )
-    return [fault for check in checks for fault in check]
+    if basic := [*_metadata(metadata), *_splits(metadata)]:
+        return basic  # what the rest means is not known
+    return [
+        *(*_names(told), *_labels(metadata, told), *_vocabulary(metadata, told, vocabulary)),
+        *(*_audio(folder, metadata, told), *_groups(folder, told)),
+    ]
 
 
 def _metadata(metadata: dict[str, Any]) -> Iterator[str]:
@@ -98,10 +99,8 @@ def _labels(metadata: dict[str, Any], told: Told) -> Iterator[str]:
         elif metadata["embedding_type"] == "event":
             good = all(_is_event(event, seconds) for event in labels)
         else:
-            good = all(isinstance(label, str | int) for label in labels)
-            good &= len(set(labels)) == len(labels) and (
-                metadata["prediction_type"] != "multiclass" or len(labels) == 1
-            )
+            one = len(labels) == 1 or metadata["prediction_type"] != "multiclass"
+            good = one and all(isinstance(label, str | int) for label in labels) and len(set(labels)) == len(labels)
         if not good:
             bad.append(name)
     if bad:
@@ -115,9 +114,7 @@ def _is_event(event: Any, seconds: float | None) -> bool:
 
 
 def _vocabulary(metadata: dict[str, Any], told: Told, rows: list[list[str]]) -> Iterator[str]:
-    by_split = {
-        split: {str(label) for labels in files.values() for label in _plain(labels)} for split, files in told.items()
-    }
+    by_split = {split: {str(name) for name in _plain(files)} for split, files in told.items()}
     used = set().union(*by_split.values())
     labels = [row[-1] for row in rows[1:]]
     if not rows or rows[0] != ["idx", "label"] or [row[0] for row in rows[1:]] != [str(i) for i in range(len(labels))]:
