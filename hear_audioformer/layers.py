@@ -5,7 +5,6 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
 WRITTEN_OUT = 256  # tokens up to which training on a CPU writes attention out
 
 
