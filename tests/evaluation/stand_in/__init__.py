@@ -1,4 +1,7 @@
-"""A small HEAR module for tests of the scorer: energies in eight bands, times the number in its weight file."""
+"""A small HEAR module for tests of the scorer: energies in eight bands, times the number in its weight file.
+
+Alone in its folder: the scorer embeds anew when a file beside a module changes.
+"""
 
 from pathlib import Path
 
