@@ -60,6 +60,15 @@ def test_no_group_is_on_both_sides_and_no_class_on_one(name: str, material: Mate
     assert all(len(clip.labels) == 1 for clip in clips)
 
 
+@pytest.mark.parametrize("name", SUITE)
+def test_clips_are_the_same_each_time(name: str, material: Material) -> None:
+    first, second = (
+        [(clip.split, clip.name, clip.labels, clip.group, clip.pcm.tobytes()) for clip in SUITE[name].clips(material)]
+        for _ in range(2)
+    )
+    assert first == second
+
+
 def test_voices_of_a_word_task_are_one_to_a_fold(material: Material) -> None:
     heard = []
     for first in (0, 4):
