@@ -177,7 +177,7 @@ def test_paths_of_two_kinds_have_none(tmp_path: Path) -> None:
 
 def test_no_track_is_in_two_splits(material: Material) -> None:
     splits = by_split(style.clips(material))
-    assert {clip.labels[0] for clips in splits.values() for clip in clips} == {"naev-data", "asc-music"}
+    assert {clip.labels[0] for clips in splits.values() for clip in clips} == {"naev-data", "wizznic-data"}
     tracks = [groups(splits[split]) for split in ("train", "valid", "test")]
     assert [len(found) for found in tracks] == [6, 2, 8]
     assert len(set().union(*tracks)) == 16
