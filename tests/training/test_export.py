@@ -22,7 +22,7 @@ RECIPE: dict[str, Any] = {
     "precision": "32-true",
     "encoder": {"width": 24, "depth": 1, "heads": 2, "frames": 96, "mean": -6.0, "std": 3.0},
     "objective": {"width": 16, "depth": 1, "heads": 2},
-    "data": {"shares": {"speech": 1.0}},
+    "data": {"shares": {"speech": 0.6, "music": 0.3}},
     "loop": {"steps": 3, "batch": 4, "lr": 0.1, "log_every": 1},
 }
 
