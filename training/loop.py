@@ -19,7 +19,7 @@ from . import checkpoints, fsdp
 from .average import Average
 from .flops import flops_per_crop, peak_flops
 from .logs import Log
-from .objectives import Steers, learnt, no_decay
+from .objectives import Steers, no_decay
 from .schedule import cosine, warm_cosine
 
 Source = Callable[[int, torch.Generator], Tensor]  # batch size, generator -> crops (batch, samples) on the device

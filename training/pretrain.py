@@ -80,7 +80,9 @@ def source_of(recipe: dict[str, Any], objective: Any, device: torch.device) -> t
     """Batches of the recipe's corpus, which is kept on the device or read ahead from disk, and what is known of it."""
     data, rate = recipe["data"], objective.encoder.sample_rate
     if rate != RATE:
-        raise click.UsageError(f"corpora are kept at {RATE} Hz, the encoder wants {rate}: set encoder.sample_rate={RATE}")
+        raise click.UsageError(
+            f"corpora are kept at {RATE} Hz, the encoder wants {rate}: set encoder.sample_rate={RATE}"
+        )
     if not data.get("corpus"):
         raise click.UsageError(
             "name a corpus: data.corpus=FOLDER, as training.data.corpus and training.data.pack made it"

@@ -107,13 +107,12 @@ class AsitObjective(nn.Module):
         self.corruption, self.weights = corruption or Corruption(), weights or Weights()
         self.temperatures, self.local = temperatures or Temperatures(), local or Local()
         self.epoch, self.momentum, self.frozen = epoch, momentum, frozen
-        self.crop, self.view, self.short = (
-            round(s * encoder.sample_rate) for s in (span, seconds, self.local.seconds)
-        )
-        if not self.crop >= self.view >= self.short or encoder.count(self.view) < encoder.config.frames:
+        self.crop, self.view, self.short = (round(s * encoder.sample_rate) for s in (span, seconds, self.local.seconds))
+        cut = self.crop >= self.view and (self.view >= self.short or not self.local.count)
+        if not cut or encoder.count(self.view) < encoder.config.frames:
             raise ValueError(
-                f"views of {seconds:g} s, local ones of {self.local.seconds:g} s out of {span:g} s do not fit: views must "
-                f"hold {encoder.config.frames} frames, and none may be longer than what it is cut from"
+                f"span={span:g}, seconds={seconds:g}, local.seconds={self.local.seconds:g} do not fit: each must hold "
+                f"the next, and a view {encoder.config.frames} frames"
             )
         self.student = Network(encoder, heads)
         if fresh:
@@ -171,6 +170,13 @@ class AsitObjective(nn.Module):
         total = sum(getattr(self.weights, name) * part for name, part in parts.items())
         assert isinstance(total, Tensor)
         return total, {name: part.detach() for name, part in parts.items()}
+
+    @torch.no_grad()
+    def panels(self, features: Tensor) -> dict[str, Tensor]:
+        """What a figure shows of windows (batch, frames, bands), by title; the same corruption each time."""
+        seen = self.corruption(features, torch.Generator().manual_seed(0))
+        painted = self.student.paint(self.student.tokens(seen.pictures)[:, 1:], self.encoder.rows)
+        return {"clean": features, "corrupted": seen.pictures, "mask": seen.mask, "restored": painted}
 
     def before_step(self, step: int) -> None:
         """Holds the prototypes still in the first epochs; for the loop, once gradients are there."""

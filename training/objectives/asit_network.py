@@ -1,4 +1,4 @@
-"""What ASiT's student and teacher are made of: the encoder, a projector for distillation, a painter of hidden pixels."""
+"""What ASiT's student and teacher are made of: an encoder, a projector for distillation, a painter of hidden pixels."""
 
 from dataclasses import asdict, dataclass
 

@@ -66,8 +66,8 @@ class Projector(nn.Module):
 class Centre(nn.Module):
     """The running mean of a teacher's logits.
 
-    What a step has seen is taken in by ``move`` only, so that evaluation, a step that failed, and a batch in parts leave
-    the centre as it should be.
+    What a step has seen is taken in by ``move`` only, so that evaluation, a failed step and a batch in parts leave the
+    centre as it should be.
     """
 
     value: Tensor
