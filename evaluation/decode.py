@@ -72,7 +72,7 @@ class Probabilities:
     def events(self, threshold: float, median_ms: float) -> Lanes:
         """Runs of frames over a threshold, after a median filter of about so many ms; from centre to centre."""
         active = self.values > threshold
-        half = round(median_ms / self.hop / 2) if self.hop else 0
+        half = max(0, round((median_ms / self.hop - 1) / 2)) if self.hop else 0  # 2 * half + 1 frames
         if half:
             padded = np.pad(active, ((0, 0), (0, 0), (half + 1, half)))
             sums = np.cumsum(padded, axis=2, dtype=np.int32)

@@ -64,6 +64,7 @@ class Model:
         self.loaded.to(self.device)
         self.sample_rate = int(self.loaded.sample_rate)
         self.sha256 = _sha256_of_weights(self.module, source)
+        self.code = _source_hash(self.module)  # as it was loaded, whatever becomes of the files
 
     @property
     def name(self) -> str:
@@ -76,7 +77,7 @@ class Model:
     def identity(self) -> dict[str, Any]:
         return {
             "module": self.module.__name__,
-            "code": _source_hash(self.module),
+            "code": self.code,
             "package": __version__,
             "model": self.sha256 or self.source,
             "options": self.options,

@@ -1,6 +1,7 @@
 """What frozen embeddings are worth: any HEAR module, a folder of tasks, minutes.
 
-    python -m evaluation.probe hear_audioformer.msm_mae --model runs/tiny.safetensors --tasks suite/tasks --out results
+    python -m evaluation.probe hear_audioformer.msm_mae --suite open
+    python -m evaluation.probe hear_audioformer.msm_mae --model runs/tiny.safetensors --tasks DIR --out results
 
 Embeds every clip once, keeps the embeddings under OUT, fits a head on them, and prints scores with 95 % intervals. All
 that a page of results needs goes into OUT/<module>/<model>/<suite>.json. Stopped, it goes on where it was.
@@ -20,6 +21,7 @@ from hear_audioformer import WeightsError
 from . import embeddings, event, records, scene, tasks
 from .embeddings import Model
 
+SUITES = {"open": Path("data/open-suite")}  # where `python -m evaluation.open_suite` is told to build it
 HEADER = f"{'task':28} {'score':12} {'value':>6}  {'95 % interval':15} {'kNN':>6} {'chance':>7} {'seconds':>8}"
 
 
@@ -56,6 +58,8 @@ def run(
         records.add(file, records.facts(model, name, head, command), task.name, entry)
         values.append(entry["value"])
         click.echo(_line(task.name, entry))
+    if not values:
+        raise ValueError("nothing was scored: choose other tasks, or the linear head")
     click.echo(f"{'mean':41} {100 * sum(values) / len(values):6.1f}\n-> {file}")
     return file
 
@@ -65,6 +69,17 @@ def _line(name: str, entry: dict[str, Any]) -> str:
     knn = f"{100 * entry['others']['knn']['value']:6.1f}" if "knn" in entry["others"] else f"{'-':>6}"
     cells = f"{entry['score']:12} {100 * entry['value']:6.1f}  {interval:15} {knn} {100 * entry['chance']:7.1f}"
     return f"{name:28} {cells} {sum(entry['seconds'].values()):8.1f}"
+
+
+def _home(suite: str) -> Path:
+    """The folder with a suite's tasks, if it was built."""
+    folder = SUITES[suite] / "tasks"
+    if not folder.is_dir():
+        raise click.UsageError(
+            f"there is no {folder} here: `python -m evaluation.{suite}_suite {folder.parent}` builds it "
+            "(1.3 GB to download), --tasks names any other folder"
+        )
+    return folder
 
 
 def _options(pairs: tuple[str, ...]) -> dict[str, Any]:
@@ -83,7 +98,10 @@ def _options(pairs: tuple[str, ...]) -> dict[str, Any]:
 
 @click.command()
 @click.argument("module")
-@click.option("--tasks", "suite", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--suite", type=click.Choice([*SUITES]), help=f"Tasks in their usual folder: {SUITES['open']}.")
+@click.option(
+    "--tasks", "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Tasks in any folder."
+)
 @click.option("--model", default="", help="What load_model takes: a name or a weight file.")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="Keyword arguments of load_model.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
@@ -92,7 +110,8 @@ def _options(pairs: tuple[str, ...]) -> dict[str, Any]:
 @click.option("--head", type=click.Choice(["linear", "mlp"]), default="linear", show_default=True)
 def main(
     module: str,
-    suite: Path,
+    suite: str | None,
+    folder: Path | None,
     model: str,
     options: tuple[str, ...],
     out: Path,
@@ -100,10 +119,12 @@ def main(
     batch_size: int | None,
     head: str,
 ) -> None:
-    """Scores the HEAR module MODULE on the tasks of a folder."""
+    """Scores the HEAR module MODULE on tasks in HEAR's format."""
+    if (suite is None) == (folder is None):
+        raise click.UsageError("name the tasks by one of --suite and --tasks")
     try:
         run(
-            suite,
+            folder or _home(str(suite)),
             Model(module, model, _options(options)),
             out,
             only=tuple(filter(None, only.split(","))),
@@ -111,7 +132,7 @@ def main(
             head=head,
             command=shlex.join(["python", "-m", "evaluation.probe", *sys.argv[1:]]),
         )
-    except (WeightsError, ValueError) as error:
+    except (WeightsError, ValueError, ImportError) as error:
         raise click.ClickException(str(error)) from error
 
 

@@ -40,11 +40,12 @@ class Row:
 
 
 def rows_of(study: dict[str, Any], out: Path) -> list[Row]:
-    """The rows of a study; a run's folder is named after its title."""
+    """The rows of a study, each with the changes that all have; a run's folder is named after its title."""
     names = {title: re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") for title in study["rows"]}
     if len(set(names.values())) < len(names):
         raise click.UsageError("two rows have the same name but for signs; rename one")
-    return [Row(title, changes, out / names[title]) for title, changes in study["rows"].items()]
+    shared = study.get("changes", [])
+    return [Row(title, [*shared, *changes], out / names[title]) for title, changes in study["rows"].items()]
 
 
 def score(row: Row, study: dict[str, Any], corpus: Path, suite: Path) -> Path:

@@ -91,6 +91,14 @@ def test_validators_accept(
         assert not complaints(run)
 
 
+@pytest.mark.parametrize("module", [PACKAGE, MODULE])
+def test_validators_accept_the_bundled_model(module: str, tmp_path: Path) -> None:
+    """Without ``--model``, as a user starts them who has installed the package and nothing else."""
+    for run in validate(module, None, tmp_path).values():
+        assert_accepted(run)
+        assert not complaints(run)
+
+
 def test_validators_accept_bf16(weights: dict[tuple[int, int], Path], tmp_path: Path) -> None:
     """On a CPU too: what bf16 leaves in the answer's type or timestamps would show only on a GPU otherwise."""
     write_module(tmp_path, 'load_model = partial(hear_audioformer.load_model, precision="bf16")')
@@ -152,9 +160,9 @@ def test_heareval_refuses(weights: dict[tuple[int, int], Path], tasks: Path, tmp
     assert not list(tmp_path.rglob(".done.embeddings"))
 
 
-def validate(module: str, weights: Path, here: Path) -> dict[str, subprocess.CompletedProcess[str]]:
+def validate(module: str, weights: Path | None, here: Path) -> dict[str, subprocess.CompletedProcess[str]]:
     """Both validators, side by side to save time."""
-    arguments = ["hearvalidator.validate", module, "--model", str(weights), "-d", "cpu"]
+    arguments = ["hearvalidator.validate", module, "-d", "cpu", *(["--model", str(weights)] if weights else [])]
     with ThreadPoolExecutor() as pool:
         runs = pool.map(lambda tool: start(tool, arguments, here), VALIDATORS)
         return dict(zip(VALIDATORS, runs, strict=True))

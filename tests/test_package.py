@@ -2,10 +2,15 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+
+import numpy as np
+import torch
 
 import hear_audioformer
 from hear_audioformer import weights
@@ -25,12 +30,28 @@ def test_a_wheel_finds_its_weights(tmp_path: Path) -> None:
     assert not [name for name in names if name.startswith(("training/", "evaluation/", "tests/"))]
     target = tmp_path / "site"
     subprocess.run([*pip, "install", "--no-deps", "--target", str(target), str(wheel)], check=True)
-    code = "import hear_audioformer.weights as w; print(w.bundle()); print(w.index())"
-    environment = {**os.environ, "PYTHONPATH": str(target)}
+    code = "import hear_audioformer as h, hear_audioformer.weights as w; print(w.bundle()); print(h.load_model().scene)"
+    environment = {**os.environ, "PYTHONPATH": str(target), "HF_HUB_OFFLINE": "1"}
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )
     assert run.stdout.splitlines()[0] == str(target / "hear_audioformer" / "bundled")
+
+
+def test_the_readmes_first_command_embeds_offline(tmp_path: Path) -> None:
+    """As it stands there, without its installation; the vector differs from that of silence."""
+    [command] = re.findall(r"\.venv/bin/(hear-audioformer embed .*)", (ROOT / "README.md").read_text())
+    _, *arguments, out = shlex.split(command)
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    start = "from hear_audioformer.cli import main; main()"
+    program = [sys.executable, "-c", start, *arguments, str(tmp_path / out)]
+    subprocess.run(program, check=True, cwd=ROOT, env=environment, capture_output=True)
+    [vector] = np.load(tmp_path / out)["embeddings"]
+    model = hear_audioformer.load_model()
+    silence = hear_audioformer.get_scene_embeddings(torch.zeros(1, 16000), model)[0]
+    assert vector.shape == (model.scene_embedding_size,)
+    assert np.isfinite(vector).all()
+    assert np.abs(vector - silence.numpy()).max() > 0.1
 
 
 def test_the_package_does_not_import_what_only_some_need() -> None:

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import click
 
+from training.data import programs
 from training.data.pack import PackError
 from training.data.programs import ProgramError
 
 from .library import Library
 from .material import Material
 from .notes import find_banks
-from .suite import SUITE, make
+from .suite import HEADER, SUITE, make
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,12 +24,13 @@ def main(corpus: Path, out: Path, tasks: str) -> None:
     if unknown := [name for name in names if name not in SUITE]:
         raise click.UsageError(f"no task named {', '.join(unknown)}; there are {', '.join(SUITE)}")
     try:
-        banks = find_banks() if any("fluidsynth" in SUITE[name].needs for name in names) else {}
+        needed = sorted({program for name in names for program in SUITE[name].needs})
+        programs.need(needed)
+        banks = find_banks() if "fluidsynth" in needed else {}
         material = Material(Library(corpus), banks, out)
+        click.echo(HEADER)
         for name in names:
-            made = make(name, material, out)
-            sizes = " / ".join(f"{split} {size}" for split, size in made.clips.items())
-            click.echo(f"{name}: {made.classes} classes, {sum(made.clips.values())} clips ({sizes})")
+            click.echo(make(name, material, out).row())
     except (PackError, ProgramError, ValueError) as error:
         raise click.ClickException(str(error)) from error
 

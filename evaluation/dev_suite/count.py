@@ -15,7 +15,7 @@ from .speaker import who_says_what
 
 SECONDS = 4.0
 MOST = 3  # at once
-MIXTURES = {"train": 150, "valid": 20, "test": 100}  # of each count
+MIXTURES = {"train": 100, "valid": 20, "test": 80}  # of each count
 PACKAGES = ("festvox-ru", "fillets-ng-data-cs", "fillets-ng-data-nl", "flight-of-the-amazon-queen")
 TEST = re.compile("festvox-ru|-nl-|-(03|08|12|33)$")  # speakers
 NOISE = 10 ** (-30 / 20)  # beside one voice
@@ -35,7 +35,7 @@ def clips(material: Material) -> Iterator[Clip]:
                     place = round(rng.uniform(0.0, 1.0) * RATE)
                     voice = level(material.library.pcm(rng.choice(lines[speaker])))[: len(mixed) - place]
                     mixed[place : place + len(voice)] += voice
-                group = "+".join(speakers) or f"nobody-{number}"
+                group = "+".join(speakers) or f"nobody-{split}-{number}"
                 yield Clip(split, f"{split}-{count}-{number:03d}", finish(mixed), [str(count)], group)
 
 
@@ -59,5 +59,5 @@ def level(samples: np.ndarray) -> np.ndarray:
 
 def noise(rng: random.Random) -> np.ndarray:
     """White, as long as a clip."""
-    draws = np.random.default_rng(rng.getrandbits(32))
+    draws = np.random.RandomState(rng.getrandbits(32))
     return (NOISE * draws.standard_normal(round(SECONDS * RATE))).astype(np.float32)

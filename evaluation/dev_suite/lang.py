@@ -32,4 +32,4 @@ def clips(material: Material) -> Iterator[Clip]:
             ]:
                 pcm = finish(cut(voice.say(code, phrase, material.work), 0.0, SECONDS))
                 split = splits((language, phrase), voices is TEST)
-                yield Clip(split, f"{language}-{place:02d}-{voice.label}", pcm, [language], voice.label)
+                yield Clip(split, f"{language}-{place:02d}-{voice.label}", pcm, [language], f"{language}-{place:02d}")

@@ -9,7 +9,7 @@ from .material import Material
 from .sound import cut, finish
 
 PACKAGES = """
-    0ad-data asc-music berusky2-data colobot-common-sounds davegnukem-data extremetuxracer-data flare-game
+    0ad-data berusky2-data colobot-common-sounds davegnukem-data extremetuxracer-data flare-game
     freedroidrpg-data megaglest-data naev-data nexuiz-music openclonk-data pushover-data singularity-music
     starfighter-data supertux-data supertuxkart-data ufoai-music unknown-horizons warmux-data warzone2100-music
     wesnoth-1.16-music widelands-data wizznic-data
@@ -17,12 +17,12 @@ PACKAGES = """
 SECONDS = 4.0
 LONG = 30.0  # seconds that a track has at least
 RATE = 22050  # of the source at least, so that all fill the band
-FEWEST, MOST = 6, 12  # tracks of a package
-CROPS = 4  # of a track
+FEWEST, MOST = 6, 10  # tracks of a package
+CROPS = 3  # of a track
 
 
 def clips(material: Material) -> Iterator[Clip]:
-    """Of each package at most a dozen tracks, two fifths of them for the test."""
+    """Of each package at most ten tracks, two fifths of them for the test."""
     for package in PACKAGES.split():
         tracks = [
             track

@@ -27,8 +27,8 @@ DRUMS = {47}  # timpani, which General MIDI counts with the strings
 # programs that do not sound at the key that is played (found by YIN, at keys 48, 60 and 72): no labels of pitch
 OFF = {"opl3": {17, 18, 31}, "gm": {8, 9, 14, 16, 17, 18, 19, 31}}
 FOLDS = ("fold00", "fold01", "fold02")  # one bank; of the other bank even, and odd programs
-PITCHES = 7  # notes of each key in a fold
-NOTES = 44  # of each family in a fold
+PITCHES = 5  # notes of each key in a fold
+NOTES = 33  # of each family in a fold
 
 
 def programs(fold: str) -> list[tuple[str, int, str]]:

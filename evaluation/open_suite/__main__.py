@@ -34,9 +34,9 @@ def main(out: Path, tasks: str, rates: str, jobs: int, mirror: str, release: str
 
     \b
     Examples:
-      python -m evaluation.open_suite data/suite
-      python -m evaluation.open_suite data/suite --tasks word,drum --rates 16000,32000
-      python -m evaluation.open_suite data/suite --check-against data/open/manifest.csv
+      python -m evaluation.open_suite data/open-suite
+      python -m evaluation.open_suite data/open-suite --tasks word,drum --rates 16000,32000
+      python -m evaluation.open_suite data/open-suite --check-against data/open/manifest.csv
 
     Given again, the command makes what is missing. About 1.3 GB are downloaded; OUT takes about 3 GB at one rate.
     Exit codes: 0 all done; 1 a package failed, a task is not what it should be, or a corpus has clips of it; 2 nothing

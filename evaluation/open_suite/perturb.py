@@ -83,8 +83,8 @@ def main(
 
     \b
     Examples:
-      python -m evaluation.open_suite.perturb data/suite/tasks data/noisy --snr 20 --noise babble
-      python -m evaluation.open_suite.perturb data/suite/tasks data/rooms --reverb
+      python -m evaluation.open_suite.perturb data/open-suite/tasks data/open-suite-babble20 --snr 20 --noise babble
+      python -m evaluation.open_suite.perturb data/open-suite/tasks data/open-suite-reverb --reverb
 
     Babble is made of speech that no task uses, 11 MB to download.
     """

@@ -48,3 +48,8 @@ def test_rows_of_one_name_are_refused() -> None:
 def test_a_row_keeps_its_folder(tmp_path: Path) -> None:
     [row] = study.rows_of({"rows": {"75 % masked, 2.08 s": ["x=1"]}}, tmp_path)
     assert row == Row("75 % masked, 2.08 s", ["x=1"], tmp_path / "75-masked-2-08-s")
+
+
+def test_every_row_has_the_changes_that_all_have() -> None:
+    rows = study.rows_of({"changes": ["x=1"], "rows": {"a": [], "b": ["y=2"]}}, Path())
+    assert [row.changes for row in rows] == [["x=1"], ["x=1", "y=2"]]
