@@ -107,7 +107,8 @@ def source_of(recipe: dict[str, Any], objective: Any, device: torch.device) -> t
 
 def dry_run(recipe: dict[str, Any], device: str) -> dict[str, Any]:
     """What a run would cost: steps, epochs, FLOPs, and hours on a named device."""
-    objective: Any = build(recipe)
+    with torch.device("meta"):
+        objective: Any = build(recipe)
     settings = Settings(**recipe["loop"])
     crops = settings.steps * settings.batch
     total = 3 * flops_per_crop(objective) * crops
