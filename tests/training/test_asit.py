@@ -411,8 +411,8 @@ def test_training_restores_hidden_pixels(tmp_path: Any) -> None:
 def test_initial_weights() -> None:
     made = small()
     network = made.student
-    assert not network.encoder.blocks[0].mlp.up.bias.any()  # type: ignore[union-attr, operator]
-    assert network.encoder.embed.bias.any()
+    assert not network.encoder.blocks[0].mlp.up.bias.detach().any()  # type: ignore[union-attr, operator]
+    assert network.encoder.embed.bias.detach().any()
     assert float(network.encoder.positions.std()) == pytest.approx(0.02, rel=0.15)
     assert float(network.encoder.blocks[1].attention.qkv.weight.std()) == pytest.approx(0.02, rel=0.1)  # type: ignore
     assert float(network.paint.spread.weight.abs().max()) == pytest.approx(1 / 16, rel=0.02)

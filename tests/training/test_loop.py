@@ -237,10 +237,10 @@ def test_an_objective_steers_around_good_steps_only(tmp_path: Path) -> None:
 
     class Steered(Line):
         def before_step(self, step: int) -> None:
-            calls.append(("before", step, float(self.bias[0]), self.bias.grad is None))
+            calls.append(("before", step, float(self.bias.detach()[0]), self.bias.grad is None))
 
         def after_step(self, step: int, steps: int) -> None:
-            calls.append(("after", step, float(self.bias[0]), steps))
+            calls.append(("after", step, float(self.bias.detach()[0]), steps))
 
     run(tmp_path, Steered(bad=(1,)), steps=3, warmup=0)
     assert [call[:2] for call in calls] == [("before", 0), ("after", 0), ("before", 2), ("after", 2)]
