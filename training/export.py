@@ -20,11 +20,26 @@ from hear_audioformer import checkpoint
 from hear_audioformer.checkpoint import Header
 
 from . import checkpoints, logs
-from .objectives import exported, learnt
+from .objectives import exported, trainable
 from .pretrain import build
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 NORMALISATION = ("mean", "std")
+
+
+def learnt(run: Path) -> tuple[Any, dict[str, Any]]:
+    """The objective of a run with the weights to use, averaged where there is an average, and its newest checkpoint."""
+    newest = checkpoints.latest(run)
+    if newest is None:
+        raise click.UsageError(f"{run} holds no checkpoint")
+    saved = torch.load(newest, map_location="cpu", weights_only=True)
+    objective: Any = build(saved["facts"]["recipe"])
+    objective.load_state_dict({name.removeprefix("_orig_mod."): tensor for name, tensor in saved["model"].items()})
+    if saved["average"]:
+        with torch.no_grad():
+            for parameter, average in zip(trainable(objective), saved["average"], strict=True):
+                parameter.copy_(average)
+    return objective.eval(), saved
 
 
 def export(
@@ -34,17 +49,8 @@ def export(
 
     The run's log goes beside it, so that whoever has the weights can draw their loss curve.
     """
-    newest = checkpoints.latest(run)
-    if newest is None:
-        raise click.UsageError(f"{run} holds no checkpoint")
-    saved = torch.load(newest, map_location="cpu", weights_only=True)
+    objective, saved = learnt(run)
     recipe = saved["facts"]["recipe"]
-    objective: Any = build(recipe)
-    objective.load_state_dict({name.removeprefix("_orig_mod."): tensor for name, tensor in saved["model"].items()})
-    if saved["average"]:
-        with torch.no_grad():
-            for parameter, average in zip(learnt(objective), saved["average"], strict=True):
-                parameter.copy_(average)
     encoder: Any = exported(objective)
     config = asdict(encoder.config)
     if pool and pool not in encoder.pools:
@@ -58,7 +64,7 @@ def export(
     path = out / f"{name}.safetensors"
     digest = checkpoint.write(path, tensors, header)
     entry = {"method": recipe["method"], "file": path.name, "size": path.stat().st_size, "sha256": digest}
-    (out / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in logs.read(run / "log.jsonl")))
+    (out / f"{name}.jsonl").write_text(logs.dump(logs.read(run / "log.jsonl")))
     _enter(out / "index.json", name, entry, default)
     return entry
 

@@ -34,7 +34,7 @@ from .data.pack import Pack, PackError
 from .data.stream import Stream, StreamError, workers_for
 from .flops import PEAKS, flops_per_crop
 from .loop import DivergedError, Settings, leave, train
-from .objectives import learnt
+from .objectives import trainable
 
 RECIPES = Path(__file__).parent / "recipes"
 SECTIONS = {"name", "method", "seed", "precision", "strategy", "encoder", "objective", "data", "loop", "published"}
@@ -114,7 +114,7 @@ def dry_run(recipe: dict[str, Any], device: str) -> dict[str, Any]:
     total = 3 * flops_per_crop(objective) * crops
     clips = (recipe.get("published") or {}).get("clips")
     return {
-        "parameters": sum(p.numel() for p in learnt(objective)),
+        "parameters": sum(p.numel() for p in trainable(objective)),
         "encoder_parameters": sum(p.numel() for p in objective.encoder.parameters()),
         "steps": settings.steps,
         "crops": crops,

@@ -126,6 +126,17 @@ def test_better_on_the_same_draws_is_a_win(folder: Path) -> None:
     assert "| 2 : 0 |" in page
 
 
+def test_a_difference_is_that_of_the_same_draws(folder: Path) -> None:
+    """A model less itself is zero in every draw, however uncertain its score."""
+    tasks = tasks_of(folder, "default")
+    columns = tasks["folds"]["columns"]
+    columns["predicted"] = [p if n % 5 else 9 for n, p in enumerate(columns["predicted"])]
+    change(folder, "default-scale=2.0", tasks=tasks)
+    one, other = sorted((r for r in compare.read(folder) if r.suite == "toys"), key=lambda result: result.label)
+    assert compare.difference(one, other, "folds").error > 0.01
+    assert compare.difference(other, other, "folds").error == 0
+
+
 def test_other_test_clips_are_not_compared(folder: Path) -> None:
     tasks = tasks_of(folder, "default")
     tasks["tones"]["columns"]["truth"][0] = 2

@@ -45,7 +45,7 @@ def exported(objective: Any) -> Encoder:
     return objective.encoder if teacher is None else teacher.encoder
 
 
-def learnt(module: nn.Module) -> list[nn.Parameter]:
+def trainable(module: nn.Module) -> list[nn.Parameter]:
     """The parameters that gradients move."""
     return [parameter for parameter in module.parameters() if parameter.requires_grad]
 

@@ -176,7 +176,7 @@ class AsitObjective(nn.Module):
         """What a figure shows of windows (batch, frames, bands), by title; the same corruption each time."""
         seen = self.corruption(features, torch.Generator().manual_seed(0))
         painted = self.student.paint(self.student.tokens(seen.pictures)[:, 1:], self.encoder.rows)
-        return {"clean": features, "corrupted": seen.pictures, "mask": seen.mask, "restored": painted}
+        return {"input": features, "corrupted": seen.pictures, "hidden pixels": seen.mask, "restored": painted}
 
     def before_step(self, step: int) -> None:
         """Holds the prototypes still in the first epochs; for the loop, once gradients are there."""

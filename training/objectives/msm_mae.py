@@ -144,7 +144,8 @@ class MsmMaeObjective(nn.Module):
         ph, pw = self.encoder.config.patch
         mask = painted.mask.unflatten(1, self.encoder.config.grid).repeat_interleave(ph, 1).repeat_interleave(pw, 2)
         seen = features.masked_fill(mask.mT.bool(), torch.nan)
-        return {"log-mel": features, "visible": seen, "painted": self.picture(painted)}
+        hidden = f"visible, {1 - self.visible / self.patches:.0%} masked"
+        return {"input": features, hidden: seen, "masked patches as painted": self.picture(painted)}
 
 
 def flat_table(positions: int, width: int) -> Tensor:
