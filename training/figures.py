@@ -5,6 +5,7 @@ python -m training.figures reconstruction RUN recording.flac -o painted.png
 python -m training.figures attention RUN recording.flac -o attention.png
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ def draw_attention(encoder: Transformer, features: Tensor, patches: int = 3) -> 
     The colours of a block's pictures are those of one scale.
     """
     first = 0 if encoder.cls is None else 1
-    places = np.linspace(0, np.prod(encoder.config.grid) - 1, patches + 2).astype(int)[1:-1].tolist()
+    places = np.linspace(0, math.prod(encoder.config.grid) - 1, patches + 2).astype(int)[1:-1].tolist()
     queries = ([("CLS", None)] if first else []) + [(f"patch {n}", place) for n, place in enumerate(places, 1)]
     blocks = sorted({max(1, encoder.depth // 2), encoder.depth})
     figure, axes = _axes(1 + len(blocks), len(queries), 2.9)
@@ -157,7 +158,7 @@ def _frame(axis: Any, encoder: Transformer, place: int | None) -> None:
     from matplotlib.patches import Rectangle
 
     if place is not None:
-        here = as_map(encoder, torch.arange(np.prod(encoder.config.grid)) == place)
+        here = as_map(encoder, torch.arange(math.prod(encoder.config.grid)) == place)
         [[column, row]] = here.nonzero().tolist()
         width, height = encoder.window / encoder.sample_rate / here.shape[0], encoder.config.bands / here.shape[1]
         axis.add_patch(Rectangle((column * width, row * height), width, height, fill=False, ec="red", lw=1.5))
