@@ -10,7 +10,7 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 import torch
@@ -18,9 +18,9 @@ from torch import Tensor
 
 from hear_audioformer import checkpoint
 from hear_audioformer.checkpoint import Header
-from hear_audioformer.embedder import Pool
 
 from . import checkpoints, logs
+from .objectives import exported, trainable
 from .pretrain import build
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -37,7 +37,7 @@ def learnt(run: Path) -> tuple[Any, dict[str, Any]]:
     objective.load_state_dict({name.removeprefix("_orig_mod."): tensor for name, tensor in saved["model"].items()})
     if saved["average"]:
         with torch.no_grad():
-            for parameter, average in zip(objective.parameters(), saved["average"], strict=True):
+            for parameter, average in zip(trainable(objective), saved["average"], strict=True):
                 parameter.copy_(average)
     return objective.eval(), saved
 
@@ -51,13 +51,16 @@ def export(
     """
     objective, saved = learnt(run)
     recipe = saved["facts"]["recipe"]
-    config = asdict(objective.encoder.config)
+    encoder: Any = exported(objective)
+    config = asdict(encoder.config)
+    if pool and pool not in encoder.pools:
+        raise click.UsageError(f"{recipe['method']} does not pool by {pool}; choose from {', '.join(encoder.pools)}")
     config |= {"pool": pool} if pool else {}
     normalisation = {key: config.pop(key) for key in NORMALISATION if key in config}
-    heard = saved["step"] * recipe["loop"]["batch"] * objective.crop / objective.encoder.sample_rate / 3600
+    heard = saved["step"] * recipe["loop"]["batch"] * objective.crop / encoder.sample_rate / 3600
     provenance = {**_provenance(run, saved, hardware), "hours_heard": round(heard, 1)}
     header = Header(recipe["method"], config, normalisation, provenance, licence)
-    tensors = {key: _half(tensor) for key, tensor in objective.encoder.state_dict().items()}
+    tensors = {key: _half(tensor) for key, tensor in encoder.state_dict().items()}
     path = out / f"{name}.safetensors"
     digest = checkpoint.write(path, tensors, header)
     entry = {"method": recipe["method"], "file": path.name, "size": path.stat().st_size, "sha256": digest}
@@ -114,7 +117,7 @@ def _enter(index: Path, name: str, entry: dict[str, Any], default: bool) -> None
 )
 @click.option("--licence", required=True, help="Under which the weights may be used, e.g. Apache-2.0.")
 @click.option("--hardware", required=True, help="What the run ran on, for its provenance.")
-@click.option("--pool", type=click.Choice(get_args(Pool)), help="Frames -> scene.  [default: the recipe's]")
+@click.option("--pool", help="Frames -> scene, as the method offers it.  [default: the recipe's]")
 @click.option("--default", is_flag=True, help="Make it the model that load_model() takes without a name.")
 def main(run: Path, name: str, out: Path, licence: str, hardware: str, pool: str | None, default: bool) -> None:
     """Exports the newest checkpoint of RUN as the model NAME."""

@@ -5,6 +5,7 @@ python -m training.figures reconstruction RUN recording.flac -o painted.png
 python -m training.figures attention RUN recording.flac -o attention.png
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +15,39 @@ import torch
 from torch import Tensor
 
 from hear_audioformer import audio
+from hear_audioformer.asit import Asit
 from hear_audioformer.msm_mae import MsmMae
 
 from . import logs
 from .export import learnt
+from .objectives import exported
+from .objectives.asit import AsitObjective
 from .objectives.msm_mae import MsmMaeObjective
 
+Transformer = MsmMae | Asit
 
-def windows(encoder: MsmMae, path: Path, count: int) -> tuple[Tensor, list[float]]:
+
+def windows(encoder: Transformer, path: Path, count: int) -> tuple[Tensor, list[float]]:
     """Windows of a recording, spread over it; a short one is repeated: (count, frames, bands), and where they begin."""
     clip = audio.read(path, encoder.sample_rate)
-    if len(clip) < encoder.window:
-        clip = clip.repeat(-(-encoder.window // len(clip)))
-    starts = np.linspace(0, len(clip) - encoder.window, count).astype(int).tolist()
-    crops = torch.stack([clip[start : start + encoder.window] for start in starts])
+    cut = max(0, encoder.config.frames - encoder.count(encoder.window))  # frames that snipped edges cost
+    samples = encoder.window + cut * encoder.front.hop
+    if len(clip) < samples:
+        clip = clip.repeat(-(-samples // len(clip)))
+    starts = np.linspace(0, len(clip) - samples, count).astype(int).tolist()
+    crops = torch.stack([clip[start : start + samples] for start in starts])
     features = encoder.features(crops, 0, encoder.config.frames, encoder.statistics(crops))
     return features, [start / encoder.sample_rate for start in starts]
 
 
+def as_map(encoder: Transformer, patches: Tensor) -> Tensor:
+    """Values of all patches in the order of their tokens, (patches,) -> (columns of time, rows of frequency)."""
+    grid = patches.unflatten(0, encoder.config.grid)
+    return grid if isinstance(encoder, Asit) else grid.mT
+
+
 @torch.no_grad()
-def attention(encoder: MsmMae, features: Tensor, number: int) -> Tensor:
+def attention(encoder: Transformer, features: Tensor, number: int) -> Tensor:
     """Attention of a block (1..depth), averaged over heads: (batch, tokens, tokens), CLS first."""
     kept: dict[str, Tensor] = {}
     layer: Any = encoder.blocks[number - 1].attention
@@ -51,7 +65,9 @@ def _axes(rows: int, columns: int, width: float = 3.2, height: float = 2.0) -> t
     return figure, figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
 
 
-def _show(axis: Any, encoder: MsmMae, picture: Tensor, title: str, scale: tuple[float, float], **options: Any) -> Any:
+def _show(
+    axis: Any, encoder: Transformer, picture: Tensor, title: str, scale: tuple[float, float], **options: Any
+) -> Any:
     """A (frames, bands) or (columns, rows) picture of one window, time to the right, low bands at the bottom."""
     config = encoder.config
     seconds = encoder.window / encoder.sample_rate
@@ -84,48 +100,39 @@ def _bar(figure: Any, image: Any, axes: Any, label: str) -> None:
     bar.ax.tick_params(labelsize=7)
 
 
-def _centres(encoder: MsmMae) -> np.ndarray:
-    """The centre of each mel band in hertz."""
-    filters = encoder.front.filters.double()
-    bins = torch.arange(len(filters)) * encoder.sample_rate / encoder.front.n_fft
-    return ((bins[:, None] * filters).sum(0) / filters.sum(0)).numpy()
+def _centres(encoder: Transformer) -> np.ndarray:
+    """The centre of each mel band in hertz; narrow bands may hold no bin, and lie between their neighbours."""
+    filters = encoder.front.filters.double().numpy()
+    bins = np.arange(len(filters)) * encoder.sample_rate / encoder.front.n_fft
+    weight, bands = filters.sum(0), np.arange(filters.shape[1])
+    full = weight > 0
+    return np.interp(bands, bands[full], (bins @ filters)[full] / weight[full])
 
 
 def _range(*pictures: Tensor) -> tuple[float, float]:
     return min(float(one.min()) for one in pictures), max(float(one.max()) for one in pictures)
 
 
-@torch.no_grad()
-def draw_reconstruction(objective: MsmMaeObjective, features: Tensor, starts: list[float]) -> Any:
+def draw_reconstruction(objective: MsmMaeObjective | AsitObjective, features: Tensor, starts: list[float]) -> Any:
     """Input, what the encoder sees of it, and what comes out, a row each window."""
-    torch.manual_seed(0)
-    encoder, painted = objective.encoder, objective.paint(features)
-    rows, columns = encoder.config.grid
-    ph, pw = encoder.config.patch
-    hidden = painted.mask.unflatten(1, (rows, columns)).repeat_interleave(ph, 1).repeat_interleave(pw, 2).mT.bool()
-    figure, axes = _axes(len(features), 3)
-    share = 1 - objective.visible / objective.patches
+    panels = objective.panels(features)
+    figure, axes = _axes(len(features), len(panels))
     for row, line in enumerate(axes):
-        seen = features[row].masked_fill(hidden[row], torch.nan)
-        shown = {
-            f"input, from {starts[row]:.1f} s": features[row],
-            f"visible, {share:.0%} masked": seen,
-            "masked patches as painted": objective.picture(painted)[row],
-        }
-        for axis, (title, picture) in zip(line, shown.items(), strict=True):
-            image = _show(axis, encoder, picture, title, _range(features[row]))
+        for axis, (title, pictures) in zip(line, panels.items(), strict=True):
+            title += f", from {starts[row]:.1f} s" * (title == "input")
+            scale = (0.0, 1.0) if pictures.dtype == torch.bool else _range(features[row])
+            image = _show(axis, objective.encoder, pictures[row], title, scale)
         _bar(figure, image, line, "log-mel, normalised")
     return figure
 
 
-def draw_attention(encoder: MsmMae, features: Tensor, patches: int = 3) -> Any:
+def draw_attention(encoder: Transformer, features: Tensor, patches: int = 3) -> Any:
     """Where the CLS token and some patches look, in the middle and the last block; a frame marks the patch that looks.
 
     The colours of a block's pictures are those of one scale.
     """
-    rows, columns = encoder.config.grid
     first = 0 if encoder.cls is None else 1
-    places = np.linspace(0, rows * columns - 1, patches + 2).astype(int)[1:-1].tolist()
+    places = np.linspace(0, math.prod(encoder.config.grid) - 1, patches + 2).astype(int)[1:-1].tolist()
     queries = ([("CLS", None)] if first else []) + [(f"patch {n}", place) for n, place in enumerate(places, 1)]
     blocks = sorted({max(1, encoder.depth // 2), encoder.depth})
     figure, axes = _axes(1 + len(blocks), len(queries), 2.9)
@@ -136,8 +143,9 @@ def draw_attention(encoder: MsmMae, features: Tensor, patches: int = 3) -> Any:
         weights = attention(encoder, features[:1], block)[0]
         looks = [weights[0 if place is None else place + first, first:] for _, place in queries]
         for axis, (name, _), look in zip(line, queries, looks, strict=True):
-            grid = look.unflatten(0, (rows, columns)).mT
-            image = _show(axis, encoder, grid, f"{name}, block {block}", (0.0, _range(*looks)[1]), cmap="magma")
+            image = _show(
+                axis, encoder, as_map(encoder, look), f"{name}, block {block}", (0.0, _range(*looks)[1]), cmap="magma"
+            )
         _bar(figure, image, line, "attention, mean of heads")
     for line in axes:
         for axis, (_, place) in zip(line, queries, strict=True):
@@ -145,13 +153,14 @@ def draw_attention(encoder: MsmMae, features: Tensor, patches: int = 3) -> Any:
     return figure
 
 
-def _frame(axis: Any, encoder: MsmMae, place: int | None) -> None:
+def _frame(axis: Any, encoder: Transformer, place: int | None) -> None:
     """Marks a patch."""
     from matplotlib.patches import Rectangle
 
     if place is not None:
-        row, column = divmod(place, encoder.config.grid[1])
-        height, width = encoder.config.patch[0], encoder.window / encoder.sample_rate / encoder.config.grid[1]
+        here = as_map(encoder, torch.arange(math.prod(encoder.config.grid)) == place)
+        [[column, row]] = here.nonzero().tolist()
+        width, height = encoder.window / encoder.sample_rate / here.shape[0], encoder.config.bands / here.shape[1]
         axis.add_patch(Rectangle((column * width, row * height), width, height, fill=False, ec="red", lw=1.5))
 
 
@@ -207,7 +216,7 @@ def reconstruction(run: Path, clip: Path, out: Path, count: int) -> None:
 @OUT
 def attention_(run: Path, clip: Path, out: Path) -> None:
     """Attention of the CLS token and of three patches on the first window of CLIP."""
-    encoder = learnt(run)[0].encoder
+    encoder: Any = exported(learnt(run)[0])
     draw_attention(encoder, windows(encoder, clip, 1)[0]).savefig(out, dpi=150)
 
 
