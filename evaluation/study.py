@@ -18,6 +18,7 @@ from typing import Any
 import click
 import yaml
 
+from hear_audioformer import weights
 from training import logs
 from training.flops import flops_per_crop
 from training.pretrain import build, read_recipe
@@ -51,12 +52,13 @@ def rows_of(study: dict[str, Any], out: Path) -> list[Row]:
 
 def score(row: Row, study: dict[str, Any], corpus: Path, suite: Path) -> Path:
     """Trains, exports and probes one row, as far as that is not done yet; returns its file of results."""
-    run, weights = row.folder / "run", row.folder / "weights"
+    run, exported = row.folder / "run", row.folder / "weights"
     python = [sys.executable, "-m"]
     subprocess.run([*python, *row.command(study["recipe"], study["until"], str(corpus), str(run))], check=True)
-    options = ["--pool", study["pool"], "--licence", "study", "--hardware", "study", "--out", str(weights)]
+    options = ["--pool", study["pool"], "--licence", "study", "--hardware", "study", "--out", str(exported)]
     subprocess.run([*python, "training.export", str(run), "model", *options], check=True, stdout=subprocess.DEVNULL)
-    model = Model("hear_audioformer.msm_mae", str(weights / "model.safetensors"), {})
+    module = weights.METHODS[read_recipe(study["recipe"])["method"]]
+    model = Model(f"hear_audioformer.{module}", str(exported / "model.safetensors"), {})
     return probe.run(suite, model, row.folder / "results")
 
 

@@ -12,11 +12,16 @@ from torch.utils.flop_counter import FlopCounterMode
 PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "T4": 65e12}
 
 
-def flops_per_crop(objective: Any) -> float:
-    """Forward FLOPs for one crop, counted on the meta device, where fused attention is counted too."""
+def flops_per_crop(objective: Any, *, backward: bool = False) -> float:
+    """FLOPs of one crop's forward pass, and its backward pass if told so; fused attention is counted too.
+
+    Counted on the meta device and not taken as three times the forward pass: a teacher has no backward pass.
+    """
     model = copy.deepcopy(objective).to("meta")
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(torch.zeros(2, objective.crop, device="meta"), 0)
+    with torch.set_grad_enabled(backward), FlopCounterMode(display=False) as counter:
+        loss, _ = model(torch.zeros(2, objective.crop, device="meta"), 0)
+        if backward:
+            loss.backward()
     return counter.get_total_flops() / 2
 
 

@@ -136,7 +136,7 @@ def train(
         until: stop after this step, with a checkpoint, as if it were a day's end; the schedule stays that of the run.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    flops = flops_per_crop(objective)
+    flops = flops_per_crop(objective, backward=True)
     compiled: Any = torch.compile(objective) if settings.compile else objective
     model = fabric.setup_module(compiled)
     optimiser: Any = torch.optim.AdamW(_groups(objective, settings), lr=0.0, betas=settings.betas)
@@ -293,7 +293,7 @@ def _values(meter: Meter, settings: Settings, fabric: Fabric, flops: float, peak
     return values | {
         "left_out": meter.left_out,
         "crops_per_second": rate,
-        "mfu": 3 * flops * rate / (peak * fabric.world_size),
+        "mfu": flops * rate / (peak * fabric.world_size),
         "data_share": meter.waited / took,
     }
 

@@ -24,7 +24,7 @@ from torch import nn
 from hear_audioformer import weights
 from hear_audioformer.embedder import Encoder
 
-from . import fsdp
+from . import fsdp, precision
 from .data.augment import Augment
 from .data.clips import RATE
 from .data.crops import Crops
@@ -111,7 +111,7 @@ def dry_run(recipe: dict[str, Any], device: str) -> dict[str, Any]:
         objective: Any = build(recipe)
     settings = Settings(**recipe["loop"])
     crops = settings.steps * settings.batch
-    total = 3 * flops_per_crop(objective) * crops
+    total = flops_per_crop(objective, backward=True) * crops
     clips = (recipe.get("published") or {}).get("clips")
     return {
         "parameters": sum(p.numel() for p in trainable(objective)),
@@ -134,9 +134,9 @@ def fabric_for(recipe: dict[str, Any]) -> Fabric:
     if strategy == "fsdp":
         strategy = fsdp.strategy(world)
     nodes = int(os.environ.get("GROUP_WORLD_SIZE", 1))
-    return Fabric(
-        accelerator="auto", devices=processes, num_nodes=nodes, strategy=strategy, precision=recipe["precision"]
-    )
+    mixed = precision.plugin(recipe["precision"])
+    kind: dict[str, Any] = {"plugins": mixed} if mixed else {"precision": recipe["precision"]}
+    return Fabric(accelerator="auto", devices=processes, num_nodes=nodes, strategy=strategy, **kind)
 
 
 @click.command()

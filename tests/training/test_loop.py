@@ -275,7 +275,7 @@ def test_speed_is_that_of_all_processes() -> None:
     fabric: Any = SimpleNamespace(world_size=1, device="cpu")
     values = loop._values(meter, Settings(steps=9, batch=8, lr=1.0, accumulate=2), fabric, flops=5.0, peak=300.0)
     assert values["crops_per_second"] == pytest.approx(3 * 8 / 4, rel=0.05)
-    assert values["mfu"] == pytest.approx(3 * 5.0 * values["crops_per_second"] / 300.0)
+    assert values["mfu"] == pytest.approx(5.0 * values["crops_per_second"] / 300.0)
     assert values["data_share"] == pytest.approx(0.25, rel=0.05)
 
 
@@ -291,6 +291,8 @@ def test_flops_of_a_crop() -> None:
             return self.matrix(audio).sum(), {}
 
     assert flops_per_crop(Product()) == 2 * 7 * 5
+    assert flops_per_crop(Product(), backward=True) == 2 * 2 * 7 * 5  # audio needs no gradient
+    assert flops_per_crop(Product().requires_grad_(False)) == 2 * 7 * 5
 
 
 @pytest.mark.parametrize(("name", "peak"), [("Tesla T4", 65e12), ("NVIDIA L4", 121e12), ("NVIDIA L40S", 362e12)])

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from hear_audioformer.layers import Block, Linear, patchify, sincos_1d, sincos_2d
 from hear_audioformer.msm_mae import MsmMae
 
+from ..precision import exact
 from . import Logs
 
 
@@ -84,7 +85,8 @@ class MsmMaeObjective(nn.Module):
 
     def forward(self, audio: Tensor, step: int) -> tuple[Tensor, Logs]:
         """Crops (batch, samples) -> the loss, and nothing else worth a log."""
-        features = self.encoder.features(audio, 0, self.encoder.config.frames, self.encoder.statistics(audio))
+        with exact(audio.device.type):
+            features = self.encoder.features(audio, 0, self.encoder.config.frames, self.encoder.statistics(audio))
         return self.loss(self.paint(features)), {}
 
     def paint(self, features: Tensor, noise: Tensor | None = None) -> Painted:
