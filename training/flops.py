@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 # Dense tensor-core peaks of 16-bit matrix products, from the makers' data sheets; float32 runs at an eighth or less.
@@ -12,11 +13,21 @@ PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 1
 
 
 def flops_per_crop(objective: Any) -> float:
-    """Forward FLOPs for one crop, counted on the meta device, where fused attention is counted too."""
+    """Forward FLOPs for one crop, counted on the meta device, where fused attention is counted too.
+
+    An objective that learns from more than crops says by ``example`` what a batch of it looks like.
+    """
     model = copy.deepcopy(objective).to("meta")
+    batch = model.example(2) if hasattr(model, "example") else torch.zeros(2, objective.crop, device="meta")
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(torch.zeros(2, objective.crop, device="meta"), 0)
+        model(batch, 0)
     return counter.get_total_flops() / 2
+
+
+def passes(objective: nn.Module) -> int:
+    """What a training step costs, in forward passes: the way back costs two, unless the encoder is frozen."""
+    encoder = getattr(objective, "encoder", objective)
+    return 3 if any(parameter.requires_grad for parameter in encoder.parameters()) else 1
 
 
 def peak_flops(device: torch.device, precision: str) -> float:
