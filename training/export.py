@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 import click
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hear_audioformer import checkpoint
 from hear_audioformer.checkpoint import Header
@@ -40,18 +40,14 @@ def export(
     saved = torch.load(newest, map_location="cpu", weights_only=True)
     recipe = saved["facts"]["recipe"]
     objective: Any = build(recipe)
-    objective.load_state_dict({name.removeprefix("_orig_mod."): tensor for name, tensor in saved["model"].items()})
-    if saved["average"]:
-        with torch.no_grad():
-            for parameter, average in zip(objective.parameters(), saved["average"], strict=True):
-                parameter.copy_(average)
+    restore(objective, saved)
     config = asdict(objective.encoder.config)
     config |= {"pool": pool} if pool else {}
     normalisation = {key: config.pop(key) for key in NORMALISATION if key in config}
     heard = saved["step"] * recipe["loop"]["batch"] * objective.crop / objective.encoder.sample_rate / 3600
     provenance = {**_provenance(run, saved, hardware), "hours_heard": round(heard, 1)}
     header = Header(recipe["method"], config, normalisation, provenance, licence)
-    tensors = {key: _half(tensor) for key, tensor in objective.encoder.state_dict().items()}
+    tensors = {key: half(tensor) for key, tensor in objective.encoder.state_dict().items()}
     path = out / f"{name}.safetensors"
     digest = checkpoint.write(path, tensors, header)
     entry = {"method": recipe["method"], "file": path.name, "size": path.stat().st_size, "sha256": digest}
@@ -82,11 +78,21 @@ def _hours(lines: list[dict[str, float]], batch: int) -> float:
     return sum((line["step"] - before) * batch / line["crops_per_second"] for before, line in pairs) / 3600
 
 
-def _half(tensor: Tensor) -> Tensor:
-    half = tensor.half()
-    if not torch.isfinite(half).all():
+def restore(objective: nn.Module, saved: dict[str, Any]) -> None:
+    """Gives an objective the weights of a checkpoint: their average, where the run kept one."""
+    objective.load_state_dict({name.removeprefix("_orig_mod."): tensor for name, tensor in saved["model"].items()})
+    if saved["average"]:
+        with torch.no_grad():
+            for parameter, average in zip(objective.parameters(), saved["average"], strict=True):
+                parameter.copy_(average)
+
+
+def half(tensor: Tensor) -> Tensor:
+    """A weight as it is shipped."""
+    halved = tensor.half()
+    if not torch.isfinite(halved).all():
         raise click.ClickException("a weight does not fit into half precision; the run has diverged")
-    return half
+    return halved
 
 
 def _enter(index: Path, name: str, entry: dict[str, Any], default: bool) -> None:

@@ -1,4 +1,4 @@
-"""Layers that learn the slower the closer they are to the waveform: what pretraining taught them is the most general."""
+"""Layers that learn the slower the closer they are to the waveform: what they know is the most general."""
 
 from collections.abc import Iterator
 

@@ -22,7 +22,7 @@ from .logs import Log
 from .objectives import lr_scales, no_decay
 from .schedule import warm_cosine
 
-# batch size, generator -> what the objective takes, on the device: crops (batch, samples), or whatever else it learns from
+# batch size, generator -> what the objective takes, on the device: crops (batch, samples), or what else it learns from
 Source = Callable[[int, torch.Generator], Any]
 Watch = Callable[[], Mapping[str, float]]  # scores of the objective as it stands
 
