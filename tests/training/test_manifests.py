@@ -9,10 +9,10 @@ from tests.evaluation.toy import beeps, tones
 from training.data.manifests import fingerprint, open_task
 
 
-def tree(folder: Path, **files: str) -> Path:
-    """Files by path, with two underscores for a slash."""
+def tree(folder: Path, files: dict[str, str]) -> Path:
+    """Files by path."""
     for name, text in files.items():
-        path = folder / name.replace("__", "/").replace("_dot_", ".")
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return folder
@@ -45,7 +45,8 @@ def test_a_table_is_a_task(tmp_path: Path) -> None:
 def test_other_splits_are_folds(tmp_path: Path) -> None:
     table(tmp_path, *(f"{fold}.wav,cat,{fold}" for fold in "abc"))
     task = open_task(tmp_path, "", "x")
-    assert [(fold.test, fold.valid, fold.train) for fold in task.folds][0] == ("a", "b", ("c",))
+    first = task.folds[0]
+    assert (first.test, first.valid, first.train) == ("a", "b", ("c",))
     assert (task.multilabel, task.score) == (False, "accuracy")
 
 
@@ -67,10 +68,9 @@ def test_esc50(tmp_path: Path) -> None:
 
 
 def test_speech_commands(tmp_path: Path) -> None:
-    words = {f"{word}__{speaker}_nohash_{n}_dot_wav": "" for word in ("yes", "no") for speaker in "ab" for n in "01"}
-    noise = {"_background_noise___hum_dot_wav": ""}
-    lists = {"validation_list_dot_txt": "yes/a_nohash_0.wav\n", "testing_list_dot_txt": "no/b_nohash_1.wav\n"}
-    task = open_task(tree(tmp_path, **words, **noise, **lists), "speech-commands", "sc")
+    files = {f"{word}/{speaker}_nohash_{n}.wav": "" for word in ("yes", "no") for speaker in "ab" for n in "01"}
+    files |= {"validation_list.txt": "yes/a_nohash_0.wav\n", "testing_list.txt": "no/b_nohash_1.wav\n"}
+    task = open_task(tree(tmp_path, files | {"_background_noise_/hum.wav": ""}), "speech-commands", "sc")
     assert task.vocabulary == ("no", "yes")
     assert [row for row in told(task) if row[0] != "train"] == [
         ("test", "no/b_nohash_1.wav", ["no"], "b"),
@@ -90,14 +90,12 @@ def test_voxceleb(tmp_path: Path) -> None:
 
 def test_audioset(tmp_path: Path) -> None:
     """Clips are found under the names that copies of it use, and left out where they are gone."""
-    head = (
-        "# Segments csv created Sun Mar  5 10:54:31 2017\n# num_ytids=2\n# YTID, start_seconds, end_seconds, labels\n"
-    )
+    head = "# Segments csv created Sun Mar  5 10:54:31 2017\n# num_ytids=2\n# YTID, start_seconds, end_seconds\n"
     balanced = '--aaa, 30.000, 40.000, "/m/1,/m/2"\nbbb, 0.000, 10.000, "/m/1"\ngone, 0.000, 10.000, "/m/3"\n'
-    tables = {"balanced_train_segments_dot_csv": head + balanced}
-    tables["eval_segments_dot_csv"] = head + 'ccc, 1.500, 11.500, "/m/2"\n'
-    clips = {"audio__x__Y--aaa_dot_flac": "", "audio__bbb_0_dot_wav": "", "audio__ccc_1500_dot_m4a": ""}
-    task = open_task(tree(tmp_path, **tables, **clips), "audioset-20k", "as")
+    files = {"balanced_train_segments.csv": head + balanced}
+    files["eval_segments.csv"] = head + 'ccc, 1.500, 11.500, "/m/2"\n'
+    files |= {"audio/x/Y--aaa.flac": "", "audio/bbb_0.wav": "", "audio/ccc_1500.m4a": ""}
+    task = open_task(tree(tmp_path, files), "audioset-20k", "as")
     assert told(task) == [
         ("test", "audio/ccc_1500.m4a", ["/m/2"], "ccc"),
         ("train", "audio/bbb_0.wav", ["/m/1"], "bbb"),
