@@ -27,7 +27,7 @@ from hear_audioformer.audio import AudioError
 
 from . import checkpoints, export, finetuned
 from .data.labelled import Clips, Labelled
-from .data.manifests import fingerprint, open_task
+from .data.manifests import fingerprint, open_task, require_files
 from .data.mixup import Mixup
 from .data.specaugment import SpecAugment
 from .finetuned import Start
@@ -78,7 +78,7 @@ class Round:
 
 def read(source: str, changes: tuple[str, ...]) -> dict[str, Any]:
     """A recipe with changes, complete enough to start."""
-    recipe = {**DEFAULTS, **read_recipe(source, changes, folder=FINETUNE, sections=DEFAULTS)}
+    recipe = read_recipe(source, changes, folder=FINETUNE, sections=DEFAULTS, defaults=DEFAULTS)
     recipe["clips"] = {**CLIPS, **(recipe["clips"] or {})}
     if unknown := sorted(set(recipe["clips"]) - set(CLIPS)):
         raise click.UsageError(f"unknown clips.{unknown[0]}; known are {', '.join(CLIPS)}")
@@ -153,16 +153,19 @@ def settings_of(loop: dict[str, Any], clips: int) -> Settings:
 def learn(recipe: dict[str, Any], task: Reading, turn: Round, fabric: Fabric, until: int | None) -> bool:
     """Trains one round from where it stands, and writes its weights; whether it reached its end."""
     start = Start.of(recipe["model"], recipe["seed"])
+    rate = start.encoder.sample_rate
+    require_files(task, rate)
     objective = build(recipe, start, task)
     settings = settings_of(recipe["loop"], len(turn.learn))
     same = {key: value for key, value in recipe.items() if key not in ELSEWHERE}
     facts = {"recipe": same, "task": task.name, "test": turn.fold.test}
     facts |= {"corpus": fingerprint(task), "started_from": start.sha256}
     source = source_of(recipe, objective, task, turn, fabric.device)
-    heard = [audio.read(task.audio(item, start.encoder.sample_rate), start.encoder.sample_rate) for item in turn.watch]
+    watched = turn.watch if settings.watch_every else ()
+    heard = [audio.read(task.audio(item, rate), rate) for item in watched]
 
     def watch() -> dict[str, float]:
-        return {"valid": finetuned.look(task, turn.watch, objective, heard)}
+        return {"valid": finetuned.look(task, watched, objective, heard)}
 
     train(
         objective,

@@ -28,7 +28,11 @@ from .objectives.classify import Classifier, Head
 MODEL, HEAD = "model.safetensors", "head.safetensors"
 SCRATCH = "scratch:"
 METHOD = "classifier-head"  # what a head's file says it is
-ALSO = {"accuracy": ("mean_recall",), "mean_recall": ("accuracy",), "mean_precision": ("area", "d_prime")}
+ALSO: dict[str, tuple[str, ...]] = {
+    "accuracy": ("mean_recall",),
+    "mean_recall": ("accuracy",),
+    "mean_precision": ("area", "d_prime"),
+}
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ class Labelled:
             DataLoader(
                 self.clips,
                 batch_size=None,
-                sampler=self._plan(batch, seeds),  # type: ignore[arg-type]
+                sampler=self._plan(batch, seeds),
                 num_workers=self.workers,
                 prefetch_factor=AHEAD,
                 pin_memory=self.device.type == "cuda",

@@ -67,6 +67,13 @@ def fingerprint(task: Reading) -> str:
     return hashlib.sha256(json.dumps([task.vocabulary, told]).encode()).hexdigest()
 
 
+def require_files(task: Reading, rate: int) -> None:
+    """Fails now rather than in the middle of a run."""
+    gone = [path for item in task.items if not (path := task.audio(item, rate)).is_file()]
+    if gone:
+        raise TaskError(f"{task.name}: {len(gone)} of {len(task.items)} recordings are missing, such as {gone[0]}")
+
+
 def table_rows(table: Path) -> Iterator[Row]:
     """The rows of a table."""
     with open(table, newline="") as file:

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hear_audioformer.embedder import Embedder, Encoder, Pool
-from training import layer_decay
-from training.data.labelled import Batch
-from training.data.specaugment import SpecAugment
 
+from .. import layer_decay
+from ..data.labelled import Batch
+from ..data.specaugment import SpecAugment
 from . import Logs
 
 Mode = Literal["full", "frozen", "layer-decay"]
