@@ -141,6 +141,8 @@ def source_of(recipe: dict[str, Any], objective: Classifier, task: Reading, turn
 def settings_of(loop: dict[str, Any], clips: int) -> Settings:
     """A recipe's ``loop``, whose lengths are in epochs: as many draws as there are clips."""
     told = dict(loop)
+    if missing := [key for key in ("epochs", "batch", "lr") if told.get(key) is None]:
+        raise ValueError(f"the recipe's loop lacks {', '.join(missing)}: say loop.{missing[0]}=...")
     per_epoch = clips / told["batch"]
     steps = max(1, round(told.pop("epochs") * per_epoch))
     warmup, averaged = (round(told.pop(f"{key}_epochs", 0) * per_epoch) for key in ("warmup", "swa"))

@@ -271,6 +271,7 @@ def test_defaults_serve_a_short_recipe(tmp_path: Path) -> None:
         (["lop.epochs=3"], "not of the form section.key=value"),
         (["mixup.share=2"], "mixup.share is a share of the clips"),
         (["specaugment.bands=48"], "specaugment.bands is a share"),
+        (["loop.epochs=null"], "lacks epochs: say loop.epochs="),
         (["loop.epoch=3"], "unexpected keyword argument 'epoch'"),
         (["loop.ema=0.9"], "choose ema or swa"),
     ],
