@@ -50,7 +50,6 @@ DEFAULTS: dict[str, Any] = {
     "pool": None,  # by default the model's own
     "seed": 0,
     "precision": "bf16-mixed",
-    "strategy": "ddp",
     "clips": {},
     "mixup": {},
     "specaugment": {},
@@ -163,6 +162,7 @@ def learn(recipe: dict[str, Any], task: Reading, turn: Round, fabric: Fabric, un
     facts = {"recipe": same, "task": task.name, "test": turn.fold.test}
     facts |= {"corpus": fingerprint(task), "started_from": start.sha256}
     source = source_of(recipe, objective, task, turn, fabric.device)
+    fabric.print(f"{turn.folder}: {len(turn.learn)} clips to learn from, {settings.steps} steps")
     watched = turn.watch if settings.watch_every else ()
     heard = [audio.read(task.audio(item, rate), rate) for item in watched]
 
