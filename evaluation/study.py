@@ -19,7 +19,8 @@ import click
 import yaml
 
 from training import logs
-from training.pretrain import read_recipe
+from training.flops import flops_per_crop
+from training.pretrain import build, read_recipe
 
 from . import probe
 from .bootstrap import Interval
@@ -69,18 +70,22 @@ def page(study: dict[str, Any], rows: list[tuple[Row, dict[str, Any]]]) -> str:
         f"Made by `python -m evaluation.study`; every row stops after {study['until']} steps of "
         f"{recipe['loop']['batch']} crops of the schedule of `{study['recipe']}` (seed {recipe['seed']}). Scores of a "
         f"linear head on frozen embeddings (pooling {study['pool']}) of the development tasks, in %; the mean with its "
-        "95 % interval over test groups. One seed a row: differences within the intervals decide nothing.",
+        "95 % interval over test groups. One seed a row: differences within the intervals decide nothing. GFLOP is the "
+        "work of one crop's forward pass; losses of different patches, inputs or masks do not compare.",
         "",
-        f"| row | mean | crops/s | {' | '.join(task.removeprefix('dev_') for task in tasks)} |",
-        f"|---|---|---|{'---|' * len(tasks)}",
+        f"| row | mean | GFLOP | loss | {' | '.join(task.removeprefix('dev_') for task in tasks)} |",
+        f"|---|---|---|---|{'---|' * len(tasks)}",
     ]
     for row, result in rows:
         found = {name: Interval(**{key: entry[key] for key in KEYS}) for name, entry in result["tasks"].items()}
         mean = Interval.mean(list(found.values()))
-        rate = speed(row.folder / "run")
+        cost = flops_per_crop(build(read_recipe(study["recipe"], row.changes))) / 1e9
+        loss = logs.read(row.folder / "run" / "log.jsonl")[-1]["loss"]
         cells = " | ".join(f"{100 * found[task].value:.1f}" if task in found else "-" for task in tasks)
         interval = f"{100 * mean.value:.1f} ({100 * mean.low:.1f} to {100 * mean.high:.1f})"
-        lines.append(f"| {row.title} | {interval} | {rate:.0f} | {cells} |")
+        lines.append(f"| {row.title} | {interval} | {cost:.2f} | {loss:.3f} | {cells} |")
+    if "reading" in study:
+        lines += ["", study["reading"].strip()]
     lines += ["", "The training runs (`evaluation.study` adds export and probe):", "", "```bash"]
     for row, _ in rows:
         command = row.command(study["recipe"], study["until"], "data/open", f"runs/{row.folder.name}")
@@ -89,11 +94,6 @@ def page(study: dict[str, Any], rows: list[tuple[Row, dict[str, Any]]]) -> str:
 
 
 KEYS = ("value", "low", "high", "error", "degrees")
-
-
-def speed(run: Path) -> float:
-    """The fastest stretch of a run, in crops a second."""
-    return max(line["crops_per_second"] for line in logs.read(run / "log.jsonl"))
 
 
 @click.command()

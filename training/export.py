@@ -27,6 +27,17 @@ WEIGHTS = Path(__file__).parents[1] / "weights"
 NORMALISATION = ("mean", "std")
 
 
+def learnt(run: Path) -> tuple[Any, dict[str, Any]]:
+    """The objective of a run with the weights to use, averaged where there is an average, and its newest checkpoint."""
+    newest = checkpoints.latest(run)
+    if newest is None:
+        raise click.UsageError(f"{run} holds no checkpoint")
+    saved = torch.load(newest, map_location="cpu", weights_only=True)
+    objective: Any = build(saved["facts"]["recipe"])
+    restore(objective, saved)
+    return objective.eval(), saved
+
+
 def export(
     run: Path, name: str, out: Path, *, licence: str, hardware: str, pool: str | None = None, default: bool = False
 ) -> dict[str, Any]:
@@ -34,13 +45,8 @@ def export(
 
     The run's log goes beside it, so that whoever has the weights can draw their loss curve.
     """
-    newest = checkpoints.latest(run)
-    if newest is None:
-        raise click.UsageError(f"{run} holds no checkpoint")
-    saved = torch.load(newest, map_location="cpu", weights_only=True)
+    objective, saved = learnt(run)
     recipe = saved["facts"]["recipe"]
-    objective: Any = build(recipe)
-    restore(objective, saved)
     config = asdict(objective.encoder.config)
     config |= {"pool": pool} if pool else {}
     normalisation = {key: config.pop(key) for key in NORMALISATION if key in config}
@@ -51,7 +57,7 @@ def export(
     path = out / f"{name}.safetensors"
     digest = checkpoint.write(path, tensors, header)
     entry = {"method": recipe["method"], "file": path.name, "size": path.stat().st_size, "sha256": digest}
-    (out / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in logs.read(run / "log.jsonl")))
+    (out / f"{name}.jsonl").write_text(logs.dump(logs.read(run / "log.jsonl")))
     _enter(out / "index.json", name, entry, default)
     return entry
 

@@ -16,30 +16,20 @@ from torch import Tensor
 from hear_audioformer import audio
 from hear_audioformer.msm_mae import MsmMae
 
-from . import checkpoints, logs
+from . import logs
+from .export import learnt
 from .objectives.msm_mae import MsmMaeObjective
-from .pretrain import build
 
 
-def load(run: Path) -> MsmMaeObjective:
-    """The objective of a run with its newest weights."""
-    newest = checkpoints.latest(run)
-    if newest is None:
-        raise click.UsageError(f"{run} holds no checkpoint")
-    saved = torch.load(newest, map_location="cpu", weights_only=True)
-    objective: Any = build(saved["facts"]["recipe"])
-    objective.load_state_dict({name.removeprefix("_orig_mod."): tensor for name, tensor in saved["model"].items()})
-    return objective.eval()
-
-
-def windows(encoder: MsmMae, path: Path, count: int) -> Tensor:
-    """``count`` windows of a recording, spread over it; a short one is repeated: (count, frames, bands)."""
+def windows(encoder: MsmMae, path: Path, count: int) -> tuple[Tensor, list[float]]:
+    """Windows of a recording, spread over it; a short one is repeated: (count, frames, bands), and where they begin."""
     clip = audio.read(path, encoder.sample_rate)
     if len(clip) < encoder.window:
         clip = clip.repeat(-(-encoder.window // len(clip)))
-    starts = np.linspace(0, len(clip) - encoder.window, count).astype(int)
+    starts = np.linspace(0, len(clip) - encoder.window, count).astype(int).tolist()
     crops = torch.stack([clip[start : start + encoder.window] for start in starts])
-    return encoder.features(crops, 0, encoder.config.frames, encoder.statistics(crops))
+    features = encoder.features(crops, 0, encoder.config.frames, encoder.statistics(crops))
+    return features, [start / encoder.sample_rate for start in starts]
 
 
 @torch.no_grad()
@@ -54,70 +44,130 @@ def attention(encoder: MsmMae, features: Tensor, number: int) -> Tensor:
     return (qkv[0] @ qkv[1].mT * qkv.shape[-1] ** -0.5).softmax(-1).mean(1)
 
 
-def _axes(rows: int, columns: int, width: float = 3.2, height: float = 1.9) -> tuple[Any, Any]:
+def _axes(rows: int, columns: int, width: float = 3.2, height: float = 2.0) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False)
+    return figure, figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
 
 
-def _show(axis: Any, picture: Tensor, title: str, scale: tuple[float, float] | None = None) -> None:
-    """A (frames, bands) picture, time to the right, low bands at the bottom."""
-    low, high = scale or (float(picture.min()), float(picture.max()))
-    axis.imshow(picture.mT.numpy(), origin="lower", aspect="auto", vmin=low, vmax=high, interpolation="nearest")
+def _show(axis: Any, encoder: MsmMae, picture: Tensor, title: str, scale: tuple[float, float], **options: Any) -> Any:
+    """A (frames, bands) or (columns, rows) picture of one window, time to the right, low bands at the bottom."""
+    config = encoder.config
+    seconds = encoder.window / encoder.sample_rate
+    image = axis.imshow(
+        picture.mT.numpy(),
+        origin="lower",
+        aspect="auto",
+        extent=(0, seconds, 0, config.bands),
+        vmin=scale[0],
+        vmax=scale[1],
+        interpolation="nearest",
+        **options,
+    )
     axis.set_title(title, fontsize=8)
-    axis.set_xticks([])
-    axis.set_yticks([])
+    axis.set_facecolor("0.85")  # of what is hidden
+    hertz = _centres(encoder)
+    wanted = [hz for hz in (200, 500, 1000, 2000, 4000) if hertz[0] <= hz <= hertz[-1]]
+    axis.set_yticks(np.interp(wanted, hertz, np.arange(config.bands) + 0.5), [f"{hz / 1000:g}" for hz in wanted])
+    axis.tick_params(labelsize=7)
+    if axis.get_subplotspec().is_last_row():
+        axis.set_xlabel("s", fontsize=8)
+    if axis.get_subplotspec().is_first_col():
+        axis.set_ylabel("kHz", fontsize=8)
+    return image
+
+
+def _bar(figure: Any, image: Any, axes: Any, label: str) -> None:
+    bar = figure.colorbar(image, ax=axes, pad=0.01)
+    bar.set_label(label, fontsize=7)
+    bar.ax.tick_params(labelsize=7)
+
+
+def _centres(encoder: MsmMae) -> np.ndarray:
+    """The centre of each mel band in hertz."""
+    filters = encoder.front.filters.double()
+    bins = torch.arange(len(filters)) * encoder.sample_rate / encoder.front.n_fft
+    return ((bins[:, None] * filters).sum(0) / filters.sum(0)).numpy()
+
+
+def _range(*pictures: Tensor) -> tuple[float, float]:
+    return min(float(one.min()) for one in pictures), max(float(one.max()) for one in pictures)
 
 
 @torch.no_grad()
-def draw_reconstruction(objective: MsmMaeObjective, features: Tensor) -> Any:
-    """Input, what the encoder sees, and what comes out, a row each window."""
+def draw_reconstruction(objective: MsmMaeObjective, features: Tensor, starts: list[float]) -> Any:
+    """Input, what the encoder sees of it, and what comes out, a row each window."""
     torch.manual_seed(0)
-    painted = objective.paint(features)
-    rows, columns = objective.encoder.config.grid
-    ph, pw = objective.encoder.config.patch
+    encoder, painted = objective.encoder, objective.paint(features)
+    rows, columns = encoder.config.grid
+    ph, pw = encoder.config.patch
     hidden = painted.mask.unflatten(1, (rows, columns)).repeat_interleave(ph, 1).repeat_interleave(pw, 2).mT.bool()
     figure, axes = _axes(len(features), 3)
+    share = 1 - objective.visible / objective.patches
     for row, line in enumerate(axes):
-        scale = (float(features[row].min()), float(features[row].max()))
         seen = features[row].masked_fill(hidden[row], torch.nan)
-        shown = {"log-mel": features[row], "visible": seen, "painted": objective.picture(painted)[row]}
+        shown = {
+            f"input, from {starts[row]:.1f} s": features[row],
+            f"visible, {share:.0%} masked": seen,
+            "masked patches as painted": objective.picture(painted)[row],
+        }
         for axis, (title, picture) in zip(line, shown.items(), strict=True):
-            _show(axis, picture, title, scale)
+            image = _show(axis, encoder, picture, title, _range(features[row]))
+        _bar(figure, image, line, "log-mel, normalised")
     return figure
 
 
 def draw_attention(encoder: MsmMae, features: Tensor, patches: int = 3) -> Any:
-    """Where the CLS token and some patches look, in the middle and the last block."""
+    """Where the CLS token and some patches look, in the middle and the last block; a frame marks the patch that looks.
+
+    The colours of a block's pictures are those of one scale.
+    """
     rows, columns = encoder.config.grid
     first = 0 if encoder.cls is None else 1
     places = np.linspace(0, rows * columns - 1, patches + 2).astype(int)[1:-1].tolist()
-    queries = ([("CLS", 0)] if first else []) + [
-        (f"row {p // columns}, column {p % columns}", p + first) for p in places
-    ]
+    queries = ([("CLS", None)] if first else []) + [(f"patch {n}", place) for n, place in enumerate(places, 1)]
     blocks = sorted({max(1, encoder.depth // 2), encoder.depth})
-    figure, axes = _axes(1 + len(blocks), len(queries))
-    for axis, (name, place) in zip(axes[0], queries, strict=True):
-        _show(axis, features[0], f"log-mel; query {name}")
-        if name != "CLS":
-            row, column = divmod(place - first, columns)
-            axis.plot((column + 0.5) * encoder.config.patch[1], (row + 0.5) * encoder.config.patch[0], "r+", ms=10)
+    figure, axes = _axes(1 + len(blocks), len(queries), 2.9)
+    for axis, (name, _) in zip(axes[0], queries, strict=True):
+        image = _show(axis, encoder, features[0], f"input; {name} looks", _range(features[0]))
+    _bar(figure, image, axes[0], "log-mel, normalised")
     for line, block in zip(axes[1:], blocks, strict=True):
         weights = attention(encoder, features[:1], block)[0]
+        looks = [weights[0 if place is None else place + first, first:] for _, place in queries]
+        for axis, (name, _), look in zip(line, queries, looks, strict=True):
+            grid = look.unflatten(0, (rows, columns)).mT
+            image = _show(axis, encoder, grid, f"{name}, block {block}", (0.0, _range(*looks)[1]), cmap="magma")
+        _bar(figure, image, line, "attention, mean of heads")
+    for line in axes:
         for axis, (_, place) in zip(line, queries, strict=True):
-            _show(axis, weights[place, first:].unflatten(0, (rows, columns)).mT, f"block {block}")
+            _frame(axis, encoder, place)
     return figure
+
+
+def _frame(axis: Any, encoder: MsmMae, place: int | None) -> None:
+    """Marks a patch."""
+    from matplotlib.patches import Rectangle
+
+    if place is not None:
+        row, column = divmod(place, encoder.config.grid[1])
+        height, width = encoder.config.patch[0], encoder.window / encoder.sample_rate / encoder.config.grid[1]
+        axis.add_patch(Rectangle((column * width, row * height), width, height, fill=False, ec="red", lw=1.5))
 
 
 def draw_loss(source: Path) -> Any:
     """The loss over the steps, from a run's folder or a log."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
     lines = logs.read(source / "log.jsonl" if source.is_dir() else source)
     figure, [[axis]] = _axes(1, 1, 6.4, 3.6)
     axis.plot([line["step"] for line in lines], [line["loss"] for line in lines], lw=1)
     axis.set_xlabel("step")
-    axis.set_ylabel("loss")
+    axis.set_ylabel("loss (logarithmic)")
     axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.yaxis.set_minor_formatter(NullFormatter())
     axis.grid(alpha=0.3)
     return figure
 
@@ -147,8 +197,8 @@ def loss(run: Path, out: Path) -> None:
 @click.option("--windows", "count", default=3, show_default=True)
 def reconstruction(run: Path, clip: Path, out: Path, count: int) -> None:
     """Input, masked input and reconstruction of windows of CLIP."""
-    objective = load(run)
-    draw_reconstruction(objective, windows(objective.encoder, clip, count)).savefig(out, dpi=150)
+    objective, _ = learnt(run)
+    draw_reconstruction(objective, *windows(objective.encoder, clip, count)).savefig(out, dpi=150)
 
 
 @main.command("attention")
@@ -157,8 +207,8 @@ def reconstruction(run: Path, clip: Path, out: Path, count: int) -> None:
 @OUT
 def attention_(run: Path, clip: Path, out: Path) -> None:
     """Attention of the CLS token and of three patches on the first window of CLIP."""
-    encoder = load(run).encoder
-    draw_attention(encoder, windows(encoder, clip, 1)).savefig(out, dpi=150)
+    encoder = learnt(run)[0].encoder
+    draw_attention(encoder, windows(encoder, clip, 1)[0]).savefig(out, dpi=150)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What a step costs and what a device could do: the two halves of MFU."""
 
 import copy
+import re
 import time
 from typing import Any
 
@@ -35,7 +36,7 @@ def peak_flops(device: torch.device, precision: str) -> float:
     if device.type == "cuda" and "16" in precision:
         name = torch.cuda.get_device_name(device)
         for model, peak in PEAKS.items():
-            if model in name:
+            if re.search(rf"\b{model}\b", name):
                 return peak
     dtype = torch.bfloat16 if "bf16" in precision else torch.float16 if "16" in precision else torch.float32
     size = 4096 if device.type == "cuda" else 1024

@@ -4,6 +4,7 @@ Nothing random survives from step to step: crops, masks and noise of a step are 
 step, process). A run that was killed at any instant goes on from its last checkpoint as if nothing had happened.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
@@ -82,7 +83,13 @@ class Settings:
 
     def part(self, processes: int) -> int:
         """Crops that one process is given at a time."""
-        return self.batch // (processes * self.accumulate)
+        parts = processes * self.accumulate
+        if self.batch % parts:
+            raise ValueError(
+                f"loop.batch={self.batch} cannot be cut into equal parts for {processes} processes with "
+                f"loop.accumulate={self.accumulate}: choose a multiple of {parts}"
+            )
+        return self.batch // parts
 
     def rate(self, step: int) -> float:
         """The learning rate of a step."""
@@ -94,15 +101,16 @@ class Settings:
 class Meter:
     """What happened since the last line of the log."""
 
-    losses: list[Tensor] = field(default_factory=list)
-    others: dict[str, list[Tensor]] = field(default_factory=dict)
+    values: dict[str, list[Tensor]] = field(default_factory=lambda: {"loss": []})  # of steps that counted
+    steps: int = 0
+    left_out: int = 0  # of these steps
     started: float = field(default_factory=time.perf_counter)
     waited: float = 0.0  # seconds spent on making crops
 
-    def add(self, loss: Tensor, logs: dict[str, Tensor]) -> None:
-        self.losses.append(loss.detach())
-        for name, value in logs.items():
-            self.others.setdefault(name, []).append(value.detach())
+    def add(self, parts: list[dict[str, Tensor]]) -> None:
+        for part in parts:
+            for name, value in part.items():
+                self.values.setdefault(name, []).append(value)
 
 
 class DivergedError(RuntimeError):
@@ -149,10 +157,13 @@ def train(
     for step in range(first, end):
         for group in optimiser.param_groups:
             group["lr"] = settings.rate(step) * group.get("scale", 1.0)
-        norm, finite = _step(model, optimiser, source, settings, fabric, seed, step, meter)
-        bad = 0 if finite else bad + 1
+        norm, failed = _step(model, optimiser, source, settings, fabric, seed, step, meter)
+        bad = bad + 1 if failed else 0
         if bad > settings.patience:
-            raise DivergedError(f"no finite loss for {bad} steps up to step {step}; see log.jsonl for what failed")
+            raise DivergedError(
+                f"no finite loss for {bad} steps up to step {step} ({failed}): "
+                "start anew, in another folder, with a lower loop.lr or loop.clip"
+            )
         average.follow(step)
         seen = _look(fabric, watch, average, meter) if watch and _at(settings.watch_every, step + 1, end) else None
         if seen is not None or _at(settings.log_every, step + 1, end):
@@ -165,6 +176,7 @@ def train(
         if step + 1 == end or _due(fabric, saved, settings.checkpoint_seconds):
             state = {"model": model, "optimiser": optimiser, "step": step + 1, "facts": facts or {}}
             state["average"] = average.state(fabric.is_global_zero)
+            state["precision"] = fabric._precision.state_dict()  # the scale of fp16
             checkpoints.save(fabric, folder, step + 1, state, settings.keep)
             saved = time.monotonic()
     if log:
@@ -188,10 +200,10 @@ def _step(
     seed: int,
     step: int,
     meter: Meter,
-) -> tuple[float, bool]:
-    """One optimiser step; returns the gradient norm and whether the losses of all processes were finite."""
+) -> tuple[float, str]:
+    """One optimiser step; returns the gradient norm and, if the step was left out, what was not finite."""
     part = settings.part(fabric.world_size)
-    unhealthy = torch.zeros((), device=fabric.device)
+    parts: list[dict[str, Tensor]] = []
     for number, place in enumerate(_places(step, step + 1, settings, fabric)):
         began = time.perf_counter()
         audio = source(part, _generator(fabric.device, seed, place))
@@ -200,19 +212,34 @@ def _step(
         last = number + 1 == settings.accumulate
         with nullcontext() if last else fabric.no_backward_sync(model):
             loss, logs = model(audio, step)
-            meter.add(loss, logs)
-            unhealthy += ~torch.isfinite(loss.detach())
+            parts.append({name: value.detach() for name, value in {"loss": loss, **logs}.items()})
             fabric.backward(loss / settings.accumulate)
-    total = int(_summed(fabric, unhealthy))
-    if total:
-        names = [name for name, values in meter.others.items() if not torch.isfinite(values[-1]).all()]
-        fabric.print(f"step {step}: {total} losses were NaN or infinite ({', '.join(names) or 'loss'}); step left out")
-        optimiser.zero_grad()
-        return float("nan"), False
-    norm = fabric.clip_gradients(model, optimiser, max_norm=settings.clip or float("inf"), error_if_nonfinite=False)
-    optimiser.step()
+    meter.steps += 1
+    norm, failed = float("nan"), _unhealthy(fabric, parts)
+    if not failed:
+        norm = fsdp.number(
+            fabric.clip_gradients(model, optimiser, max_norm=settings.clip or float("inf"), error_if_nonfinite=False)
+        )
+        failed = "" if math.isfinite(norm) else "the gradient was NaN or infinite"
+        if not failed or fabric._precision.state_dict():  # fp16's scaler leaves the step out itself, and scales less
+            optimiser.step()
+    if failed:
+        fabric.print(f"step {step}: {failed}; step left out")
+        meter.left_out += 1
+    else:
+        meter.add(parts)
     optimiser.zero_grad()
-    return fsdp.number(norm), True
+    return norm, failed
+
+
+def _unhealthy(fabric: Fabric, parts: list[dict[str, Tensor]]) -> str:
+    """Says how many losses of all processes are not finite, and which of the values logged with them; else nothing."""
+    bad = torch.stack([torch.stack([~torch.isfinite(value).all() for value in part.values()]) for part in parts])
+    counts = dict(zip(parts[0], _summed(fabric, bad.sum(0)).tolist(), strict=True))
+    if not (total := counts.pop("loss")):
+        return ""
+    names = [name for name, count in counts.items() if count]
+    return f"{total} losses were NaN or infinite ({', '.join(names) or 'loss'})"
 
 
 def _groups(objective: nn.Module, settings: Settings) -> list[dict[str, Any]]:
@@ -248,24 +275,27 @@ def _look(fabric: Fabric, watch: Watch, average: Average, meter: Meter) -> dict[
 
 def _resume(fabric: Fabric, path: Path, model: Any, optimiser: Any, average: Average, facts: dict[str, Any]) -> int:
     """Takes everything from a checkpoint that is of the same run; returns its step."""
-    rest = fabric.load(path, {"model": model, "optimiser": optimiser}, strict=False)
-    if rest["facts"] != facts:
-        changed = sorted(key for key in {*rest["facts"], *facts} if rest["facts"].get(key) != facts.get(key))
+    told = checkpoints.facts(path)
+    if told != facts:
+        changed = sorted(key for key in {*told, *facts} if told.get(key) != facts.get(key))
         raise ValueError(f"{path} is of another run: {', '.join(changed)} differ; choose another folder, or delete it")
+    rest = fabric.load(path, {"model": model, "optimiser": optimiser})
     average.load(rest["average"])
+    if scale := rest.get("precision"):
+        fabric._precision.load_state_dict(scale)
     fabric.print(f"going on from {path.name}")
     return int(rest["step"])
 
 
 def _values(meter: Meter, settings: Settings, fabric: Fabric, flops: float, peak: float) -> dict[str, float]:
     """A line of the log, the same on every process."""
-    steps = max(1, len(meter.losses) // settings.accumulate)
     took = time.perf_counter() - meter.started
-    rate = steps * settings.batch / took
-    mean = {"loss": torch.stack(meter.losses).nanmean()}
-    mean |= {name: torch.stack(values).float().nanmean() for name, values in meter.others.items()}
+    rate = meter.steps * settings.batch / took
+    none = [torch.full((), torch.nan, device=fabric.device)]  # where every step was left out
+    mean = {name: torch.stack(values or none).float().nanmean() for name, values in meter.values.items()}
     values = {name: float(_summed(fabric, value) / fabric.world_size) for name, value in mean.items()}
     return values | {
+        "left_out": meter.left_out,
         "crops_per_second": rate,
         "mfu": flops * rate / (peak * fabric.world_size),
         "data_share": meter.waited / took,

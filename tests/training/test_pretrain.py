@@ -1,6 +1,7 @@
 """Recipes: what they say is what runs, from the command line to a checkpoint, and what it would cost."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,18 @@ def test_a_run_from_the_command_line_goes_on(tmp_path: Path) -> None:
     assert first.exit_code == 0, first.output
     assert run(*command).exit_code == 0
     assert [line["step"] for line in logs.read(tmp_path / "run" / "log.jsonl")] == [1, 2, 3]
+
+
+def test_a_run_stays_with_its_corpus(tmp_path: Path) -> None:
+    """Even if the folder is the same."""
+    command = ["msm-mae-open", tmp_path / "run", f"data.corpus={tmp_path / 'corpus'}", *TINY]
+    small_pack(tmp_path / "corpus", CLIPS)
+    assert run(*command, "--until", 1).exit_code == 0
+    shutil.rmtree(tmp_path / "corpus")
+    small_pack(tmp_path / "corpus", CLIPS, fingerprint="other")
+    result = run(*command)
+    assert result.exit_code == 1
+    assert "is of another run: corpus differ; choose another folder" in result.stderr
 
 
 def losses(folder: Path) -> list[float]:
