@@ -34,6 +34,10 @@ class Row:
 class Listed(Reading):
     """A task whose clips lie wherever its table says."""
 
+    @property
+    def name(self) -> str:
+        return str(self.metadata["task_name"])
+
     def audio(self, item: Item, rate: int) -> Path:
         return self.folder / item.file
 
