@@ -252,7 +252,7 @@ def _groups(objective: nn.Module, settings: Settings) -> list[dict[str, Any]]:
         decayed = [p for name, p in mine if name not in spared]
         kept = [p for name, p in mine if name in spared]
         groups += [
-            {"params": params, "weight_decay": decay, "scale": scale}
+            {"params": params, "weight_decay": decay} | ({"scale": scale} if scales else {})
             for params, decay in ((decayed, settings.weight_decay), (kept, 0.0))
             if params
         ]

@@ -73,5 +73,5 @@ def test_each_layer_of_every_method_gets_its_rate(encoder: Encoder) -> None:
 def test_pretraining_has_the_groups_that_it_had() -> None:
     objective = Line()
     [decayed, spared] = _groups(objective, Settings(steps=1, batch=1, lr=1.0, weight_decay=0.1))
-    assert decayed == {"params": [objective.weight], "weight_decay": 0.1, "scale": 1.0}
-    assert spared == {"params": [objective.bias], "weight_decay": 0.0, "scale": 1.0}
+    assert decayed == {"params": [objective.weight], "weight_decay": 0.1}
+    assert spared == {"params": [objective.bias], "weight_decay": 0.0}
