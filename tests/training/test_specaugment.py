@@ -39,8 +39,8 @@ def test_a_band_and_a_stretch_are_zero_and_the_rest_untouched() -> None:
     assert torch.equal(masked, features.masked_fill(gone, 0.0))
     assert (runs(bands) <= 1).all()
     assert (runs(frames) <= 1).all()
-    assert 0 < bands.float().mean() < 0.5
-    assert 0 < frames.float().mean() < 0.25
+    assert 6 <= bands.sum(1).max() <= 8
+    assert 8 <= frames.sum(1).max() <= 10
     assert len({tuple(row.tolist()) for row in bands}) > 10
 
 
