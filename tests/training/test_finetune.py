@@ -138,7 +138,7 @@ def test_a_killed_run_goes_on_exactly(tmp_path: Path, start: Path) -> None:
     changes = [f"model={start}", f"data={data}", *QUICK, *MIXED, "loop.log_every=1"]
     command = [sys.executable, "-m", "tests.training.test_finetune", str(tmp_path / "killed"), *changes]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while len(logs.read(tmp_path / "killed" / "log.jsonl")) < 3 and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
