@@ -109,7 +109,7 @@ def rounds_of(task: Reading, recipe: dict[str, Any], run: Path) -> list[Round]:
 
 def build(recipe: dict[str, Any], start: Start, task: Reading) -> Classifier:
     """The objective of a recipe, around the encoder that it starts from."""
-    loss = recipe["loss"] or ("bce" if task.multilabel else "ce")
+    loss: Any = recipe["loss"] or ("bce" if task.multilabel else "ce")
     if loss == "ce" and task.multilabel:
         raise ValueError(f"{task.name} has clips with any number of labels: loss=bce")
     seconds = min(float(recipe["clips"]["seconds"]), float(task.metadata.get("sample_duration") or "inf"))

@@ -53,11 +53,11 @@ def read_recipe(
     if not path.is_file():
         names = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
         raise click.UsageError(f"no recipe {source!r}; there are {names}")
-    recipe = {**copy.deepcopy(dict(defaults or {})), **yaml.safe_load(path.read_text())}
+    recipe: dict[str, Any] = {**copy.deepcopy(dict(defaults or {})), **yaml.safe_load(path.read_text())}
     for change in changes:
         key, found, value = change.partition("=")
         *above, last = key.split(".")
-        place = recipe
+        place: Any = recipe
         for section in above:
             place = place.get(section) if isinstance(place, dict) else None
         if not found or not isinstance(place, dict):

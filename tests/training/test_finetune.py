@@ -27,7 +27,7 @@ from training.finetune import CLIPS, DEFAULTS, FINETUNE, main, read, settings_of
 from training.pretrain import read_recipe
 
 ROOT = Path(__file__).parents[2]
-QUICK = ["precision=32-true", "loop.log_every=5", "loop.batch=8", "loop.lr=0.1", "loop.watch_epochs=null"]
+QUICK = ["precision=32-true", "head_lr=10", "loop.log_every=5", "loop.batch=8", "loop.lr=0.1", "loop.watch_epochs=null"]
 
 
 @pytest.fixture

@@ -100,7 +100,7 @@ def esc50(folder: Path) -> Iterator[Row]:
 
 def speech_commands(folder: Path) -> Iterator[Row]:
     """Speech Commands V2 (Warden, 2018), all 35 words; the two lists are the official splits, speakers the groups."""
-    held = {}
+    held: dict[str, str] = {}
     for split, table in (("valid", "validation_list.txt"), ("test", "testing_list.txt")):
         held |= dict.fromkeys((folder / table).read_text().split(), split)
     for path in sorted(folder.glob("[!_]*/*.wav")):
