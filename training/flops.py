@@ -15,11 +15,13 @@ PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 1
 def flops_per_crop(objective: Any, *, backward: bool = False) -> float:
     """FLOPs of one crop's forward pass, and its backward pass if told so; fused attention is counted too.
 
-    Counted on the meta device and not taken as three times the forward pass: a teacher has no backward pass.
+    Counted on the meta device and not taken as three times the forward pass: a teacher, or a frozen encoder, has no
+    backward pass. An objective that learns from more than crops says by ``example`` what a batch of it looks like.
     """
     model = copy.deepcopy(objective).to("meta")
+    batch = model.example(2) if hasattr(model, "example") else torch.zeros(2, objective.crop, device="meta")
     with torch.set_grad_enabled(backward), FlopCounterMode(display=False) as counter:
-        loss, _ = model(torch.zeros(2, objective.crop, device="meta"), 0)
+        loss, _ = model(batch, 0)
         if backward:
             loss.backward()
     return counter.get_total_flops() / 2

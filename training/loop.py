@@ -6,7 +6,7 @@ step, process). A run that was killed at any instant goes on from its last check
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +20,12 @@ from . import checkpoints, fsdp
 from .average import Average
 from .flops import flops_per_crop, peak_flops
 from .logs import Log
-from .objectives import Steers, no_decay
+from .objectives import Steers, lr_scales, no_decay
 from .schedule import cosine, warm_cosine
 
-Source = Callable[[int, torch.Generator], Tensor]  # batch size, generator -> crops (batch, samples) on the device
+# batch size, generator -> what the objective takes, on the device: crops (batch, samples), or what else it learns from
+Source = Callable[[int, torch.Generator], Any]
+Watch = Callable[[], Mapping[str, float]]  # scores of the objective as it stands
 
 
 @runtime_checkable
@@ -50,6 +52,8 @@ class Settings:
         clip: largest gradient norm; None for no clipping.
         clip_each: whether each parameter's gradient is clipped by itself, instead of all together.
         ema: decay of the weights' moving average; None for none.
+        swa: the step from which the plain mean of the weights is taken instead; None for none.
+        watch_every: steps between two looks at the validation clips, where there are any; None for none.
         log_every: steps between two lines of the log.
         checkpoint_seconds: between two checkpoints.
         keep: checkpoints that stay.
@@ -69,11 +73,17 @@ class Settings:
     clip: float | None = None
     clip_each: bool = False
     ema: float | None = None
+    swa: int | None = None
+    watch_every: int | None = None
     log_every: int = 20
     checkpoint_seconds: float = 300.0
     keep: int = 2
     patience: int = 20
     compile: bool = False
+
+    def __post_init__(self) -> None:
+        if self.ema is not None and self.swa is not None:
+            raise ValueError("weights are averaged one way: choose ema or swa")
 
     def part(self, processes: int) -> int:
         """Crops that one process is given at a time."""
@@ -126,6 +136,7 @@ def train(
     seed: int = 0,
     facts: dict[str, Any] | None = None,
     until: int | None = None,
+    watch: Watch | None = None,
 ) -> nn.Module:
     """Trains from the newest checkpoint in ``folder``, or from the start; returns the objective with its last weights.
 
@@ -134,6 +145,7 @@ def train(
         source: makes crops on the device from a generator.
         facts: what a checkpoint should carry along: recipe, corpus fingerprint.
         until: stop after this step, with a checkpoint, as if it were a day's end; the schedule stays that of the run.
+        watch: what the log is to know of the averaged weights each ``watch_every`` steps; draws nothing at random.
     """
     folder.mkdir(parents=True, exist_ok=True)
     flops = flops_per_crop(objective, backward=True)
@@ -141,7 +153,7 @@ def train(
     model = fabric.setup_module(compiled)
     optimiser: Any = torch.optim.AdamW(_groups(objective, settings), lr=0.0, betas=settings.betas)
     optimiser = fabric.setup_optimizers(optimiser)
-    average = Average(objective, settings.ema)
+    average = Average(objective, settings.ema, settings.swa)
     newest = checkpoints.latest(folder)
     first = _resume(fabric, newest, model, optimiser, average, facts or {}) if newest else 0
     log = Log(folder, first) if fabric.is_global_zero else None
@@ -153,8 +165,9 @@ def train(
         source.begin(settings.part(fabric.world_size), seeds)
     for step in range(first, end):
         for group in optimiser.param_groups:
-            group["lr"] = settings.rate(step)
-        optimiser.param_groups[0]["weight_decay"] = settings.decay(step)
+            group["lr"] = settings.rate(step) * group.get("scale", 1.0)
+            if group.get("decays"):
+                group["weight_decay"] = settings.decay(step)
         steers = objective if isinstance(objective, Steers) else None
         norm, failed = _step(model, optimiser, source, settings, fabric, seed, step, meter, steers)
         bad = bad + 1 if failed else 0
@@ -163,9 +176,11 @@ def train(
                 f"no finite loss for {bad} steps up to step {step} ({failed}): "
                 "start anew, in another folder, with a lower loop.lr or loop.clip"
             )
-        average.follow()
-        if (step + 1) % settings.log_every == 0 or step + 1 == end:
+        average.follow(step)
+        seen = _look(fabric, watch, average, meter) if watch and _at(settings.watch_every, step + 1, end) else None
+        if seen is not None or _at(settings.log_every, step + 1, end):
             values = _values(meter, settings, fabric, flops, peak) | {"lr": settings.rate(step), "grad_norm": norm}
+            values |= seen or {}
             if log:
                 log.write(step + 1, values)
                 _show(step + 1, settings, values)
@@ -260,13 +275,34 @@ def _unhealthy(fabric: Fabric, parts: list[dict[str, Tensor]]) -> str:
 
 
 def _groups(objective: nn.Module, settings: Settings) -> list[dict[str, Any]]:
-    """Parameters with and without weight decay."""
-    spared = no_decay(objective)
-    named = [(name, parameter) for name, parameter in objective.named_parameters() if parameter.requires_grad]
-    return [
-        {"params": [p for name, p in named if name not in spared], "weight_decay": settings.weight_decay},
-        {"params": [p for name, p in named if name in spared], "weight_decay": 0.0},
-    ]
+    """What learns: parameters with and without weight decay, for each factor on the learning rate."""
+    spared, scales = no_decay(objective), lr_scales(objective)
+    named = [(name, p) for name, p in objective.named_parameters() if p.requires_grad]
+    groups: list[dict[str, Any]] = []
+    for scale in dict.fromkeys(scales.get(name, 1.0) for name, _ in named):
+        mine = [(name, p) for name, p in named if scales.get(name, 1.0) == scale]
+        decayed = [p for name, p in mine if name not in spared]
+        kept = [p for name, p in mine if name in spared]
+        groups += [
+            {"params": params, "weight_decay": decay, "scale": scale, "decays": params is decayed}
+            for params, decay in ((decayed, settings.weight_decay), (kept, 0.0))
+            if params
+        ]
+    return groups
+
+
+def _at(every: int | None, step: int, end: int) -> bool:
+    return every is not None and (step % every == 0 or step == end)
+
+
+def _look(fabric: Fabric, watch: Watch, average: Average, meter: Meter) -> dict[str, float]:
+    """What the first process sees of the averaged weights; the time does not count as training."""
+    began = time.perf_counter()
+    with average.applied():
+        seen = dict(watch()) if fabric.is_global_zero else {}
+        fabric.barrier()
+    meter.started += time.perf_counter() - began
+    return seen
 
 
 def _resume(fabric: Fabric, path: Path, model: Any, optimiser: Any, average: Average, facts: dict[str, Any]) -> int:
@@ -300,8 +336,9 @@ def _values(meter: Meter, settings: Settings, fabric: Fabric, flops: float, peak
 
 def _show(step: int, settings: Settings, values: dict[str, float]) -> None:
     minutes = (settings.steps - step) * settings.batch / values["crops_per_second"] / 60
+    seen = "".join(f"{name} {value:.4f}  " for name, value in values.items() if name.startswith("valid"))
     print(
-        f"step {step}/{settings.steps}  loss {values['loss']:.4f}  {values['crops_per_second']:.0f} crops/s  "
+        f"step {step}/{settings.steps}  loss {values['loss']:.4f}  {seen}{values['crops_per_second']:.0f} crops/s  "
         f"mfu {values['mfu']:.1%}  lr {values['lr']:.2e}  {minutes:.0f} min left",
         flush=True,
     )

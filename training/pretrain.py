@@ -8,10 +8,11 @@ A recipe is a YAML file, by path or by its name in ``training/recipes``; KEY=VAL
 command goes on from the run's last checkpoint.
 """
 
+import copy
 import importlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,25 +42,32 @@ SECTIONS = {"name", "method", "seed", "precision", "strategy", "encoder", "objec
 EFFICIENCY = 0.35  # share of a device's peak that the hours of a dry run assume
 
 
-def read_recipe(source: str, changes: Sequence[str] = ()) -> dict[str, Any]:
-    """A recipe by path or name, with ``section.key=value`` changes (values as in YAML)."""
-    path = Path(source) if Path(source).is_file() else RECIPES / f"{source}.yaml"
+def read_recipe(
+    source: str,
+    changes: Sequence[str] = (),
+    *,
+    folder: Path = RECIPES,
+    sections: Collection[str] = SECTIONS,
+    defaults: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """A recipe by path or name, over defaults, with ``section.key=value`` changes (values as in YAML)."""
+    path = Path(source) if Path(source).is_file() else folder / f"{source}.yaml"
     if not path.is_file():
-        names = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
+        names = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
         raise click.UsageError(f"no recipe {source!r}; there are {names}")
-    recipe = yaml.safe_load(path.read_text())
+    recipe: dict[str, Any] = {**copy.deepcopy(dict(defaults or {})), **yaml.safe_load(path.read_text())}
     for change in changes:
         key, found, value = change.partition("=")
-        *sections, last = key.split(".")
-        place = recipe
-        for section in sections:
+        *above, last = key.split(".")
+        place: Any = recipe
+        for section in above:
             place = place.get(section) if isinstance(place, dict) else None
         if not found or not isinstance(place, dict):
             raise click.UsageError(f"{change!r} is not of the form section.key=value")
         place[last] = yaml.safe_load(value)
-    if unknown := sorted(set(recipe) - SECTIONS):
+    if unknown := sorted(set(recipe) - set(sections)):
         raise click.UsageError(
-            f"{path} has unknown sections {', '.join(unknown)}; known are {', '.join(sorted(SECTIONS))}"
+            f"{path} has unknown sections {', '.join(unknown)}; known are {', '.join(sorted(sections))}"
         )
     return recipe
 

@@ -257,6 +257,34 @@ def test_what_needs_no_gradient_is_neither_decayed_nor_averaged(tmp_path: Path) 
     assert len(final(tmp_path)["average"]) == 1
 
 
+def test_parts_learn_at_their_own_rates(tmp_path: Path) -> None:
+    """Adam's first step is as long as the rate; a rate of nothing moves nothing, and the log has the common one."""
+
+    class Uneven(Line):
+        def lr_scales(self) -> dict[str, float]:
+            return {"weight": 0.0, "bias": 3.0}
+
+    objective = run(tmp_path, Uneven(), steps=1, warmup=0, batch=256, lr=0.01, weight_decay=0.5)
+    assert torch.equal(objective.weight, torch.ones(3, 2))  # type: ignore[arg-type]
+    assert torch.allclose(objective.bias, torch.tensor(1 - 0.03))  # type: ignore[arg-type]
+    assert logs.read(tmp_path / "log.jsonl")[0]["lr"] == pytest.approx(0.01)
+
+
+def test_what_is_watched_is_the_average_and_is_logged(tmp_path: Path) -> None:
+    objective, seen = Line(), []
+
+    def watch() -> dict[str, float]:
+        seen.append(objective.weight[0, 0].item())
+        return {"valid": seen[-1]}
+
+    settings = Settings(steps=5, batch=256, lr=0.1, swa=2, watch_every=2, log_every=9, weight_decay=0.0)
+    train(objective, noise, settings, tmp_path, Fabric(accelerator="cpu", devices=1), watch=watch)
+    lines = logs.read(tmp_path / "log.jsonl")
+    assert [(line["step"], line["valid"]) for line in lines] == [(2, seen[0]), (4, seen[1]), (5, seen[2])]
+    assert final(tmp_path)["average"][0][0, 0].item() == pytest.approx(seen[2])
+    assert objective.weight[0, 0].item() != pytest.approx(seen[2])
+
+
 def test_the_log_holds_what_a_reader_needs(tmp_path: Path) -> None:
     run(tmp_path)
     line = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])

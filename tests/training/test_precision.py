@@ -41,8 +41,10 @@ def test_features_are_those_of_embedding(name: str, monkeypatch: pytest.MonkeyPa
     handle = objective.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
     loss, _ = fabric("bf16-mixed").setup_module(objective)(audio, 0)
     handle.remove()
-    assert loss.isfinite() and given[0] is audio
-    assert len(seen) >= 2 and all(torch.equal(*pair) for pair in zip(seen[::2], seen[1::2], strict=True))
+    assert loss.isfinite()
+    assert given[0] is audio
+    assert len(seen) >= 2
+    assert all(torch.equal(*pair) for pair in zip(seen[::2], seen[1::2], strict=True))
 
 
 def test_the_network_runs_in_low_precision() -> None:
