@@ -39,7 +39,7 @@ def test_the_page_holds_scores_costs_and_commands(tmp_path: Path) -> None:
         (row.folder / "run").mkdir(parents=True)
         lines = [f'{{"step": {step}, "loss": {loss}}}\n' for step, loss in enumerate(losses)]
         (row.folder / "run" / "log.jsonl").write_text("".join(lines))
-    page = study.page(told, [(rows[0], result(0.5)), (rows[1], result(0.25))])
+    page = study.page(told, [(rows[0], [result(0.5)]), (rows[1], [result(0.25)])])
     assert "| row | mean | GFLOP | loss | drum | word |" in page
     short, long = (line.split(" | ") for line in page.splitlines() if line.startswith(("| a: 1 s", "| b!")))
     assert short[1].startswith("60.0 (")
@@ -48,6 +48,10 @@ def test_the_page_holds_scores_costs_and_commands(tmp_path: Path) -> None:
     assert 1.9 < float(long[2]) / float(short[2]) < 2.3  # twice the input
     assert "\nThe first row wins.\n" in page
     assert "msm-mae-open runs/b data.corpus=data/open encoder.frames=208 --until 7" in page
+    told["also"] = ["mean"]
+    page = study.page(told, [(rows[0], [result(0.5), result(0.1)])])
+    assert "| row | mean | mean, mean | GFLOP | loss | drum | word |" in page
+    assert next(line for line in page.splitlines() if line.startswith("| a: 1 s")).split(" | ")[2].startswith("20.0 (")
 
 
 def test_rows_of_one_name_are_refused() -> None:
