@@ -70,7 +70,7 @@ def test_only_a_frozen_encoder_gets_no_gradient(encoder: Encoder, mode: Any, mov
     assert objective.head.linear.weight.grad is not None
     assert objective.encoder.training is moved
     forward, both = flops_per_crop(objective), flops_per_crop(objective, backward=True)
-    assert both > 2.5 * forward if moved else both < 1.1 * forward
+    assert both > 1.2 * forward if moved else both < 1.1 * forward
 
 
 def test_spectrograms_are_masked_in_training_alone(encoder: Encoder) -> None:
@@ -79,8 +79,13 @@ def test_spectrograms_are_masked_in_training_alone(encoder: Encoder) -> None:
     audio = torch.stack(clips((15000,) * 8))
     plain = encoder.features(audio, 0, encoder.count(15000), encoder.statistics(audio))
     got: list[torch.Tensor] = []
-    encode = encoder.encode
-    encoder.encode = lambda features: (got.append(features), encode(features))[1]  # type: ignore[method-assign]
+    encode = encoder.pooled_layers
+
+    def noted(features: torch.Tensor, *rest: Any) -> torch.Tensor:
+        got.append(features)
+        return encode(features, *rest)
+
+    encoder.pooled_layers = noted  # type: ignore[method-assign]
     objective.vectors(audio, [15000] * 8)
     masked = got[0][:, : plain.shape[1]]
     hidden = masked != plain
