@@ -60,8 +60,8 @@ def score(row: Row, study: dict[str, Any], corpus: Path, suite: Path) -> list[Pa
     module = weights.METHODS[read_recipe(study["recipe"])["method"]]
     files = []
     ways: list[dict[str, Any]] = [{}, *({"pool": pool} for pool in study.get("also", []))]
-    for options in ways:
-        model = Model(f"hear_audioformer.{module}", str(exported / "model.safetensors"), options)
+    for way in ways:
+        model = Model(f"hear_audioformer.{module}", str(exported / "model.safetensors"), way)
         files.append(probe.run(suite, model, row.folder / "results"))
     return files
 
