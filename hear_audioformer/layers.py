@@ -65,7 +65,13 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """One pre-norm transformer block."""
+    """One pre-norm transformer block.
+
+    Attributes:
+        drop: share of the clips whose branches are left out in training (stochastic depth); an objective may set it.
+    """
+
+    drop: float = 0.0
 
     def __init__(self, dim: int, heads: int, mlp_ratio: float = 4.0) -> None:
         super().__init__()
@@ -75,8 +81,15 @@ class Block(nn.Module):
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attention(self.attention_norm(x))
-        return x + self.mlp(self.mlp_norm(x))
+        x = x + self._some(self.attention(self.attention_norm(x)))
+        return x + self._some(self.mlp(self.mlp_norm(x)))
+
+    def _some(self, branch: Tensor) -> Tensor:
+        """A branch (batch, tokens, dim) for some clips only, at the same expected size."""
+        if not self.training or not self.drop:
+            return branch
+        kept = torch.rand(len(branch), 1, 1, device=branch.device) >= self.drop
+        return branch * (kept / (1 - self.drop))
 
 
 def patchify(spectrogram: Tensor, patch: tuple[int, int]) -> Tensor:

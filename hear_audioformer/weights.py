@@ -22,8 +22,8 @@ from . import checkpoint
 from .checkpoint import Header, WeightsError
 from .embedder import Embedder, Encoder
 
-METHODS = {"msm-mae": "msm_mae"}  # method -> its module
-EMBEDDER_OPTIONS = ("hop_ms", "pool", "layers", "precision", "batch_size")
+METHODS = {"msm-mae": "msm_mae", "asit": "asit"}  # method -> its module
+EMBEDDER_OPTIONS = ("hop_ms", "pool", "layers", "precision", "batch_size", "hop")
 HUB = re.compile(r"hf://(?P<repo>[^/@]+/[^/@]+)(@(?P<revision>[^/@]+))?/(?P<file>.+)")
 
 

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from hear_audioformer import checkpoint, msm_mae
+from hear_audioformer import asit, checkpoint, msm_mae
 from hear_audioformer.checkpoint import Header
 from hear_audioformer.embedder import Encoder
 from hear_audioformer.weights import METHODS
 
 SMALL: dict[str, Callable[[], Encoder]] = {
     "msm-mae": lambda: msm_mae.MsmMae(msm_mae.Config(width=48, depth=3, heads=4, frames=96)),
+    "asit": lambda: asit.Asit(asit.Config(width=48, depth=3, heads=4, frames=96)),
 }
 
 
@@ -27,7 +28,7 @@ def small_encoder(method: str) -> Encoder:
     encoder = SMALL[method]().eval()
     with torch.no_grad():
         for parameter in encoder.parameters():
-            if parameter.ndim == 1:
+            if parameter.ndim == 1 or not parameter.any():
                 parameter.add_(0.1 * torch.randn_like(parameter))
     return encoder
 

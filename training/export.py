@@ -10,7 +10,7 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 import torch
@@ -18,7 +18,6 @@ from torch import Tensor
 
 from hear_audioformer import checkpoint
 from hear_audioformer.checkpoint import Header
-from hear_audioformer.embedder import Pool
 
 from . import checkpoints, logs
 from .pretrain import build
@@ -108,7 +107,7 @@ def _enter(index: Path, name: str, entry: dict[str, Any], default: bool) -> None
 )
 @click.option("--licence", required=True, help="Under which the weights may be used, e.g. Apache-2.0.")
 @click.option("--hardware", required=True, help="What the run ran on, for its provenance.")
-@click.option("--pool", type=click.Choice(get_args(Pool)), help="Frames -> scene.  [default: the recipe's]")
+@click.option("--pool", help="Frames -> scene, as the method offers it.  [default: the recipe's]")
 @click.option("--default", is_flag=True, help="Make it the model that load_model() takes without a name.")
 def main(run: Path, name: str, out: Path, licence: str, hardware: str, pool: str | None, default: bool) -> None:
     """Exports the newest checkpoint of RUN as the model NAME."""

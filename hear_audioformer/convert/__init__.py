@@ -7,9 +7,11 @@ Each method's rules stand in a file of their own: which names the authors used, 
 """
 
 import importlib
+import inspect
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from torch import Tensor
@@ -19,7 +21,7 @@ from ..checkpoint import Header, WeightsError
 from ..embedder import Encoder
 from .pickles import read_state_dict
 
-METHODS = {"msm-mae": "msm_mae"}  # method -> its module here
+METHODS = {"msm-mae": "msm_mae", "asit": "asit"}  # method -> its module here
 NORMALISATION = ("mean", "std")
 
 
@@ -35,7 +37,7 @@ class Conversion:
 
 def from_upstream(method: str, state_dict: Mapping[str, Tensor], **hints: Any) -> Encoder:
     """The encoder of an authors' state dict; ``hints`` tell what its shapes cannot (see the method's module here)."""
-    return _rules(method)(state_dict, **hints)[0]
+    return _checked(_rules(method), hints)(state_dict, **hints)[0]
 
 
 def convert_file(
@@ -44,7 +46,8 @@ def convert_file(
     """Converts a published file and writes ours; the folder's name serves as a hint, as the authors meant it."""
     rules = _rules(method)
     source_sha256 = checkpoint.sha256(_existing(source))
-    encoder, notes = rules(read_state_dict(source), name=Path(source).resolve().parent.name, **hints)
+    state = read_state_dict(source, getattr(rules, "NETWORKS", ()))
+    encoder, notes = _checked(rules, hints)(state, name=Path(source).resolve().parent.name, **hints)
     config = asdict(encoder.config)
     normalisation = {name: config.pop(name) for name in NORMALISATION if name in config}
     provenance = {"converted_from": Path(source).name, "source_sha256": source_sha256, "notes": notes}
@@ -52,10 +55,20 @@ def convert_file(
     return Conversion(encoder, notes, source_sha256, checkpoint.write(out, encoder.state_dict(), header))
 
 
-def _rules(method: str) -> Any:
+def _checked(rules: ModuleType, hints: Mapping[str, Any]) -> Any:
+    """A method's converter, if it takes these hints."""
+    known = [name for name in inspect.signature(rules.convert).parameters if name not in ("state", "name")]
+    if surplus := [name for name in hints if name not in known]:
+        raise WeightsError(
+            f"{', '.join(surplus)}: this method's checkpoints need no such hint, only {', '.join(known)}"
+        )
+    return rules.convert
+
+
+def _rules(method: str) -> ModuleType:
     if method not in METHODS:
         raise WeightsError(f"no converter for method {method!r}; there are {', '.join(METHODS)}")
-    return importlib.import_module(f".{METHODS[method]}", __package__).convert
+    return importlib.import_module(f".{METHODS[method]}", __package__)
 
 
 def _existing(source: str | Path) -> Path:
