@@ -81,15 +81,16 @@ class Block(nn.Module):
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self._some(self.attention(self.attention_norm(x)))
-        return x + self._some(self.mlp(self.mlp_norm(x)))
+        x = x + for_some(self.attention(self.attention_norm(x)), self.drop, self.training)
+        return x + for_some(self.mlp(self.mlp_norm(x)), self.drop, self.training)
 
-    def _some(self, branch: Tensor) -> Tensor:
-        """A branch (batch, tokens, dim) for some clips only, at the same expected size."""
-        if not self.training or not self.drop:
-            return branch
-        kept = torch.rand(len(branch), 1, 1, device=branch.device) >= self.drop
-        return branch * (kept / (1 - self.drop))
+
+def for_some(branch: Tensor, drop: float, training: bool) -> Tensor:
+    """In training, a branch (batch, tokens, dim) for some clips only, at the same expected size (stochastic depth)."""
+    if not training or not drop:
+        return branch
+    kept = torch.rand(len(branch), 1, 1, device=branch.device) >= drop
+    return branch * (kept / (1 - drop))
 
 
 def patchify(spectrogram: Tensor, patch: tuple[int, int]) -> Tensor:
