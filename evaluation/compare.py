@@ -103,7 +103,7 @@ def tally(one: Result, other: Result) -> Tally:
 
 
 def drop(clean: Result, perturbed: Result) -> float | None:
-    """What a perturbation costs: the mean over tasks of the perturbed score less the clean one, if all are there.
+    """What a perturbation costs: the mean over tasks of the clean score less the perturbed one, if all are there.
 
     A perturbed task is named after its origin, ``<task>_...``; the rounds of a task of k folds are averaged.
     """
@@ -117,7 +117,7 @@ def drop(clean: Result, perturbed: Result) -> float | None:
         ]
         if not mine:
             return None
-        values.append(sum(mine) / len(mine) - line["value"])
+        values.append(line["value"] - sum(mine) / len(mine))
     return sum(values) / len(values)
 
 

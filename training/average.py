@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from . import fsdp
+from .objectives import learnt
 
 
 class Average:
-    """The average of a module's parameters; a process keeps the part that it keeps of the parameters themselves.
+    """The average of a module's learnt parameters; a process keeps the part that it keeps of the parameters themselves.
 
     Args:
         module: as it is trained: on its device, sharded or not.
@@ -18,7 +19,7 @@ class Average:
 
     def __init__(self, module: nn.Module, decay: float | None) -> None:
         self.decay = decay
-        self.parameters = [] if decay is None else [*module.parameters()]
+        self.parameters = [] if decay is None else learnt(module)
         self.parts = [fsdp.mine(parameter.detach()).clone() for parameter in self.parameters]
 
     def follow(self) -> None:

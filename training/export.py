@@ -20,6 +20,7 @@ from hear_audioformer import checkpoint
 from hear_audioformer.checkpoint import Header
 
 from . import checkpoints, logs
+from .objectives import exported, learnt
 from .pretrain import build
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -42,15 +43,18 @@ def export(
     objective.load_state_dict({name.removeprefix("_orig_mod."): tensor for name, tensor in saved["model"].items()})
     if saved["average"]:
         with torch.no_grad():
-            for parameter, average in zip(objective.parameters(), saved["average"], strict=True):
+            for parameter, average in zip(learnt(objective), saved["average"], strict=True):
                 parameter.copy_(average)
-    config = asdict(objective.encoder.config)
+    encoder: Any = exported(objective)
+    config = asdict(encoder.config)
+    if pool and pool not in encoder.pools:
+        raise click.UsageError(f"{recipe['method']} does not pool by {pool}; choose from {', '.join(encoder.pools)}")
     config |= {"pool": pool} if pool else {}
     normalisation = {key: config.pop(key) for key in NORMALISATION if key in config}
-    heard = saved["step"] * recipe["loop"]["batch"] * objective.crop / objective.encoder.sample_rate / 3600
+    heard = saved["step"] * recipe["loop"]["batch"] * objective.crop / encoder.sample_rate / 3600
     provenance = {**_provenance(run, saved, hardware), "hours_heard": round(heard, 1)}
     header = Header(recipe["method"], config, normalisation, provenance, licence)
-    tensors = {key: _half(tensor) for key, tensor in objective.encoder.state_dict().items()}
+    tensors = {key: _half(tensor) for key, tensor in encoder.state_dict().items()}
     path = out / f"{name}.safetensors"
     digest = checkpoint.write(path, tensors, header)
     entry = {"method": recipe["method"], "file": path.name, "size": path.stat().st_size, "sha256": digest}

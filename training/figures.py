@@ -14,14 +14,19 @@ import torch
 from torch import Tensor
 
 from hear_audioformer import audio
+from hear_audioformer.asit import Asit
 from hear_audioformer.msm_mae import MsmMae
 
 from . import checkpoints, logs
+from .objectives import exported
+from .objectives.asit import AsitObjective
 from .objectives.msm_mae import MsmMaeObjective
 from .pretrain import build
 
+Painting = MsmMaeObjective | AsitObjective  # objectives that restore what they hid
 
-def load(run: Path) -> MsmMaeObjective:
+
+def load(run: Path) -> Painting:
     """The objective of a run with its newest weights."""
     newest = checkpoints.latest(run)
     if newest is None:
@@ -32,18 +37,26 @@ def load(run: Path) -> MsmMaeObjective:
     return objective.eval()
 
 
-def windows(encoder: MsmMae, path: Path, count: int) -> Tensor:
+def windows(objective: Painting, path: Path, count: int) -> Tensor:
     """``count`` windows of a recording, spread over it; a short one is repeated: (count, frames, bands)."""
+    encoder = objective.encoder
+    samples = objective.view if isinstance(objective, AsitObjective) else encoder.window
     clip = audio.read(path, encoder.sample_rate)
-    if len(clip) < encoder.window:
-        clip = clip.repeat(-(-encoder.window // len(clip)))
-    starts = np.linspace(0, len(clip) - encoder.window, count).astype(int)
-    crops = torch.stack([clip[start : start + encoder.window] for start in starts])
+    if len(clip) < samples:
+        clip = clip.repeat(-(-samples // len(clip)))
+    starts = np.linspace(0, len(clip) - samples, count).astype(int)
+    crops = torch.stack([clip[start : start + samples] for start in starts])
     return encoder.features(crops, 0, encoder.config.frames, encoder.statistics(crops))
 
 
+def as_map(encoder: MsmMae | Asit, patches: Tensor) -> Tensor:
+    """Values of all patches in the order of their tokens, (patches,) -> (columns of time, rows of frequency)."""
+    first = patches.unflatten(0, encoder.config.grid)
+    return first if isinstance(encoder, Asit) else first.mT
+
+
 @torch.no_grad()
-def attention(encoder: MsmMae, features: Tensor, number: int) -> Tensor:
+def attention(encoder: MsmMae | Asit, features: Tensor, number: int) -> Tensor:
     """Attention of a block (1..depth), averaged over heads: (batch, tokens, tokens), CLS first."""
     kept: dict[str, Tensor] = {}
     layer: Any = encoder.blocks[number - 1].attention
@@ -70,43 +83,35 @@ def _show(axis: Any, picture: Tensor, title: str, scale: tuple[float, float] | N
     axis.set_yticks([])
 
 
-@torch.no_grad()
-def draw_reconstruction(objective: MsmMaeObjective, features: Tensor) -> Any:
+def draw_reconstruction(objective: Painting, features: Tensor) -> Any:
     """Input, what the encoder sees, and what comes out, a row each window."""
-    torch.manual_seed(0)
-    painted = objective.paint(features)
-    rows, columns = objective.encoder.config.grid
-    ph, pw = objective.encoder.config.patch
-    hidden = painted.mask.unflatten(1, (rows, columns)).repeat_interleave(ph, 1).repeat_interleave(pw, 2).mT.bool()
-    figure, axes = _axes(len(features), 3)
+    panels = objective.panels(features)
+    figure, axes = _axes(len(features), len(panels))
     for row, line in enumerate(axes):
         scale = (float(features[row].min()), float(features[row].max()))
-        seen = features[row].masked_fill(hidden[row], torch.nan)
-        shown = {"log-mel": features[row], "visible": seen, "painted": objective.picture(painted)[row]}
-        for axis, (title, picture) in zip(line, shown.items(), strict=True):
-            _show(axis, picture, title, scale)
+        for axis, (title, pictures) in zip(line, panels.items(), strict=True):
+            _show(axis, pictures[row], title, (0.0, 1.0) if pictures.dtype == torch.bool else scale)
     return figure
 
 
-def draw_attention(encoder: MsmMae, features: Tensor, patches: int = 3) -> Any:
+def draw_attention(encoder: MsmMae | Asit, features: Tensor, patches: int = 3) -> Any:
     """Where the CLS token and some patches look, in the middle and the last block."""
-    rows, columns = encoder.config.grid
-    first = 0 if encoder.cls is None else 1
-    places = np.linspace(0, rows * columns - 1, patches + 2).astype(int)[1:-1].tolist()
-    queries = ([("CLS", 0)] if first else []) + [
-        (f"row {p // columns}, column {p % columns}", p + first) for p in places
-    ]
+    first, count = 0 if encoder.cls is None else 1, int(np.prod(encoder.config.grid))
+    column_of, row_of = (as_map(encoder, torch.arange(count)) == torch.arange(count)[:, None, None]).nonzero().mT[1:]
+    places = np.linspace(0, count - 1, patches + 2).astype(int)[1:-1].tolist()
+    queries = ([("CLS", 0)] if first else []) + [(f"row {row_of[p]}, column {column_of[p]}", p + first) for p in places]
     blocks = sorted({max(1, encoder.depth // 2), encoder.depth})
     figure, axes = _axes(1 + len(blocks), len(queries))
+    columns, rows = as_map(encoder, torch.arange(count)).shape
     for axis, (name, place) in zip(axes[0], queries, strict=True):
-        _show(axis, features[0], f"log-mel; query {name}")
+        _show(axis, features[0], f"input; query {name}")
         if name != "CLS":
-            row, column = divmod(place - first, columns)
-            axis.plot((column + 0.5) * encoder.config.patch[1], (row + 0.5) * encoder.config.patch[0], "r+", ms=10)
+            across, up = (int(part[place - first]) + 0.5 for part in (column_of, row_of))
+            axis.plot(across * features.shape[1] / columns, up * features.shape[2] / rows, "r+", ms=10)
     for line, block in zip(axes[1:], blocks, strict=True):
         weights = attention(encoder, features[:1], block)[0]
         for axis, (_, place) in zip(line, queries, strict=True):
-            _show(axis, weights[place, first:].unflatten(0, (rows, columns)).mT, f"block {block}")
+            _show(axis, as_map(encoder, weights[place, first:]), f"block {block}")
     return figure
 
 
@@ -148,7 +153,7 @@ def loss(run: Path, out: Path) -> None:
 def reconstruction(run: Path, clip: Path, out: Path, count: int) -> None:
     """Input, masked input and reconstruction of windows of CLIP."""
     objective = load(run)
-    draw_reconstruction(objective, windows(objective.encoder, clip, count)).savefig(out, dpi=150)
+    draw_reconstruction(objective, windows(objective, clip, count)).savefig(out, dpi=150)
 
 
 @main.command("attention")
@@ -157,8 +162,9 @@ def reconstruction(run: Path, clip: Path, out: Path, count: int) -> None:
 @OUT
 def attention_(run: Path, clip: Path, out: Path) -> None:
     """Attention of the CLS token and of three patches on the first window of CLIP."""
-    encoder = load(run).encoder
-    draw_attention(encoder, windows(encoder, clip, 1)).savefig(out, dpi=150)
+    objective = load(run)
+    encoder: Any = exported(objective)
+    draw_attention(encoder, windows(objective, clip, 1)).savefig(out, dpi=150)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from . import checkpoints, fsdp
 from .average import Average
 from .flops import flops_per_crop, peak_flops
 from .logs import Log
-from .objectives import no_decay
-from .schedule import warm_cosine
+from .objectives import Steers, no_decay
+from .schedule import cosine, warm_cosine
 
 Source = Callable[[int, torch.Generator], Tensor]  # batch size, generator -> crops (batch, samples) on the device
 
@@ -45,7 +45,9 @@ class Settings:
         warmup: steps until the peak.
         min_lr: final learning rate, per 256 crops as well.
         weight_decay, betas: of AdamW; biases and 1-D parameters are not decayed.
+        weight_decay_end: what the decay goes to by half a cosine; None for a constant one.
         clip: largest gradient norm; None for no clipping.
+        clip_each: whether each parameter's gradient is clipped by itself, instead of all together.
         ema: decay of the weights' moving average; None for none.
         log_every: steps between two lines of the log.
         checkpoint_seconds: between two checkpoints.
@@ -62,7 +64,9 @@ class Settings:
     min_lr: float = 0.0
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay_end: float | None = None
     clip: float | None = None
+    clip_each: bool = False
     ema: float | None = None
     log_every: int = 20
     checkpoint_seconds: float = 300.0
@@ -78,6 +82,11 @@ class Settings:
         """The learning rate of a step."""
         scale = self.batch / 256
         return warm_cosine(step, self.steps, self.lr * scale, warmup=self.warmup, end=self.min_lr * scale)
+
+    def decay(self, step: int) -> float:
+        """The weight decay of a step."""
+        end = self.weight_decay if self.weight_decay_end is None else self.weight_decay_end
+        return cosine(step, self.steps, self.weight_decay, end)
 
 
 @dataclass
@@ -137,7 +146,9 @@ def train(
     for step in range(first, end):
         for group in optimiser.param_groups:
             group["lr"] = settings.rate(step)
-        norm, finite = _step(model, optimiser, source, settings, fabric, seed, step, meter)
+        optimiser.param_groups[0]["weight_decay"] = settings.decay(step)
+        steers = objective if isinstance(objective, Steers) else None
+        norm, finite = _step(model, optimiser, source, settings, fabric, seed, step, meter, steers)
         bad = 0 if finite else bad + 1
         if bad > settings.patience:
             raise DivergedError(f"no finite loss for {bad} steps up to step {step}; see log.jsonl for what failed")
@@ -174,6 +185,7 @@ def _step(
     seed: int,
     step: int,
     meter: Meter,
+    steers: Steers | None,
 ) -> tuple[float, bool]:
     """One optimiser step; returns the gradient norm and whether the losses of all processes were finite."""
     part = settings.part(fabric.world_size)
@@ -195,16 +207,31 @@ def _step(
         fabric.print(f"step {step}: {total} losses were NaN or infinite ({', '.join(names) or 'loss'}); step left out")
         optimiser.zero_grad()
         return float("nan"), False
-    norm = fabric.clip_gradients(model, optimiser, max_norm=settings.clip or float("inf"), error_if_nonfinite=False)
+    limit = None if settings.clip_each else settings.clip
+    norm = fabric.clip_gradients(model, optimiser, max_norm=limit or float("inf"), error_if_nonfinite=False)
+    if settings.clip_each and settings.clip:
+        clip_each([p for group in optimiser.param_groups for p in group["params"]], settings.clip)
+    if steers:
+        steers.before_step(step)
     optimiser.step()
     optimiser.zero_grad()
+    if steers:
+        steers.after_step(step, settings.steps)
     return fsdp.number(norm), True
+
+
+def clip_each(parameters: Iterable[Tensor], limit: float) -> None:
+    """Scales the gradient of each parameter whose norm is above the limit down to it."""
+    for parameter in parameters:
+        if parameter.grad is not None:
+            norm = fsdp.total(torch.linalg.vector_norm(parameter.grad))
+            fsdp.mine(parameter.grad).mul_((limit / (norm + 1e-6)).clamp(max=1))
 
 
 def _groups(objective: nn.Module, settings: Settings) -> list[dict[str, Any]]:
     """Parameters with and without weight decay."""
     spared = no_decay(objective)
-    named = list(objective.named_parameters())
+    named = [(name, parameter) for name, parameter in objective.named_parameters() if parameter.requires_grad]
     return [
         {"params": [p for name, p in named if name not in spared], "weight_decay": settings.weight_decay},
         {"params": [p for name, p in named if name in spared], "weight_decay": 0.0},

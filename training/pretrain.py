@@ -26,6 +26,7 @@ from hear_audioformer.embedder import Encoder
 
 from . import fsdp
 from .data.augment import Augment
+from .data.clips import RATE
 from .data.crops import Crops
 from .data.index import Index
 from .data.mixture import Mixture
@@ -33,6 +34,7 @@ from .data.pack import Pack, PackError
 from .data.stream import Stream, StreamError, workers_for
 from .flops import PEAKS, flops_per_crop
 from .loop import DivergedError, Settings, leave, train
+from .objectives import learnt
 
 RECIPES = Path(__file__).parent / "recipes"
 SECTIONS = {"name", "method", "seed", "precision", "strategy", "encoder", "objective", "data", "loop", "published"}
@@ -77,6 +79,10 @@ def build(recipe: dict[str, Any]) -> nn.Module:
 def source_of(recipe: dict[str, Any], objective: Any, device: torch.device) -> tuple[Mixture, Pack | Index]:
     """Batches of the recipe's corpus, which is kept on the device or read ahead from disk, and what is known of it."""
     data, rate = recipe["data"], objective.encoder.sample_rate
+    if rate != RATE:
+        raise click.UsageError(
+            f"corpora are kept at {RATE} Hz, the encoder wants {rate}: set encoder.sample_rate={RATE}"
+        )
     if not data.get("corpus"):
         raise click.UsageError(
             "name a corpus: data.corpus=FOLDER, as training.data.corpus and training.data.pack made it"
@@ -107,7 +113,7 @@ def dry_run(recipe: dict[str, Any], device: str) -> dict[str, Any]:
     total = 3 * flops_per_crop(objective) * crops
     clips = (recipe.get("published") or {}).get("clips")
     return {
-        "parameters": sum(p.numel() for p in objective.parameters()),
+        "parameters": sum(p.numel() for p in learnt(objective)),
         "encoder_parameters": sum(p.numel() for p in objective.encoder.parameters()),
         "steps": settings.steps,
         "crops": crops,

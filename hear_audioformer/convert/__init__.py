@@ -59,9 +59,7 @@ def _checked(rules: ModuleType, hints: Mapping[str, Any]) -> Any:
     """A method's converter, if it takes these hints."""
     known = [name for name in inspect.signature(rules.convert).parameters if name not in ("state", "name")]
     if surplus := [name for name in hints if name not in known]:
-        raise WeightsError(
-            f"{', '.join(surplus)}: this method's checkpoints need no such hint, only {', '.join(known)}"
-        )
+        raise WeightsError(f"{', '.join(surplus)}: a hint of no use for this method, which takes {', '.join(known)}")
     return rules.convert
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from hear_audioformer.msm_mae import Config, MsmMae
 from training import checkpoints, logs
-from training.loop import DivergedError, Settings, leave, train
+from training.loop import DivergedError, Settings, clip_each, leave, train
 from training.objectives.msm_mae import MsmMaeObjective
 from training.schedule import cosine, warm_cosine
 
@@ -190,6 +190,71 @@ def test_decay_spares_biases(tmp_path: Path) -> None:
     objective = run(tmp_path, Still(), steps=1, warmup=0, batch=256, lr=0.1, weight_decay=0.5)
     assert torch.allclose(objective.weight, torch.tensor(0.95))  # type: ignore[arg-type]
     assert torch.equal(objective.bias, torch.ones(2))  # type: ignore[arg-type]
+
+
+def test_decay_goes_to_its_end(tmp_path: Path) -> None:
+    class Still(Line):
+        def forward(self, audio: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+            return 0.0 * (self.weight.sum() + self.bias.sum()), {}
+
+    ends = {"weight_decay": 0.2, "weight_decay_end": 0.6, "lr": 0.1, "min_lr": 0.1}
+    objective = run(tmp_path, Still(), steps=2, warmup=0, batch=256, **ends)
+    wanted = (1 - 0.1 * 0.2) * (1 - 0.1 * 0.4)  # at the first step, and half way
+    assert torch.allclose(objective.weight, torch.tensor(wanted))  # type: ignore[arg-type]
+
+
+def test_gradients_are_clipped_each_by_itself() -> None:
+    parameters = [nn.Parameter(torch.zeros(4)) for _ in range(3)]
+    for parameter, value in zip(parameters[:2], (3.0, 0.1), strict=True):
+        parameter.grad = torch.full((4,), value)
+    clip_each(parameters, 2.0)
+    assert torch.allclose(parameters[0].grad, torch.ones(4))  # type: ignore[arg-type]
+    assert torch.equal(parameters[1].grad, torch.full((4,), 0.1))  # type: ignore[arg-type]
+    assert parameters[2].grad is None
+
+
+@pytest.mark.parametrize(("options", "largest"), [({"clip_each": True}, 0.6), ({}, 0.6 * 0.5**0.5)])
+def test_the_run_clips_as_told(tmp_path: Path, options: dict, largest: float) -> None:
+    seen: list[float] = []
+
+    class Equal(Line):
+        """Both parameters get a gradient of norm 10 each."""
+
+        def forward(self, audio: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+            return 10 * (self.weight.sum() / 6**0.5 + self.bias.sum() / 2**0.5), {}
+
+        def before_step(self, step: int) -> None:
+            seen.extend(float(p.grad.norm()) for p in (self.weight, self.bias) if p.grad is not None)
+
+        def after_step(self, step: int, steps: int) -> None: ...
+
+    run(tmp_path, Equal(), steps=1, clip=0.6, **options)
+    assert seen == pytest.approx([largest, largest], rel=1e-4)
+
+
+def test_an_objective_steers_around_good_steps_only(tmp_path: Path) -> None:
+    calls: list[tuple] = []
+
+    class Steered(Line):
+        def before_step(self, step: int) -> None:
+            calls.append(("before", step, float(self.bias[0]), self.bias.grad is None))
+
+        def after_step(self, step: int, steps: int) -> None:
+            calls.append(("after", step, float(self.bias[0]), steps))
+
+    run(tmp_path, Steered(bad=(1,)), steps=3, warmup=0)
+    assert [call[:2] for call in calls] == [("before", 0), ("after", 0), ("before", 2), ("after", 2)]
+    assert calls[0][2:] == (1.0, False)
+    assert calls[1][2] != 1.0
+    assert calls[1][3] == 3
+
+
+def test_what_needs_no_gradient_is_neither_decayed_nor_averaged(tmp_path: Path) -> None:
+    objective = Line()
+    objective.bias.requires_grad_(False)
+    run(tmp_path, objective, steps=1, warmup=0, weight_decay=0.5)
+    assert torch.equal(objective.bias, torch.ones(2))
+    assert len(final(tmp_path)["average"]) == 1
 
 
 def test_the_log_holds_what_a_reader_needs(tmp_path: Path) -> None:

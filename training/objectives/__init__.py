@@ -4,7 +4,7 @@ An objective owns what its encoder does not need at inference and answers ``loss
 raw crops on the device; the loop owns everything else.
 """
 
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -22,6 +22,32 @@ class Objective(Protocol):
     def __call__(self, audio: Tensor, step: int) -> tuple[Tensor, Logs]:
         """Crops (batch, crop) -> a scalar loss and scalars for the log."""
         ...
+
+
+@runtime_checkable
+class Steers(Protocol):
+    """An objective with something to do around the optimiser's step, such as moving a teacher.
+
+    Whatever it moves belongs into its state, as parameters without gradient or as buffers: what a checkpoint holds is
+    what a run goes on from.
+    """
+
+    def before_step(self, step: int) -> None:
+        """Called once the step's gradients are there, and clipped."""
+
+    def after_step(self, step: int, steps: int) -> None:
+        """Called once the weights have moved; not after a step that was left out for a bad loss."""
+
+
+def exported(objective: Any) -> Encoder:
+    """The encoder worth keeping: the teacher's where there is one."""
+    teacher = getattr(objective, "teacher", None)
+    return objective.encoder if teacher is None else teacher.encoder
+
+
+def learnt(module: nn.Module) -> list[nn.Parameter]:
+    """The parameters that gradients move."""
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]
 
 
 def no_decay(module: nn.Module) -> set[str]:

@@ -136,6 +136,16 @@ class MsmMaeObjective(nn.Module):
         ph, pw = self.encoder.config.patch
         return rearrange(values, "b (f t) (h w) -> b (t w) (f h)", f=rows, t=columns, h=ph, w=pw)
 
+    @torch.no_grad()
+    def panels(self, features: Tensor) -> dict[str, Tensor]:
+        """What a figure shows of windows (batch, frames, bands), by title; the same mask each time."""
+        torch.manual_seed(0)
+        painted = self.paint(features)
+        ph, pw = self.encoder.config.patch
+        mask = painted.mask.unflatten(1, self.encoder.config.grid).repeat_interleave(ph, 1).repeat_interleave(pw, 2)
+        seen = features.masked_fill(mask.mT.bool(), torch.nan)
+        return {"log-mel": features, "visible": seen, "painted": self.picture(painted)}
+
 
 def flat_table(positions: int, width: int) -> Tensor:
     """The published decoder's table: positions along the flattened grid, sines in even columns, cosines in odd ones."""
