@@ -10,6 +10,7 @@ fused attention is taken apart and counted; on a CPU the same counter misses it.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import click
 import torch
@@ -58,10 +59,16 @@ def cost(make: Callable[[], Encoder], frames: int = FRAMES, classes: int = CLASS
 def contenders() -> dict[str, Callable[[], Encoder]]:
     """All sizes of both models, AST-base first: the others are measured by it."""
     sizes = sorted(ast.SIZES, key=lambda size: size != "base")
-    made: dict[str, Callable[[], Encoder]] = {
-        f"ast-{size}": lambda size=size: ast.Ast(ast.Config.of_size(size)) for size in sizes
-    }
-    return made | {f"mast-{size}": lambda size=size: mast.Mast(mast.Config.of_size(size)) for size in mast.SIZES}
+    made: dict[str, Callable[[], Encoder]] = {f"ast-{size}": partial(_ast, size) for size in sizes}
+    return made | {f"mast-{size}": partial(_mast, size) for size in mast.SIZES}
+
+
+def _ast(size: str) -> Encoder:
+    return ast.Ast(ast.Config.of_size(size))
+
+
+def _mast(size: str) -> Encoder:
+    return mast.Mast(mast.Config.of_size(size))
 
 
 @click.command()

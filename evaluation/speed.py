@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from evaluation import ast
 from hear_audioformer import mast
-from hear_audioformer.embedder import Embedder, Encoder
+from hear_audioformer.embedder import Embedder, Encoder, Precision
 from hear_audioformer.layers import Attention, Block, patchify
 from hear_audioformer.msm_mae import Config, MsmMae
 
@@ -36,6 +36,7 @@ class Model(Protocol):
 
 
 Contenders = dict[str, tuple[Model, str]]  # name -> model, and the name of the one that it is compared with
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
@@ -102,7 +103,7 @@ def mast_beside_ast(size: str, frames: int, device: torch.device) -> Contenders:
     }
     return {
         f"{name} {precision}": (Embedder(encoder.to(device), precision=precision), f"ast {precision}")
-        for precision in ("fp32", "bf16")
+        for precision in PRECISIONS
         for name, encoder in encoders.items()
     }
 

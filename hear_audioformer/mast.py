@@ -123,6 +123,7 @@ class Mast(Encoder):
     Nothing takes the mean off the waveform, as AST's code does: Kaldi's frames each lose their own.
     """
 
+    layers: Sequence[int]
     pools = get_args(Pool)
 
     def __init__(self, config: Config) -> None:

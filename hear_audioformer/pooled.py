@@ -97,8 +97,8 @@ class PooledAttention(nn.Module):
         self.pool_q = Pool(width, shape.heads, shape.query_kernel, shape.query_stride)
         self.pool_k = Pool(width, shape.heads, shape.key_kernel, shape.key_stride)
         self.pool_v = Pool(width, shape.heads, shape.key_kernel, shape.key_stride)
-        axes = (Axis(*axis) for axis in zip(shape.grid, shape.query_stride, shape.key_stride, strict=True))
-        self.relative = RelativePositions(width, *axes, shape.positions) if shape.relative else None
+        frequency, time = map(Axis, shape.grid, shape.query_stride, shape.key_stride)
+        self.relative = RelativePositions(width, (frequency, time), shape.positions) if shape.relative else None
         self.out = Linear(shape.out, shape.out)
 
     def forward(self, x: Tensor, grid: Size) -> Tensor:

@@ -6,7 +6,6 @@ length. What a length beyond training gets is a choice: "clamp" gives all larger
 step keeps its meaning; "stretch" resizes the table, as the vision models do with other image sizes.
 """
 
-import functools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -63,38 +62,37 @@ class Axis:
         return before + behind * queries // keys
 
 
-@functools.lru_cache(maxsize=256)
-def _index(axis: Axis, cells: int, positions: Positions, device: torch.device) -> Tensor:
-    table = axis.clamped(cells) if positions == "clamp" else axis.stretched(cells)
-    return table.to(device)
-
-
 class RelativePositions(nn.Module):
     """The tables of one attention, shared by its heads."""
 
-    def __init__(self, width: int, frequency: Axis, time: Axis, positions: Positions = "clamp") -> None:
+    frequency_rows: Tensor
+    time_rows: Tensor
+
+    def __init__(self, width: int, axes: tuple[Axis, Axis], positions: Positions = "clamp") -> None:
         super().__init__()
-        self.axes = frequency, time
+        self.axes = axes
         self.positions = positions
-        self.frequency = nn.Parameter(torch.zeros(frequency.rows, width))
-        self.time = nn.Parameter(torch.zeros(time.rows, width))
+        self.frequency, self.time = (nn.Parameter(torch.zeros(axis.rows, width)) for axis in axes)
+        for name, axis in zip(("frequency_rows", "time_rows"), axes, strict=True):
+            self.register_buffer(name, axis.clamped(axis.cells), persistent=False)
 
     def forward(self, q: Tensor, grid: Size) -> Tensor:
         """Pooled queries (batch, heads, queries, width) of a grid -> additions to the logits, (..., queries, keys)."""
-        frequency, time = (
-            self._vectors(table, axis, cells)
-            for table, axis, cells in zip((self.frequency, self.time), self.axes, grid, strict=True)
-        )
+        frequency = self._vectors(self.frequency, self.frequency_rows, self.axes[0], grid[0])
+        time = self._vectors(self.time, self.time_rows, self.axes[1], grid[1])
         q = q.unflatten(2, (len(frequency), len(time)))
         rows = torch.einsum("bhftd,fgd->bhftg", q, frequency.to(q.dtype))
         columns = torch.einsum("bhftd,tsd->bhfts", q, time.to(q.dtype))
         return (rows[..., :, None] + columns[..., None, :]).flatten(4).flatten(2, 3)
 
-    def _vectors(self, table: Tensor, axis: Axis, cells: int) -> Tensor:
-        """The vector of every query and key, (queries, keys, width)."""
+    def _vectors(self, table: Tensor, rows: Tensor, axis: Axis, cells: int) -> Tensor:
+        """The vector of every query and key, (queries, keys, width), given the rows at the trained length."""
+        queries, keys = axis.counts(cells)
         if self.positions == "stretch":
-            table = resize(table, 2 * max(axis.counts(cells)) - 1)
-        return table[_index(axis, cells, self.positions, table.device)]
+            return resize(table, 2 * max(queries, keys) - 1)[axis.stretched(cells).to(table.device)]
+        if cells <= axis.cells:
+            return table[rows[:queries, :keys]]
+        return table[axis.clamped(cells).to(table.device)]
 
 
 def resize(table: Tensor, rows: int) -> Tensor:

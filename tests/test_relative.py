@@ -53,7 +53,7 @@ def test_every_row_exists(cells: int, strides: tuple[int, int]) -> None:
 @pytest.mark.parametrize("positions", ["clamp", "stretch"])
 def test_both_tables_are_added(positions: str) -> None:
     frequency, time = Axis(4, 1, 2), Axis(6, 2, 1)
-    relative = RelativePositions(3, frequency, time, positions)  # type: ignore[arg-type]
+    relative = RelativePositions(3, (frequency, time), positions)  # type: ignore[arg-type]
     torch.manual_seed(0)
     with torch.no_grad():
         relative.frequency.normal_()
