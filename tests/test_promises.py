@@ -199,8 +199,10 @@ def test_results_are_plain_float32_without_a_graph(encoder: Encoder) -> None:
 def test_modes_and_gradients_stay_as_they_were(encoder: Encoder) -> None:
     model = Embedder(encoder)
     training, evaluated = nn.Dropout(0.5), nn.Dropout(0.5)
-    for dropout in (training, evaluated):
-        encoder.blocks.insert(0, dropout)  # type: ignore[union-attr, operator]
+    [block, *_] = encoder.blocks  # type: ignore[misc]
+    for name, dropout in (("training", training), ("evaluated", evaluated)):
+        block.add_module(name, dropout)
+        block.register_forward_pre_hook(lambda _, given, dropout=dropout: (dropout(given[0]), *given[1:]))
     model.train()
     evaluated.eval()
     before = [module.training for module in model.modules()]
