@@ -200,7 +200,7 @@ def test_modes_and_gradients_stay_as_they_were(encoder: Encoder) -> None:
     model = Embedder(encoder)
     training, evaluated = nn.Dropout(0.5), nn.Dropout(0.5)
     [block, *_] = encoder.blocks  # type: ignore[misc]
-    for name, dropout in (("training", training), ("evaluated", evaluated)):
+    for name, dropout in (("first", training), ("second", evaluated)):
         block.add_module(name, dropout)
         block.register_forward_pre_hook(lambda _, given, dropout=dropout: (dropout(given[0]), *given[1:]))
     model.train()
