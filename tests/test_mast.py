@@ -187,6 +187,13 @@ def test_stochastic_depth_spares_some_clips_in_training_only() -> None:
     assert len({tuple(clip[0].tolist()) for clip in trained}) > 1
 
 
+def test_a_block_without_its_branches_is_its_shortcut() -> None:
+    block, tokens = small().blocks[0].train(), torch.randn(2, 16 * 8, 16)
+    assert not torch.equal(block(tokens, (16, 8)), tokens)
+    block.drop = 1 - 1e-9  # type: ignore[assignment]
+    assert torch.equal(block(tokens, (16, 8)), tokens)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
