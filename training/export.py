@@ -14,17 +14,28 @@ from typing import Any
 
 import click
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hear_audioformer import checkpoint
 from hear_audioformer.checkpoint import Header
 
 from . import checkpoints, logs
-from .objectives import exported, learnt
+from .objectives import exported, trainable
 from .pretrain import build
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 NORMALISATION = ("mean", "std")
+
+
+def learnt(run: Path) -> tuple[Any, dict[str, Any]]:
+    """The objective of a run with the weights to use, averaged where there is an average, and its newest checkpoint."""
+    newest = checkpoints.latest(run)
+    if newest is None:
+        raise click.UsageError(f"{run} holds no checkpoint")
+    saved = torch.load(newest, map_location="cpu", weights_only=True)
+    objective: Any = build(saved["facts"]["recipe"])
+    restore(objective, saved)
+    return objective.eval(), saved
 
 
 def export(
@@ -34,17 +45,8 @@ def export(
 
     The run's log goes beside it, so that whoever has the weights can draw their loss curve.
     """
-    newest = checkpoints.latest(run)
-    if newest is None:
-        raise click.UsageError(f"{run} holds no checkpoint")
-    saved = torch.load(newest, map_location="cpu", weights_only=True)
+    objective, saved = learnt(run)
     recipe = saved["facts"]["recipe"]
-    objective: Any = build(recipe)
-    objective.load_state_dict({name.removeprefix("_orig_mod."): tensor for name, tensor in saved["model"].items()})
-    if saved["average"]:
-        with torch.no_grad():
-            for parameter, average in zip(learnt(objective), saved["average"], strict=True):
-                parameter.copy_(average)
     encoder: Any = exported(objective)
     config = asdict(encoder.config)
     if pool and pool not in encoder.pools:
@@ -54,11 +56,11 @@ def export(
     heard = saved["step"] * recipe["loop"]["batch"] * objective.crop / encoder.sample_rate / 3600
     provenance = {**_provenance(run, saved, hardware), "hours_heard": round(heard, 1)}
     header = Header(recipe["method"], config, normalisation, provenance, licence)
-    tensors = {key: _half(tensor) for key, tensor in encoder.state_dict().items()}
+    tensors = {key: half(tensor) for key, tensor in encoder.state_dict().items()}
     path = out / f"{name}.safetensors"
     digest = checkpoint.write(path, tensors, header)
     entry = {"method": recipe["method"], "file": path.name, "size": path.stat().st_size, "sha256": digest}
-    (out / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in logs.read(run / "log.jsonl")))
+    (out / f"{name}.jsonl").write_text(logs.dump(logs.read(run / "log.jsonl")))
     _enter(out / "index.json", name, entry, default)
     return entry
 
@@ -85,11 +87,21 @@ def _hours(lines: list[dict[str, float]], batch: int) -> float:
     return sum((line["step"] - before) * batch / line["crops_per_second"] for before, line in pairs) / 3600
 
 
-def _half(tensor: Tensor) -> Tensor:
-    half = tensor.half()
-    if not torch.isfinite(half).all():
+def restore(objective: nn.Module, saved: dict[str, Any]) -> None:
+    """Gives an objective the weights of a checkpoint: their average, where the run kept one."""
+    objective.load_state_dict({name.removeprefix("_orig_mod."): tensor for name, tensor in saved["model"].items()})
+    if saved["average"]:
+        with torch.no_grad():
+            for parameter, average in zip(trainable(objective), saved["average"], strict=True):
+                parameter.copy_(average)
+
+
+def half(tensor: Tensor) -> Tensor:
+    """A weight as it is shipped."""
+    halved = tensor.half()
+    if not torch.isfinite(halved).all():
         raise click.ClickException("a weight does not fit into half precision; the run has diverged")
-    return half
+    return halved
 
 
 def _enter(index: Path, name: str, entry: dict[str, Any], default: bool) -> None:

@@ -5,6 +5,7 @@ python -m training.figures reconstruction RUN recording.flac -o painted.png
 python -m training.figures attention RUN recording.flac -o attention.png
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,46 +18,36 @@ from hear_audioformer import audio
 from hear_audioformer.asit import Asit
 from hear_audioformer.msm_mae import MsmMae
 
-from . import checkpoints, logs
+from . import logs
+from .export import learnt
 from .objectives import exported
 from .objectives.asit import AsitObjective
 from .objectives.msm_mae import MsmMaeObjective
-from .pretrain import build
 
-Painting = MsmMaeObjective | AsitObjective  # objectives that restore what they hid
-
-
-def load(run: Path) -> Painting:
-    """The objective of a run with its newest weights."""
-    newest = checkpoints.latest(run)
-    if newest is None:
-        raise click.UsageError(f"{run} holds no checkpoint")
-    saved = torch.load(newest, map_location="cpu", weights_only=True)
-    objective: Any = build(saved["facts"]["recipe"])
-    objective.load_state_dict({name.removeprefix("_orig_mod."): tensor for name, tensor in saved["model"].items()})
-    return objective.eval()
+Transformer = MsmMae | Asit
 
 
-def windows(objective: Painting, path: Path, count: int) -> Tensor:
-    """``count`` windows of a recording, spread over it; a short one is repeated: (count, frames, bands)."""
-    encoder = objective.encoder
-    samples = objective.view if isinstance(objective, AsitObjective) else encoder.window
+def windows(encoder: Transformer, path: Path, count: int) -> tuple[Tensor, list[float]]:
+    """Windows of a recording, spread over it; a short one is repeated: (count, frames, bands), and where they begin."""
     clip = audio.read(path, encoder.sample_rate)
+    cut = max(0, encoder.config.frames - encoder.count(encoder.window))  # frames that snipped edges cost
+    samples = encoder.window + cut * encoder.front.hop
     if len(clip) < samples:
         clip = clip.repeat(-(-samples // len(clip)))
-    starts = np.linspace(0, len(clip) - samples, count).astype(int)
+    starts = np.linspace(0, len(clip) - samples, count).astype(int).tolist()
     crops = torch.stack([clip[start : start + samples] for start in starts])
-    return encoder.features(crops, 0, encoder.config.frames, encoder.statistics(crops))
+    features = encoder.features(crops, 0, encoder.config.frames, encoder.statistics(crops))
+    return features, [start / encoder.sample_rate for start in starts]
 
 
-def as_map(encoder: MsmMae | Asit, patches: Tensor) -> Tensor:
+def as_map(encoder: Transformer, patches: Tensor) -> Tensor:
     """Values of all patches in the order of their tokens, (patches,) -> (columns of time, rows of frequency)."""
-    first = patches.unflatten(0, encoder.config.grid)
-    return first if isinstance(encoder, Asit) else first.mT
+    grid = patches.unflatten(0, encoder.config.grid)
+    return grid if isinstance(encoder, Asit) else grid.mT
 
 
 @torch.no_grad()
-def attention(encoder: MsmMae | Asit, features: Tensor, number: int) -> Tensor:
+def attention(encoder: Transformer, features: Tensor, number: int) -> Tensor:
     """Attention of a block (1..depth), averaged over heads: (batch, tokens, tokens), CLS first."""
     kept: dict[str, Tensor] = {}
     layer: Any = encoder.blocks[number - 1].attention
@@ -67,62 +58,125 @@ def attention(encoder: MsmMae | Asit, features: Tensor, number: int) -> Tensor:
     return (qkv[0] @ qkv[1].mT * qkv.shape[-1] ** -0.5).softmax(-1).mean(1)
 
 
-def _axes(rows: int, columns: int, width: float = 3.2, height: float = 1.9) -> tuple[Any, Any]:
+def _axes(rows: int, columns: int, width: float = 3.2, height: float = 2.0) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False)
+    return figure, figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
 
 
-def _show(axis: Any, picture: Tensor, title: str, scale: tuple[float, float] | None = None) -> None:
-    """A (frames, bands) picture, time to the right, low bands at the bottom."""
-    low, high = scale or (float(picture.min()), float(picture.max()))
-    axis.imshow(picture.mT.numpy(), origin="lower", aspect="auto", vmin=low, vmax=high, interpolation="nearest")
+def _show(
+    axis: Any, encoder: Transformer, picture: Tensor, title: str, scale: tuple[float, float], **options: Any
+) -> Any:
+    """A (frames, bands) or (columns, rows) picture of one window, time to the right, low bands at the bottom."""
+    config = encoder.config
+    seconds = encoder.window / encoder.sample_rate
+    image = axis.imshow(
+        picture.mT.numpy(),
+        origin="lower",
+        aspect="auto",
+        extent=(0, seconds, 0, config.bands),
+        vmin=scale[0],
+        vmax=scale[1],
+        interpolation="nearest",
+        **options,
+    )
     axis.set_title(title, fontsize=8)
-    axis.set_xticks([])
-    axis.set_yticks([])
+    axis.set_facecolor("0.85")  # of what is hidden
+    hertz = _centres(encoder)
+    wanted = [hz for hz in (200, 500, 1000, 2000, 4000) if hertz[0] <= hz <= hertz[-1]]
+    axis.set_yticks(np.interp(wanted, hertz, np.arange(config.bands) + 0.5), [f"{hz / 1000:g}" for hz in wanted])
+    axis.tick_params(labelsize=7)
+    if axis.get_subplotspec().is_last_row():
+        axis.set_xlabel("s", fontsize=8)
+    if axis.get_subplotspec().is_first_col():
+        axis.set_ylabel("kHz", fontsize=8)
+    return image
 
 
-def draw_reconstruction(objective: Painting, features: Tensor) -> Any:
-    """Input, what the encoder sees, and what comes out, a row each window."""
+def _bar(figure: Any, image: Any, axes: Any, label: str) -> None:
+    bar = figure.colorbar(image, ax=axes, pad=0.01)
+    bar.set_label(label, fontsize=7)
+    bar.ax.tick_params(labelsize=7)
+
+
+def _centres(encoder: Transformer) -> np.ndarray:
+    """The centre of each mel band in hertz; narrow bands may hold no bin, and lie between their neighbours."""
+    filters = encoder.front.filters.double().numpy()
+    bins = np.arange(len(filters)) * encoder.sample_rate / encoder.front.n_fft
+    weight, bands = filters.sum(0), np.arange(filters.shape[1])
+    full = weight > 0
+    return np.interp(bands, bands[full], (bins @ filters)[full] / weight[full])
+
+
+def _range(*pictures: Tensor) -> tuple[float, float]:
+    return min(float(one.min()) for one in pictures), max(float(one.max()) for one in pictures)
+
+
+def draw_reconstruction(objective: MsmMaeObjective | AsitObjective, features: Tensor, starts: list[float]) -> Any:
+    """Input, what the encoder sees of it, and what comes out, a row each window."""
     panels = objective.panels(features)
     figure, axes = _axes(len(features), len(panels))
     for row, line in enumerate(axes):
-        scale = (float(features[row].min()), float(features[row].max()))
         for axis, (title, pictures) in zip(line, panels.items(), strict=True):
-            _show(axis, pictures[row], title, (0.0, 1.0) if pictures.dtype == torch.bool else scale)
+            title += f", from {starts[row]:.1f} s" * (title == "input")
+            scale = (0.0, 1.0) if pictures.dtype == torch.bool else _range(features[row])
+            image = _show(axis, objective.encoder, pictures[row], title, scale)
+        _bar(figure, image, line, "log-mel, normalised")
     return figure
 
 
-def draw_attention(encoder: MsmMae | Asit, features: Tensor, patches: int = 3) -> Any:
-    """Where the CLS token and some patches look, in the middle and the last block."""
-    first, count = 0 if encoder.cls is None else 1, int(np.prod(encoder.config.grid))
-    column_of, row_of = (as_map(encoder, torch.arange(count)) == torch.arange(count)[:, None, None]).nonzero().mT[1:]
-    places = np.linspace(0, count - 1, patches + 2).astype(int)[1:-1].tolist()
-    queries = ([("CLS", 0)] if first else []) + [(f"row {row_of[p]}, column {column_of[p]}", p + first) for p in places]
+def draw_attention(encoder: Transformer, features: Tensor, patches: int = 3) -> Any:
+    """Where the CLS token and some patches look, in the middle and the last block; a frame marks the patch that looks.
+
+    The colours of a block's pictures are those of one scale.
+    """
+    first = 0 if encoder.cls is None else 1
+    places = np.linspace(0, math.prod(encoder.config.grid) - 1, patches + 2).astype(int)[1:-1].tolist()
+    queries = ([("CLS", None)] if first else []) + [(f"patch {n}", place) for n, place in enumerate(places, 1)]
     blocks = sorted({max(1, encoder.depth // 2), encoder.depth})
-    figure, axes = _axes(1 + len(blocks), len(queries))
-    columns, rows = as_map(encoder, torch.arange(count)).shape
-    for axis, (name, place) in zip(axes[0], queries, strict=True):
-        _show(axis, features[0], f"input; query {name}")
-        if name != "CLS":
-            across, up = (int(part[place - first]) + 0.5 for part in (column_of, row_of))
-            axis.plot(across * features.shape[1] / columns, up * features.shape[2] / rows, "r+", ms=10)
+    figure, axes = _axes(1 + len(blocks), len(queries), 2.9)
+    for axis, (name, _) in zip(axes[0], queries, strict=True):
+        image = _show(axis, encoder, features[0], f"input; {name} looks", _range(features[0]))
+    _bar(figure, image, axes[0], "log-mel, normalised")
     for line, block in zip(axes[1:], blocks, strict=True):
         weights = attention(encoder, features[:1], block)[0]
+        looks = [weights[0 if place is None else place + first, first:] for _, place in queries]
+        for axis, (name, _), look in zip(line, queries, looks, strict=True):
+            image = _show(
+                axis, encoder, as_map(encoder, look), f"{name}, block {block}", (0.0, _range(*looks)[1]), cmap="magma"
+            )
+        _bar(figure, image, line, "attention, mean of heads")
+    for line in axes:
         for axis, (_, place) in zip(line, queries, strict=True):
-            _show(axis, as_map(encoder, weights[place, first:]), f"block {block}")
+            _frame(axis, encoder, place)
     return figure
+
+
+def _frame(axis: Any, encoder: Transformer, place: int | None) -> None:
+    """Marks a patch."""
+    from matplotlib.patches import Rectangle
+
+    if place is not None:
+        here = as_map(encoder, torch.arange(math.prod(encoder.config.grid)) == place)
+        [[column, row]] = here.nonzero().tolist()
+        width, height = encoder.window / encoder.sample_rate / here.shape[0], encoder.config.bands / here.shape[1]
+        axis.add_patch(Rectangle((column * width, row * height), width, height, fill=False, ec="red", lw=1.5))
 
 
 def draw_loss(source: Path) -> Any:
     """The loss over the steps, from a run's folder or a log."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
     lines = logs.read(source / "log.jsonl" if source.is_dir() else source)
     figure, [[axis]] = _axes(1, 1, 6.4, 3.6)
     axis.plot([line["step"] for line in lines], [line["loss"] for line in lines], lw=1)
     axis.set_xlabel("step")
-    axis.set_ylabel("loss")
+    axis.set_ylabel("loss (logarithmic)")
     axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.yaxis.set_minor_formatter(NullFormatter())
     axis.grid(alpha=0.3)
     return figure
 
@@ -152,8 +206,8 @@ def loss(run: Path, out: Path) -> None:
 @click.option("--windows", "count", default=3, show_default=True)
 def reconstruction(run: Path, clip: Path, out: Path, count: int) -> None:
     """Input, masked input and reconstruction of windows of CLIP."""
-    objective = load(run)
-    draw_reconstruction(objective, windows(objective, clip, count)).savefig(out, dpi=150)
+    objective, _ = learnt(run)
+    draw_reconstruction(objective, *windows(objective.encoder, clip, count)).savefig(out, dpi=150)
 
 
 @main.command("attention")
@@ -162,9 +216,8 @@ def reconstruction(run: Path, clip: Path, out: Path, count: int) -> None:
 @OUT
 def attention_(run: Path, clip: Path, out: Path) -> None:
     """Attention of the CLS token and of three patches on the first window of CLIP."""
-    objective = load(run)
-    encoder: Any = exported(objective)
-    draw_attention(encoder, windows(objective, clip, 1)).savefig(out, dpi=150)
+    encoder: Any = exported(learnt(run)[0])
+    draw_attention(encoder, windows(encoder, clip, 1)[0]).savefig(out, dpi=150)
 
 
 if __name__ == "__main__":

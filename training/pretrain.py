@@ -8,10 +8,11 @@ A recipe is a YAML file, by path or by its name in ``training/recipes``; KEY=VAL
 command goes on from the run's last checkpoint.
 """
 
+import copy
 import importlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from torch import nn
 from hear_audioformer import weights
 from hear_audioformer.embedder import Encoder
 
-from . import fsdp
+from . import fsdp, precision
 from .data.augment import Augment
 from .data.clips import RATE
 from .data.crops import Crops
@@ -34,32 +35,39 @@ from .data.pack import Pack, PackError
 from .data.stream import Stream, StreamError, workers_for
 from .flops import PEAKS, flops_per_crop
 from .loop import DivergedError, Settings, leave, train
-from .objectives import learnt
+from .objectives import trainable
 
 RECIPES = Path(__file__).parent / "recipes"
 SECTIONS = {"name", "method", "seed", "precision", "strategy", "encoder", "objective", "data", "loop", "published"}
 EFFICIENCY = 0.35  # share of a device's peak that the hours of a dry run assume
 
 
-def read_recipe(source: str, changes: Sequence[str] = ()) -> dict[str, Any]:
-    """A recipe by path or name, with ``section.key=value`` changes (values as in YAML)."""
-    path = Path(source) if Path(source).is_file() else RECIPES / f"{source}.yaml"
+def read_recipe(
+    source: str,
+    changes: Sequence[str] = (),
+    *,
+    folder: Path = RECIPES,
+    sections: Collection[str] = SECTIONS,
+    defaults: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """A recipe by path or name, over defaults, with ``section.key=value`` changes (values as in YAML)."""
+    path = Path(source) if Path(source).is_file() else folder / f"{source}.yaml"
     if not path.is_file():
-        names = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
+        names = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
         raise click.UsageError(f"no recipe {source!r}; there are {names}")
-    recipe = yaml.safe_load(path.read_text())
+    recipe: dict[str, Any] = {**copy.deepcopy(dict(defaults or {})), **yaml.safe_load(path.read_text())}
     for change in changes:
         key, found, value = change.partition("=")
-        *sections, last = key.split(".")
-        place = recipe
-        for section in sections:
+        *above, last = key.split(".")
+        place: Any = recipe
+        for section in above:
             place = place.get(section) if isinstance(place, dict) else None
         if not found or not isinstance(place, dict):
             raise click.UsageError(f"{change!r} is not of the form section.key=value")
         place[last] = yaml.safe_load(value)
-    if unknown := sorted(set(recipe) - SECTIONS):
+    if unknown := sorted(set(recipe) - set(sections)):
         raise click.UsageError(
-            f"{path} has unknown sections {', '.join(unknown)}; known are {', '.join(sorted(SECTIONS))}"
+            f"{path} has unknown sections {', '.join(unknown)}; known are {', '.join(sorted(sections))}"
         )
     return recipe
 
@@ -107,13 +115,14 @@ def source_of(recipe: dict[str, Any], objective: Any, device: torch.device) -> t
 
 def dry_run(recipe: dict[str, Any], device: str) -> dict[str, Any]:
     """What a run would cost: steps, epochs, FLOPs, and hours on a named device."""
-    objective: Any = build(recipe)
+    with torch.device("meta"):
+        objective: Any = build(recipe)
     settings = Settings(**recipe["loop"])
     crops = settings.steps * settings.batch
-    total = 3 * flops_per_crop(objective) * crops
+    total = flops_per_crop(objective, backward=True) * crops
     clips = (recipe.get("published") or {}).get("clips")
     return {
-        "parameters": sum(p.numel() for p in learnt(objective)),
+        "parameters": sum(p.numel() for p in trainable(objective)),
         "encoder_parameters": sum(p.numel() for p in objective.encoder.parameters()),
         "steps": settings.steps,
         "crops": crops,
@@ -133,9 +142,9 @@ def fabric_for(recipe: dict[str, Any]) -> Fabric:
     if strategy == "fsdp":
         strategy = fsdp.strategy(world)
     nodes = int(os.environ.get("GROUP_WORLD_SIZE", 1))
-    return Fabric(
-        accelerator="auto", devices=processes, num_nodes=nodes, strategy=strategy, precision=recipe["precision"]
-    )
+    mixed = precision.plugin(recipe["precision"])
+    kind: dict[str, Any] = {"plugins": mixed} if mixed else {"precision": recipe["precision"]}
+    return Fabric(accelerator="auto", devices=processes, num_nodes=nodes, strategy=strategy, **kind)
 
 
 @click.command()

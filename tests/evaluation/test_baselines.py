@@ -10,6 +10,7 @@ import torch
 from evaluation.baselines import logmel, naive, untrained
 from hear_audioformer.features import LogMel
 from hear_audioformer.validate import check
+from hear_audioformer.weights import METHODS
 
 from ..conftest import small_encoder, write_model
 
@@ -62,8 +63,10 @@ def test_the_projection_is_the_same_every_time() -> None:
     assert not torch.equal(one, other)
 
 
-def test_untrained_has_the_shape_of_a_model_and_none_of_its_weights(file: str) -> None:
-    theirs = small_encoder("msm-mae").state_dict()
+@pytest.mark.parametrize("method", list(METHODS))
+def test_untrained_has_the_shape_of_a_model_and_none_of_its_weights(method: str, tmp_path: Path) -> None:
+    file = str(write_model(small_encoder(method), method, tmp_path / "small.safetensors"))
+    theirs = small_encoder(method).state_dict()
     before = torch.random.get_rng_state()
     ours = untrained.load_model(file).encoder.state_dict()
     assert torch.equal(torch.random.get_rng_state(), before)

@@ -89,12 +89,28 @@ def test_the_drop_in_noise_is_a_column(folder: Path) -> None:
     assert "## toys-white-10" not in page
 
 
-def test_a_drop_needs_every_task(folder: Path) -> None:
+def test_a_drop_in_some_tasks_names_them(folder: Path) -> None:
+    for name in {result.told["name"] for result in compare.read(folder) if result.suite == "toys-white-10"}:
+        noisy = tasks_of(folder, name, "toys-white-10")
+        change(folder, name, "toys-white-10", tasks={"tones_whitem10": noisy["tones_whitem10"]})
+    call(folder, "--no-picture")
+    head, line = (
+        next(row for row in (folder / "page.md").read_text().splitlines() if row.startswith(start)).split("|")
+        for start in ("| model", f"| {stand_in.__name__} |")
+    )
+    clean, noisy = tasks_of(folder, "default"), tasks_of(folder, "default", "toys-white-10")
+    lost = clean["tones"]["value"] - noisy["tones_whitem10"]["value"]
+    assert line[head.index(" drop with white-10 in tones ")].strip() == f"{100 * lost:.1f}"
+
+
+def test_a_drop_needs_the_tasks_that_others_have(folder: Path) -> None:
     noisy = tasks_of(folder, "default", "toys-white-10")
     noisy.pop("tones_whitem10")
     change(folder, "default", "toys-white-10", tasks=noisy)
     clean, other = (r for r in compare.read(folder) if r.told["name"] == "default")
-    assert compare.drop(*sorted((clean, other), key=lambda r: r.suite)) is None
+    clean, other = sorted((clean, other), key=lambda r: r.suite)
+    assert compare.drop(clean, other, ["folds", "tones"]) is None
+    assert compare.drop(clean, other, ["folds"]) is not None
 
 
 def test_names_of_tasks_that_begin_alike_are_told_apart() -> None:
@@ -103,7 +119,7 @@ def test_names_of_tasks_that_begin_alike_are_told_apart() -> None:
 
     clean = result({"word": 0.9, "word_de": 0.5})
     noisy = result({"word_pink10": 0.7, "word_de_fold00_pink10": 0.1, "word_de_fold01_pink10": 0.3})
-    assert compare.drop(clean, noisy) == pytest.approx((0.2 + 0.3) / 2)
+    assert compare.drop(clean, noisy, ["word", "word_de"]) == pytest.approx((0.2 + 0.3) / 2)
 
 
 def test_better_on_the_same_draws_is_a_win(folder: Path) -> None:
@@ -124,6 +140,17 @@ def test_better_on_the_same_draws_is_a_win(folder: Path) -> None:
     page = results.page(compare.read(folder), folder / "page.md", picture=False)
     assert "against worse default-scale=2.0" in page
     assert "| 2 : 0 |" in page
+
+
+def test_a_difference_is_that_of_the_same_draws(folder: Path) -> None:
+    """A model less itself is zero in every draw, however uncertain its score."""
+    tasks = tasks_of(folder, "default")
+    columns = tasks["folds"]["columns"]
+    columns["predicted"] = [p if n % 5 else 9 for n, p in enumerate(columns["predicted"])]
+    change(folder, "default-scale=2.0", tasks=tasks)
+    one, other = sorted((r for r in compare.read(folder) if r.suite == "toys"), key=lambda result: result.label)
+    assert compare.difference(one, other, "folds").error > 0.01
+    assert compare.difference(other, other, "folds").error == 0
 
 
 def test_other_test_clips_are_not_compared(folder: Path) -> None:

@@ -23,7 +23,7 @@ RECIPE: dict[str, Any] = {
     "precision": "32-true",
     "encoder": {"width": 24, "depth": 1, "heads": 2, "frames": 96, "mean": -6.0, "std": 3.0},
     "objective": {"width": 16, "depth": 1, "heads": 2},
-    "data": {"shares": {"speech": 1.0}},
+    "data": {"shares": {"speech": 0.6, "music": 0.3}},
     "loop": {"steps": 3, "batch": 4, "lr": 0.1, "log_every": 1},
 }
 
@@ -76,7 +76,7 @@ ASIT: dict[str, Any] = {
 
 
 def test_a_teacher_is_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    saved = trained(tmp_path / "run", ASIT)["model"]
+    saved = trained(tmp_path / "run", ASIT, lr=2.0)["model"]
     monkeypatch.setattr(weights, "bundle", lambda: tmp_path)
     export.export(tmp_path / "run", "m", tmp_path, licence="CC0-1.0", hardware="a CPU")
     model = load_model("m")
@@ -84,7 +84,7 @@ def test_a_teacher_is_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     student = 0.0
     for name, tensor in model.encoder.named_parameters():
         assert torch.allclose(tensor, saved[f"teacher.encoder.{name}"], atol=1e-3)
-        student = max(student, float((tensor - saved[f"student.encoder.{name}"]).abs().max()))
+        student = max(student, float((tensor.detach() - saved[f"student.encoder.{name}"]).abs().max()))
     assert student > 1e-2
 
 

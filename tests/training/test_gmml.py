@@ -70,7 +70,7 @@ def test_statistics_are_the_published_ones(name: str, options: dict) -> None:
 
 def density(shapes: str) -> tuple[float, float, float]:
     """How often the first rows, the first columns, and all pixels are covered."""
-    mask = Corruption(odds=0.0, shapes=shapes)(clean(100), generator()).mask.float()  # type: ignore[arg-type]
+    mask = Corruption(odds=0.0, shapes=shapes)(clean(50), generator()).mask.float()  # type: ignore[arg-type]
     return float(mask[:, :60].mean()), float(mask[:, :, :16].mean()), float(mask.mean())
 
 

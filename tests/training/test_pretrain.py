@@ -1,6 +1,7 @@
 """Recipes: what they say is what runs, from the command line to a checkpoint, and what it would cost."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,18 @@ def test_a_corpus_of_another_rate_is_refused(tmp_path: Path) -> None:
     result = run("asit-open", tmp_path / "x", f"data.corpus={tmp_path}", *TINY, *ASIT, "encoder.sample_rate=32000")
     assert result.exit_code == 2
     assert "corpora are kept at 16000 Hz, the encoder wants 32000: set encoder.sample_rate=16000" in result.stderr
+
+
+def test_a_run_stays_with_its_corpus(tmp_path: Path) -> None:
+    """Even if the folder is the same."""
+    command = ["msm-mae-open", tmp_path / "run", f"data.corpus={tmp_path / 'corpus'}", *TINY]
+    small_pack(tmp_path / "corpus", CLIPS)
+    assert run(*command, "--until", 1).exit_code == 0
+    shutil.rmtree(tmp_path / "corpus")
+    small_pack(tmp_path / "corpus", CLIPS, fingerprint="other")
+    result = run(*command)
+    assert result.exit_code == 1
+    assert "is of another run: corpus differ; choose another folder" in result.stderr
 
 
 def losses(folder: Path) -> list[float]:

@@ -14,7 +14,11 @@ Logs = dict[str, Tensor]
 
 
 class Objective(Protocol):
-    """What the loop asks of an objective; each is an ``nn.Module`` as well."""
+    """What the loop asks of an objective; each is an ``nn.Module`` as well.
+
+    One that learns from more than audio takes whatever batches its source makes, and says by ``example(clips)`` what
+    they look like; one whose parts learn at different rates says so by ``lr_scales()``.
+    """
 
     encoder: Encoder
     crop: int  # samples of a training crop
@@ -45,9 +49,15 @@ def exported(objective: Any) -> Encoder:
     return objective.encoder if teacher is None else teacher.encoder
 
 
-def learnt(module: nn.Module) -> list[nn.Parameter]:
+def trainable(module: nn.Module) -> list[nn.Parameter]:
     """The parameters that gradients move."""
     return [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+
+def lr_scales(module: nn.Module) -> dict[str, float]:
+    """Factors on the learning rate by name of parameter, of an objective that has them; all others learn at one."""
+    told = getattr(module, "lr_scales", None)
+    return told() if told else {}
 
 
 def no_decay(module: nn.Module) -> set[str]:

@@ -6,7 +6,6 @@ numbers come from one generator a call, on the CPU, so that a seed means the sam
 """
 
 import copy
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from hear_audioformer.asit import Asit
 
+from ..precision import exact
 from ..schedule import cosine
 from . import Logs
 from .asit_network import Heads, Network, initialise
@@ -176,7 +176,7 @@ class AsitObjective(nn.Module):
         """What a figure shows of windows (batch, frames, bands), by title; the same corruption each time."""
         seen = self.corruption(features, torch.Generator().manual_seed(0))
         painted = self.student.paint(self.student.tokens(seen.pictures)[:, 1:], self.encoder.rows)
-        return {"clean": features, "corrupted": seen.pictures, "mask": seen.mask, "restored": painted}
+        return {"input": features, "corrupted": seen.pictures, "hidden pixels": seen.mask, "restored": painted}
 
     def before_step(self, step: int) -> None:
         """Holds the prototypes still in the first epochs; for the loop, once gradients are there."""
@@ -214,9 +214,7 @@ class AsitObjective(nn.Module):
         starts = torch.randint(self.crop - samples + 1, (count, len(audio)), generator=generator) - rolled
         place = starts.to(audio.device)[..., None] + torch.arange(samples, device=audio.device)
         crops = audio.expand(count, -1, -1).gather(2, place % self.crop).flatten(0, 1)
-        kind = audio.device.type
-        plain = torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
-        with plain:  # the logarithm comes first, rounding after it
+        with exact(audio.device.type):
             return self.encoder.features(crops, 0, frames)
 
 

@@ -61,20 +61,24 @@ class Network(nn.Module):
 
 
 @torch.no_grad()
-def initialise(network: Network) -> None:
-    """The published initial weights: narrow truncated normal matrices and tokens, zero biases.
+def initialise(module: nn.Module) -> None:
+    """The published initial weights of an encoder, or of a whole network: narrow truncated normal matrices and tokens,
+    zero biases.
 
     Patch embedding, prototypes and the painter's last map keep the defaults of the layers that they stand for.
     """
-    encoder, paint = network.encoder, network.paint
-    for part in network.modules():
-        if isinstance(part, nn.Linear) and part not in (encoder.embed, paint.spread):
+    encoders = [part for part in module.modules() if isinstance(part, Asit)]
+    painters = [part for part in module.modules() if isinstance(part, Painter)]
+    kept = [*(encoder.embed for encoder in encoders), *(painter.spread for painter in painters)]
+    for part in module.modules():
+        if isinstance(part, nn.Linear) and part not in kept:
             nn.init.trunc_normal_(part.weight, std=0.02)
             nn.init.zeros_(part.bias)
-    for token in (encoder.cls, encoder.positions):
-        nn.init.trunc_normal_(token, std=0.02)
-    bound = 1 / paint.side
-    nn.init.uniform_(encoder.embed.weight, -bound, bound)
-    nn.init.uniform_(encoder.embed.bias, -bound, bound)
-    nn.init.uniform_(paint.spread.weight, -bound, bound)
-    nn.init.uniform_(paint.level, -bound, bound)
+    for encoder in encoders:
+        for token in (encoder.cls, encoder.positions):
+            nn.init.trunc_normal_(token, std=0.02)
+        for tensor in (encoder.embed.weight, encoder.embed.bias):
+            nn.init.uniform_(tensor, -1 / encoder.config.patch, 1 / encoder.config.patch)
+    for painter in painters:
+        for tensor in (painter.spread.weight, painter.level):
+            nn.init.uniform_(tensor, -1 / painter.side, 1 / painter.side)
