@@ -78,6 +78,7 @@ class Ast(Encoder):
     """The encoder without its class layer."""
 
     pools = get_args(Pool)
+    undecayed = ("cls", "positions")
 
     def __init__(self, config: Config) -> None:
         super().__init__()

@@ -23,9 +23,8 @@ from torch.nn import functional as F
 from . import weights
 from .embedder import Embedder, Encoder, Statistics, get_scene_embeddings, get_timestamp_embeddings
 from .features import KaldiFilterBank
-from .layers import Linear
 from .pooled import PooledBlock, Shape, pooled_size
-from .relative import Positions, RelativePositions, Size
+from .relative import Positions, Size
 from .windows import Geometry, between
 
 __all__ = ["Config", "Mast", "get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
@@ -135,7 +134,6 @@ class Mast(Encoder):
         self.blocks = nn.ModuleList(PooledBlock(shape, config.mlp_ratio) for shape in config.shapes())
         self.ends = tuple(accumulate(config.depths))  # how many blocks have run when a stage ends
         self.norm = nn.LayerNorm(config.width << len(config.depths) - 1, eps=1e-6)
-        self.apply(_start)
 
         step = config.stem_stride[1]
         self.steps = list(accumulate((1, *(time for _, time in config.query_strides)), mul))  # frames to a token
@@ -187,16 +185,6 @@ class Mast(Encoder):
             return self.encode_layers(features, layers)
         count = -(-features.shape[1] // self.config.stem_stride[1])
         return [tokens.mean((1, 2))[:, None].expand(-1, count, -1) for tokens in self.stages(features, layers)]
-
-
-def _start(module: nn.Module) -> None:
-    """Random weights as vision transformers begin with."""
-    if isinstance(module, Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
-        nn.init.zeros_(module.bias)
-    elif isinstance(module, RelativePositions):
-        nn.init.trunc_normal_(module.frequency, std=0.02)
-        nn.init.trunc_normal_(module.time, std=0.02)
 
 
 def build(config: dict[str, Any]) -> Mast:

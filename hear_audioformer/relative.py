@@ -65,6 +65,7 @@ class Axis:
 class RelativePositions(nn.Module):
     """The tables of one attention, shared by its heads."""
 
+    undecayed = ("frequency", "time")  # a table is not decayed: zero is no more likely than any other position
     frequency_rows: Tensor
     time_rows: Tensor
 
