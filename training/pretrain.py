@@ -128,9 +128,7 @@ def labelled_source(data: dict[str, Any], objective: Any, device: torch.device) 
     table = TaggedSet.open(Path(data["labelled"]))
     if len(table.classes) != objective.classes:
         raise click.UsageError(f"{table.folder} has {len(table.classes)} classes: set objective.classes to that")
-    told = data.get("mixtures") or {}
-    recipe = Recipe(**{name: tuple(value) if name == "shares" else value for name, value in told.items()})
-    return Blends(table, "train", objective.crop, recipe, device), table
+    return Blends(table, "train", objective.crop, Recipe(**data.get("mixtures") or {}), device), table
 
 
 def dry_run(recipe: dict[str, Any], device: str) -> dict[str, Any]:
@@ -192,7 +190,9 @@ def main(recipe: str, run: Path | None, changes: tuple[str, ...], device: str | 
             source, corpus = source_of(chosen, objective, fabric.device)
         facts = {"recipe": chosen, "corpus": corpus.fingerprint, "hours": round(corpus.hours, 2)}
         settings = Settings(**chosen["loop"])
-        watch = Watched(objective, corpus.valid(), fabric) if isinstance(corpus, TaggedSet) else None
+        watch = None
+        if isinstance(corpus, TaggedSet) and settings.watch_every:
+            watch = Watched(objective, corpus.valid(), fabric)
         train(objective, source, settings, run, fabric, seed=chosen["seed"], facts=facts, until=until, watch=watch)
         leave()
     except (PackError, StreamError, DivergedError, ValueError, TypeError) as error:

@@ -36,6 +36,7 @@ class Recipe:
     peak_db: float = -24.0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "shares", tuple(self.shares))
         if not self.shares or min(self.shares) < 0 or sum(self.shares) <= 0:
             raise ValueError(f"data.mixtures.shares={self.shares}: shares of mixtures of one source, of two, ...")
 
@@ -76,8 +77,8 @@ class Blends:
         counts = 1 + torch.multinomial(shares, batch, replacement=True, generator=generator)
         owner = torch.arange(batch).repeat_interleave(counts)
         draws = torch.rand(len(owner), 1 + PLACES, generator=generator, dtype=torch.float64)
-        chosen = torch.searchsorted(self.cumulative, draws[:, 0] * self.cumulative[-1], right=True)
-        chosen = chosen.clamp(max=len(self.sources) - 1).tolist()
+        found = torch.searchsorted(self.cumulative, draws[:, 0] * self.cumulative[-1], right=True)
+        chosen = found.clamp(max=len(self.sources) - 1).tolist()
         sounds = self._sounds(chosen, draws[:, 1:].numpy(), generator)
         gain = amplitude(uniform(-self.recipe.below_db, 0.0, (len(owner), 1), generator))
         mixed = torch.zeros(batch, self.samples).index_add_(0, owner, gain * sounds)
