@@ -70,7 +70,7 @@ class Pool(nn.Module):
         front = x.shape[1] - grid[0] * grid[1]
         kernel = self.kernel.to(x.dtype).repeat(self.heads, 1, 1, 1)
         cells = as_image(x[:, front:], grid)
-        cells = F.conv2d(cells, kernel, stride=self.stride, padding=self.padding, groups=len(kernel))
+        cells = grouped(cells, kernel, self.stride, self.padding)
         tokens = as_tokens(x[:, :front], cells).unflatten(2, (self.heads, -1))
         weight, bias = self.norm.weight.to(x.dtype), self.norm.bias.to(x.dtype)
         return F.layer_norm(tokens, self.norm.normalized_shape, weight, bias, self.norm.eps).transpose(1, 2)
@@ -85,6 +85,17 @@ def as_tokens(front: Tensor, image: Tensor) -> Tensor:
     """Front tokens (batch, front, dim) and an image (batch, dim, frequency, time) -> (batch, front + cells, dim)."""
     cells = image.permute(0, 2, 3, 1).flatten(1, 2)
     return torch.cat([front, cells], dim=1) if front.shape[1] else cells
+
+
+def grouped(image: Tensor, kernel: Tensor, stride: Size, padding: Size) -> Tensor:
+    """A convolution of every channel by itself.
+
+    In training on a CPU it is done in float32: in bf16 its backward pass alone takes a fifth of a training step there.
+    """
+    if image.device.type == "cpu" and torch.is_grad_enabled() and image.dtype == torch.bfloat16:
+        with torch.autocast("cpu", enabled=False):
+            return grouped(image.float(), kernel.float(), stride, padding).to(image.dtype)
+    return F.conv2d(image, kernel, stride=stride, padding=padding, groups=len(kernel))
 
 
 class PooledAttention(nn.Module):

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from hear_audioformer.embedder import Embedder
 from hear_audioformer.mast import Config, Mast, build
-from hear_audioformer.pooled import Shape, pooled_size
+from hear_audioformer.pooled import Shape, grouped, pooled_size
 
 ENCODER_MILLIONS = {"nano": 1.22, "tiny": 10.52, "small": 34.27, "base": 48.70, "base24": 50.97}
 
@@ -169,6 +170,25 @@ def test_features_are_asts() -> None:
     found = encoder.features(audio, 0, 98)
     assert torch.allclose(6.0 * found - 4.0, encoder.front(audio), atol=1e-5)
     assert torch.allclose(encoder.features(audio + 0.5, 0, 98), found, atol=1e-3)
+
+
+def test_training_in_bf16_on_a_cpu_pools_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inference does not; both give the same, of the type that came in, under autocast or not."""
+    image, kernel = torch.randn(2, 8, 6, 10).bfloat16(), torch.randn(8, 1, 3, 3, requires_grad=True)
+    used, conv2d = [], F.conv2d
+    monkeypatch.setattr(
+        F, "conv2d", lambda given, *rest, **more: used.append(given.dtype) or conv2d(given, *rest, **more)
+    )
+    with torch.autocast("cpu", torch.bfloat16):
+        trained = grouped(image, kernel.bfloat16(), (1, 2), (1, 1))
+        with torch.no_grad():
+            inferred = grouped(image, kernel.bfloat16(), (1, 2), (1, 1))
+    assert used == [torch.float32, torch.bfloat16]
+    assert trained.dtype == inferred.dtype == torch.bfloat16
+    assert trained.shape == (2, 8, 6, 5)
+    assert torch.allclose(trained.float(), inferred.float(), atol=0.05)
+    trained.float().sum().backward()
+    assert kernel.grad is not None
 
 
 def test_without_relative_positions() -> None:
