@@ -68,7 +68,8 @@ def test_what_sounds_like_validation_is_not_learnt_from(tmp_path: Path) -> None:
 
 def test_packages_of_the_evaluation_are_refused(tmp_path: Path) -> None:
     corpus = effects(tmp_path / "c", [("hedgewars-data", "Sounds/explosion.ogg", "sfx", {}, sound(60))])
-    result = CliRunner().invoke(tagging.main, [str(tmp_path / "set"), "--corpus", str(corpus)])
+    small = ["--mixtures", "2", "--seconds", "0.5"]
+    result = CliRunner().invoke(tagging.main, [str(tmp_path / "set"), "--corpus", str(corpus), *small])
     assert result.exit_code == 1
     assert "holds packages of the evaluation (hedgewars-data)" in result.output
     assert not (tmp_path / "set").exists()
