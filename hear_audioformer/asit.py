@@ -182,7 +182,7 @@ class Asit(Encoder):
     def pooled_layers(self, features: Tensor, layers: Sequence[int], pool: str) -> Tensor:
         return self._vectors(features, layers, self.config.column if pool == "mean+std" else pool)
 
-    def pooled_dim(self, pool: str) -> int:
+    def pooled_dim(self, layer: int, pool: str) -> int:
         return self._width(self.config.column if pool == "mean+std" else pool)
 
     def _vectors(self, features: Tensor, layers: Sequence[int], kind: str) -> Tensor:

@@ -6,7 +6,7 @@ back together. Memory is bounded by the window batch: an hour costs what a minut
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from itertools import islice
@@ -33,6 +33,7 @@ class Encoder(nn.Module):
         hop: samples from one of its frames to the next, exact.
         dim: width of a frame.
         depth: number of layers whose frames can be asked for.
+        layers: those that make a frame unless the user says otherwise; the last alone if None.
         geometry: the same facts in feature frames.
         pools: the ways in which frames may become a scene embedding.
         pool: the one that is taken unless the user says otherwise.
@@ -45,6 +46,7 @@ class Encoder(nn.Module):
     hop: Fraction | int
     dim: int
     depth: int
+    layers: Sequence[int] | None = None
     geometry: Geometry
     pools: tuple[str, ...] = get_args(Pool)
     pool: str = "mean"
@@ -63,11 +65,11 @@ class Encoder(nn.Module):
         """Waveforms (batch, samples) -> normalised feature frames start..stop, (batch, stop - start, ...)."""
         raise NotImplementedError
 
-    def encode_layers(self, features: Tensor, layers: Sequence[int]) -> Tensor:
-        """At most one window of features -> frames of the given layers (1..depth), (layers, batch, frames, dim)."""
+    def encode_layers(self, features: Tensor, layers: Sequence[int]) -> Iterable[Tensor]:
+        """At most one window of features -> the frames of each given layer (1..depth), (batch, frames, dim)."""
         raise NotImplementedError
 
-    def pooled_layers(self, features: Tensor, layers: Sequence[int], pool: str) -> Tensor:
+    def pooled_layers(self, features: Tensor, layers: Sequence[int], pool: str) -> Iterable[Tensor]:
         """The same for scene embeddings: vectors whose mean over a clip is what ``pool`` asks for; by default frames.
 
         What a window has only once, such as its class token, stands in every frame, so that the mean over a clip
@@ -75,13 +77,17 @@ class Encoder(nn.Module):
         """
         return self.encode_layers(features, layers)
 
-    def pooled_dim(self, pool: str) -> int:
-        """Width of those vectors."""
+    def layer_dim(self, layer: int) -> int:
+        """Width of a layer's frames."""
         return self.dim
+
+    def pooled_dim(self, layer: int, pool: str) -> int:
+        """Width of a layer's vectors for ``pool``."""
+        return self.layer_dim(layer)
 
     def encode(self, features: Tensor) -> Tensor:
         """At most one window of features -> (batch, frames, dim)."""
-        return self.encode_layers(features, [self.depth])[0]
+        return torch.cat(list(self.encode_layers(features, self.layers or [self.depth])), dim=-1)
 
     def forward(self, audio: Tensor) -> Tensor:
         """At most one window of waveform (batch, samples) -> (batch, frames, dim)."""
@@ -98,7 +104,8 @@ class Embedder(nn.Module):
             between its own frames, which gives the same timestamps but no finer view.
         pool: how frames become a scene embedding: "mean", "mean+std" for twice the size, or what else the encoder
             offers (its ``pools``); by default the model's own.
-        layers: which of the encoder's layers to concatenate, counted from 1, or from -1 backwards; by default the last.
+        layers: which of the encoder's layers to concatenate, counted from 1, or from -1 backwards; by default the last,
+            or what the encoder says.
         precision: "fp32", "bf16", or "auto": bf16 on CUDA, fp32 elsewhere. Embeddings are float32 in any case.
         batch_size: windows that one forward takes; this bounds the memory. By default 128 on CUDA, 16 elsewhere.
     """
@@ -119,15 +126,15 @@ class Embedder(nn.Module):
         self.pool = _one_of("pool", pool or encoder.pool, encoder.pools)
         self.fast = _one_of("hop", hop, get_args(Hop)) == "fast"
         self.precision = _one_of("precision", precision, get_args(Precision))
-        self.layers = _layer_numbers(layers, encoder.depth)
+        self.layers = _layer_numbers(encoder.layers if layers is None else layers, encoder.depth)
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.batch_size = batch_size
         self.step = encoder.geometry.choose_hop(hop_ms)
         self.hop_ms = 1000 * self.step * encoder.geometry.step / encoder.geometry.sample_rate
         self.sample_rate = int(encoder.sample_rate)
-        self.timestamp_embedding_size = int(encoder.dim * len(self.layers))
-        self._pooled = int(encoder.pooled_dim(self.pool) * len(self.layers))
+        self.timestamp_embedding_size = sum(encoder.layer_dim(layer) for layer in self.layers)
+        self._pooled = sum(encoder.pooled_dim(layer, self.pool) for layer in self.layers)
         self.scene_embedding_size = self._pooled * (2 if self.pool == "mean+std" else 1)
         self._bf16: tuple[Any, Encoder] | None = None
 
@@ -236,7 +243,7 @@ class Embedder(nn.Module):
             layers = encoder.encode_layers(features, self.layers)
         else:
             layers = encoder.pooled_layers(features, self.layers, pool)
-        return layers.movedim(0, 2).flatten(2).float()
+        return torch.cat(list(layers), dim=-1).float()
 
     @property
     def _device(self) -> torch.device:

@@ -40,15 +40,16 @@ class Attention(nn.Module):
         return self.out(rearrange(attend(q, k, v), "b h n d -> b n (h d)"))
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
     """Softmax attention, (batch, heads, tokens, width) -> the same, by whichever way is faster.
 
-    The fused kernel saves memory, yet on a CPU its backward pass is several times slower than plain matrix products on
-    sequences as short as a masked autoencoder's.
+    A bias, (batch, heads, queries, keys), is added to the logits. The fused kernel saves memory, yet on a CPU its
+    backward pass is several times slower than plain matrix products on sequences as short as a masked autoencoder's.
     """
     if q.device.type == "cpu" and torch.is_grad_enabled() and q.shape[2] <= WRITTEN_OUT:
-        return (q * q.shape[3] ** -0.5 @ k.transpose(2, 3)).softmax(-1).to(v.dtype) @ v
-    return F.scaled_dot_product_attention(q, k, v)
+        logits = q * q.shape[3] ** -0.5 @ k.transpose(2, 3)
+        return (logits if bias is None else logits + bias).softmax(-1).to(v.dtype) @ v
+    return F.scaled_dot_product_attention(q, k, v, bias)
 
 
 class Mlp(nn.Module):

@@ -22,7 +22,7 @@ from . import checkpoint
 from .checkpoint import Header, WeightsError
 from .embedder import Embedder, Encoder
 
-METHODS = {"msm-mae": "msm_mae", "asit": "asit"}  # method -> its module
+METHODS = {"msm-mae": "msm_mae", "asit": "asit", "mast": "mast"}  # method -> its module
 EMBEDDER_OPTIONS = ("hop_ms", "pool", "layers", "precision", "batch_size", "hop")
 HUB = re.compile(r"hf://(?P<repo>[^/@]+/[^/@]+)(@(?P<revision>[^/@]+))?/(?P<file>.+)")
 

@@ -93,10 +93,7 @@ class Grid:
 
     def between(self, coarse: Tensor) -> Tensor:
         """All frames from those of the coarse grid, (clips, frames, dim), by straight lines; the last one holds."""
-        place = torch.arange(self.count, device=coarse.device)
-        left = place // self.passes
-        right = (left + 1).clamp(max=coarse.shape[1] - 1)
-        return torch.lerp(coarse[:, left], coarse[:, right], (place % self.passes / self.passes)[:, None])
+        return between(coarse, self.passes, self.count)
 
     def windows(self, columns: int) -> Iterator[Window]:
         """All windows of at most ``columns`` patches, in order of time, those of the shifted passes side by side."""
@@ -108,3 +105,11 @@ class Grid:
                     start = self.first + shift * self.step + column * self.patch
                     index = shift + column * self.passes
                     yield Window(start, here, slice(index, index + (here - 1) * self.passes + 1, self.passes))
+
+
+def between(coarse: Tensor, steps: int, count: int) -> Tensor:
+    """Frames (clips, frames, dim) -> ``count`` of them, ``steps`` to each, by straight lines; the last one holds."""
+    place = torch.arange(count, device=coarse.device)
+    left = place // steps
+    right = (left + 1).clamp(max=coarse.shape[1] - 1)
+    return torch.lerp(coarse[:, left], coarse[:, right], (place % steps / steps).to(coarse.dtype)[:, None])

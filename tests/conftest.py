@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hear_audioformer import asit, checkpoint, msm_mae
+from hear_audioformer import asit, checkpoint, mast, msm_mae
 from hear_audioformer.checkpoint import Header
 from hear_audioformer.embedder import Encoder
 from hear_audioformer.weights import METHODS
@@ -19,6 +19,7 @@ from hear_audioformer.weights import METHODS
 SMALL: dict[str, Callable[[], Encoder]] = {
     "msm-mae": lambda: msm_mae.MsmMae(msm_mae.Config(width=48, depth=3, heads=4, frames=96)),
     "asit": lambda: asit.Asit(asit.Config(width=48, depth=3, heads=4, frames=96)),
+    "mast": lambda: mast.Mast(mast.Config.of_size("nano", width=16, frames=96)),
 }
 
 

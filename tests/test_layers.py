@@ -12,8 +12,11 @@ def qkv(tokens: int) -> list[torch.Tensor]:
     return [torch.randn(2, 3, tokens, 8, generator=generator).requires_grad_() for _ in range(3)]
 
 
-def test_written_out_attention_is_attention(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("biased", [False, True])
+def test_written_out_attention_is_attention(biased: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = qkv(17)
+    if biased:
+        inputs.append(torch.randn(2, 3, 17, 17, generator=torch.Generator().manual_seed(1)).requires_grad_())
     expected = F.scaled_dot_product_attention(*inputs)
     gradients = torch.autograd.grad(expected.square().sum(), inputs)
     monkeypatch.setattr(F, "scaled_dot_product_attention", None)  # so that it cannot be what answers
@@ -25,6 +28,6 @@ def test_written_out_attention_is_attention(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize(("tokens", "trained"), [(17, False), (layers.WRITTEN_OUT + 1, True)])
 def test_long_or_untrained_attention_is_fused(tokens: int, trained: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(F, "scaled_dot_product_attention", lambda q, k, v: "fused")
+    monkeypatch.setattr(F, "scaled_dot_product_attention", lambda q, k, v, bias: "fused")
     with torch.set_grad_enabled(trained):
         assert layers.attend(*qkv(tokens)) == "fused"

@@ -18,10 +18,10 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from hear_audioformer import checkpoint, weights
+from hear_audioformer import checkpoint
 from hear_audioformer.checkpoint import Header
 
-from . import checkpoints, logs
+from . import checkpoints, logs, methods
 from .objectives import exported, trainable
 from .pretrain import build
 
@@ -80,7 +80,7 @@ def export(
 def _usable(method: str, encoder: nn.Module, config: dict[str, Any]) -> dict[str, Any]:
     """A configuration, once a network of it has taken the weights."""
     try:
-        weights.method_module(method).build(config).load_state_dict(encoder.state_dict())
+        methods.module_of(method).build(config).load_state_dict(encoder.state_dict())
     except (TypeError, ValueError, RuntimeError) as error:
         raise click.UsageError(f"the weights cannot be used with these options: {error}") from error
     return config

@@ -38,7 +38,7 @@ from .pretrain import RECIPES, fabric_for, read_recipe
 FINETUNE = RECIPES / "finetune"
 DEFAULTS: dict[str, Any] = {
     "name": None,
-    "model": None,  # a name, a weight file, an hf:// address; scratch:NAME for random weights in its place
+    "model": None,  # a name, a weight file, an hf:// address; scratch:NAME (or METHOD-SIZE) for random weights
     "data": None,  # a data set's folder, or a table; see training.data.manifests
     "layout": "",  # how the folder of a well-known data set is read
     "fold": "all",  # or one, counted from 0
@@ -48,6 +48,7 @@ DEFAULTS: dict[str, Any] = {
     "head_lr": 1.0,
     "loss": None,  # ce or bce; by default what the labels are
     "pool": None,  # by default the model's own
+    "drop_path": 0.0,  # share of the clips that skip a branch of the last block
     "seed": 0,
     "precision": "bf16-mixed",
     "clips": {},
@@ -115,7 +116,7 @@ def build(recipe: dict[str, Any], start: Start, task: Reading) -> Classifier:
     seconds = min(float(recipe["clips"]["seconds"]), float(task.metadata.get("sample_duration") or "inf"))
     crop = round(seconds * start.encoder.sample_rate)
     mask = SpecAugment(**recipe["specaugment"] or {})
-    options = {key: recipe[key] for key in ("mode", "decay", "head_lr", "pool")}
+    options = {key: recipe[key] for key in ("mode", "decay", "head_lr", "pool", "drop_path")}
     return Classifier(start.encoder, len(task.vocabulary), crop, loss=loss, mask=mask, **options)
 
 

@@ -4,7 +4,7 @@ Scores are of the files, read back and run as anyone would run them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ from hear_audioformer import checkpoint, weights
 from hear_audioformer.checkpoint import Header, WeightsError
 from hear_audioformer.embedder import Embedder, Encoder
 
+from . import methods
 from .data.labelled import many_hot
-from .export import half
+from .export import NORMALISATION, half
 from .objectives.classify import Classifier, Head
 
 MODEL, HEAD = "model.safetensors", "head.safetensors"
@@ -40,7 +41,8 @@ class Start:
     """What a run starts from.
 
     Attributes:
-        source: as the recipe names it; ``scratch:NAME`` is the configuration of NAME with random weights.
+        source: as the recipe names it; ``scratch:NAME`` is the configuration of NAME with random weights, and so is
+            ``scratch:METHOD-SIZE`` of a method's size where no model is called that.
         encoder: with its weights, learnt or drawn.
         header: of the weight file; ``dtypes`` are those of its tensors, ``sha256`` its hash.
     """
@@ -54,12 +56,17 @@ class Start:
     @classmethod
     def of(cls, source: str, seed: int) -> "Start":
         """From a recipe's ``model``."""
-        path = weights.resolve(source.removeprefix(SCRATCH))
+        name = source.removeprefix(SCRATCH)
+        if source.startswith(SCRATCH) and (sized := methods.sized(name)):
+            encoder = methods.fresh(*sized, seed)
+            config = asdict(encoder.config)  # type: ignore[call-overload]
+            header = Header(sized[0], config, {key: config.pop(key) for key in NORMALISATION if key in config})
+            return cls(source, encoder, header, {}, "")
+        path = weights.resolve(name)
         encoder, header = weights.load_encoder(path)
         dtypes = {name: tensor.dtype for name, tensor in checkpoint.read(path)[1].items()}
         if source.startswith(SCRATCH):
-            torch.manual_seed(seed)
-            encoder = weights.method_module(header.method).build({**header.config, **header.normalisation})
+            encoder = methods.fresh(header.method, {**header.config, **header.normalisation}, seed)
         return cls(source, encoder, header, dtypes, checkpoint.sha256(path))
 
     @property
@@ -82,7 +89,7 @@ def write(folder: Path, objective: Classifier, start: Start, task: Reading, abou
     provenance = {**about, "started_from": {"model": start.source, **(origin or {})}}
     config = {**start.header.config, "pool": objective.pool}
     tensors = {
-        name: half(tensor) if start.dtypes[name] == torch.float16 else tensor.to(start.dtypes[name])
+        name: half(tensor) if start.dtypes.get(name) == torch.float16 else tensor.to(start.dtypes.get(name))
         for name, tensor in objective.encoder.state_dict().items()
     }
     header = replace(start.header, config=config, provenance=provenance)
@@ -171,7 +178,7 @@ def facts(start: Start, recipe: dict[str, Any], folder: Path, suite: str, comman
 
 def look(task: Reading, items: Sequence[Item], objective: Classifier, clips: Sequence[Tensor]) -> float:
     """The task's score of an objective in training, on clips in memory."""
-    embedder = Embedder(objective.encoder, pool=objective.pool)
+    embedder = Embedder(objective.encoder, pool=objective.pool, layers=objective.layers)
     device = next(objective.head.parameters()).device
     with torch.no_grad():
         logits = objective.head(embedder.scene([clip.to(device) for clip in clips]))

@@ -9,7 +9,6 @@ command goes on from the run's last checkpoint.
 """
 
 import copy
-import importlib
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -22,20 +21,22 @@ import yaml
 from lightning.fabric import Fabric
 from torch import nn
 
-from hear_audioformer import weights
 from hear_audioformer.embedder import Encoder
 
-from . import fsdp, precision
+from . import fsdp, methods, precision
 from .data.augment import Augment
+from .data.blends import Blends, Recipe
 from .data.clips import RATE
 from .data.crops import Crops
 from .data.index import Index
 from .data.mixture import Mixture
 from .data.pack import Pack, PackError
 from .data.stream import Stream, StreamError, workers_for
+from .data.tagged import TaggedSet
 from .flops import PEAKS, flops_per_crop
 from .loop import DivergedError, Settings, leave, train
 from .objectives import trainable
+from .watching import Watched
 
 RECIPES = Path(__file__).parent / "recipes"
 SECTIONS = {"name", "method", "seed", "precision", "strategy", "encoder", "objective", "data", "loop", "published"}
@@ -74,23 +75,30 @@ def read_recipe(
 
 def build(recipe: dict[str, Any]) -> nn.Module:
     """The objective of a recipe, around an encoder with the initial weights of its seed."""
-    module = weights.method_module(recipe["method"])
+    module = methods.module_of(recipe["method"])
     torch.manual_seed(recipe["seed"])
     options = dict(recipe["encoder"])
     size = options.pop("size", None)
     config = module.Config.of_size(size, **options) if size else module.Config(**options)
     encoder: Encoder = module.build(vars(config))
-    objective = importlib.import_module(f".objectives.{weights.METHODS[recipe['method']]}", __package__)
+    objective = methods.objective_of(recipe["method"])
     return objective.build(encoder, recipe["objective"])
 
 
-def source_of(recipe: dict[str, Any], objective: Any, device: torch.device) -> tuple[Mixture, Pack | Index]:
-    """Batches of the recipe's corpus, which is kept on the device or read ahead from disk, and what is known of it."""
+def source_of(
+    recipe: dict[str, Any], objective: Any, device: torch.device
+) -> tuple[Mixture | Blends, Pack | Index | TaggedSet]:
+    """Batches of the recipe's corpus, which is kept on the device or read ahead from disk, and what is known of it.
+
+    A recipe with labels names a labelled set instead.
+    """
     data, rate = recipe["data"], objective.encoder.sample_rate
     if rate != RATE:
         raise click.UsageError(
             f"corpora are kept at {RATE} Hz, the encoder wants {rate}: set encoder.sample_rate={RATE}"
         )
+    if "labelled" in data:
+        return labelled_source(data, objective, device)
     if not data.get("corpus"):
         raise click.UsageError(
             "name a corpus: data.corpus=FOLDER, as training.data.corpus and training.data.pack made it"
@@ -111,6 +119,16 @@ def source_of(recipe: dict[str, Any], objective: Any, device: torch.device) -> t
         raise click.UsageError(f"data.reader={kind}: choose resident or stream")
     synthetic = data.get("synthetic", 0.0)
     return Mixture(reader, objective.crop, rate, synthetic=synthetic, augment=augment), corpus
+
+
+def labelled_source(data: dict[str, Any], objective: Any, device: torch.device) -> tuple[Blends, TaggedSet]:
+    """Mixtures of a labelled set, which must have as many classes as the recipe says."""
+    if not data["labelled"]:
+        raise click.UsageError("name a labelled set: data.labelled=FOLDER, as training.data.tagging made it")
+    table = TaggedSet.open(Path(data["labelled"]))
+    if len(table.classes) != objective.classes:
+        raise click.UsageError(f"{table.folder} has {len(table.classes)} classes: set objective.classes to that")
+    return Blends(table, "train", objective.crop, Recipe(**data.get("mixtures") or {}), device), table
 
 
 def dry_run(recipe: dict[str, Any], device: str) -> dict[str, Any]:
@@ -171,7 +189,11 @@ def main(recipe: str, run: Path | None, changes: tuple[str, ...], device: str | 
         with fabric.rank_zero_first(local=True):  # an index is made once
             source, corpus = source_of(chosen, objective, fabric.device)
         facts = {"recipe": chosen, "corpus": corpus.fingerprint, "hours": round(corpus.hours, 2)}
-        train(objective, source, Settings(**chosen["loop"]), run, fabric, seed=chosen["seed"], facts=facts, until=until)
+        settings = Settings(**chosen["loop"])
+        watch = None
+        if isinstance(corpus, TaggedSet) and settings.watch_every:
+            watch = Watched(objective, corpus.valid(), fabric)
+        train(objective, source, settings, run, fabric, seed=chosen["seed"], facts=facts, until=until, watch=watch)
         leave()
     except (PackError, StreamError, DivergedError, ValueError, TypeError) as error:
         raise click.ClickException(str(error)) from error

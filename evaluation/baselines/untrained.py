@@ -6,13 +6,13 @@ reads a weight file's configuration alone and draws weights as training does at 
 MSM-MAE of a named size.
 """
 
-import importlib
 from typing import Any
 
 import torch
 
 from hear_audioformer import checkpoint, msm_mae, weights
 from hear_audioformer.embedder import Embedder, get_scene_embeddings, get_timestamp_embeddings
+from training import methods
 
 __all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
 
@@ -29,8 +29,8 @@ def load_model(source: str = "", *, seed: int = 0, size: str = "tiny", **options
     else:
         width, depth, heads = msm_mae.SIZES[size]
         method, config = msm_mae.METHOD, {"width": width, "depth": depth, "heads": heads}
-    module = weights.method_module(method)
-    objective = importlib.import_module(f"training.objectives.{weights.METHODS[method]}")
+    module = methods.module_of(method)
+    objective = methods.objective_of(method)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         encoder = module.build({**config, **own})

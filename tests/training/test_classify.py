@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
+from evaluation import ast
 from hear_audioformer.embedder import Embedder, Encoder
 from hear_audioformer.msm_mae import Config, MsmMae
 from training.data.labelled import Batch
@@ -36,6 +37,23 @@ def test_training_hears_what_inference_hears(encoder: Encoder, pool: Any) -> Non
     wanted = torch.cat([embedder.scene(clip[None]) for clip in clips()])
     assert torch.allclose(heard, wanted, atol=1e-4 if pool == "mean" else 1e-3)
     assert heard.requires_grad
+
+
+@pytest.mark.parametrize("layers", [None, [-1], [2, 1]])
+def test_it_hears_the_layers_that_it_is_told(encoder: Encoder, layers: Any) -> None:
+    """By default those of the embedder: of MAST all stages."""
+    heard = Classifier(encoder, 3, 16000, layers=layers).vectors(batch().audio, LENGTHS)
+    embedder = Embedder(encoder, layers=layers, precision="fp32")
+    assert torch.allclose(heard, torch.cat([embedder.scene(clip[None]) for clip in clips()]), atol=1e-4)
+
+
+@pytest.mark.parametrize("pool", ["cls", "mean"])
+def test_ast_is_heard_as_it_embeds(pool: str) -> None:
+    torch.manual_seed(0)
+    encoder = ast.Ast(ast.Config(width=24, depth=2, heads=2, frames=96)).eval()
+    heard = Classifier(encoder, 3, 16000, pool=pool).vectors(batch().audio, LENGTHS)
+    embedder = Embedder(encoder, pool=pool, precision="fp32")
+    assert torch.allclose(heard, torch.cat([embedder.scene(clip[None]) for clip in clips()]), atol=1e-4)
 
 
 def test_windows_are_filled_up_where_the_model_wants_it() -> None:

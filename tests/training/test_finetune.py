@@ -129,6 +129,17 @@ def test_scratch_has_the_configuration_and_none_of_the_weights(tmp_path: Path, s
     assert json.loads((runs[0] / "result.json").read_text())["name"] == "scratch-start-frozen"
 
 
+def test_a_size_of_a_method_is_enough_to_start_from(tmp_path: Path) -> None:
+    """MAST from random weights, with stochastic depth; no weight file tells its configuration."""
+    changes = ["clips={seconds: 0.2}", "loop.epochs=0.3", "loop.warmup_epochs=0"]  # all else is the recipe's
+    finetune(tmp_path / "run", "scratch:mast-nano", pair(tmp_path / "data", clips=8), *changes, recipe="mast-paper")
+    header = checkpoint.read_header(tmp_path / "run" / "model.safetensors")
+    assert (header.method, header.config["width"], header.config["depths"]) == ("mast", 32, [1, 1, 2, 1])
+    assert header.normalisation["mean"] == pytest.approx(-4.2677393)
+    assert header.provenance["started_from"] == {"model": "scratch:mast-nano"}
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["name"] == "scratch-mast-nano-full"
+
+
 MIXED = ["loop.epochs=6", "mixup.share=0.5", "specaugment={bands: 0.3, frames: 0.3}", "loop.checkpoint_seconds=0"]
 
 

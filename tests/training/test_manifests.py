@@ -104,6 +104,32 @@ def test_audioset(tmp_path: Path) -> None:
     assert task.multilabel
 
 
+def test_vggsound(tmp_path: Path) -> None:
+    """A comma is part of a class's name; clips are named after video and start, with zeros or without."""
+    lines = 'aaa,1,"playing violin, fiddle",train\n-b,30,dog barking,test\ngone,0,dog barking,train\n'
+    files = {"vggsound.csv": lines, "audio/aaa_000001.flac": "", "audio/test/-b_30.wav": ""}
+    task = open_task(tree(tmp_path, files), "vggsound", "v")
+    assert told(task) == [
+        ("test", "audio/test/-b_30.wav", ["dog barking"], "-b"),
+        ("train", "audio/aaa_000001.flac", ["playing violin, fiddle"], "aaa"),
+    ]
+    assert not task.multilabel
+
+
+def test_epic_kitchens(tmp_path: Path) -> None:
+    """An action is a verb with a noun; segments of one video are a group."""
+    head = "narration_id,participant_id,video_id,narration,verb,verb_class,noun,noun_class\n"
+    files = {
+        "EPIC_100_train.csv": head + "P01_01_0,P01,P01_01,open door,open,3,door,8\nP01_01_1,P01,P01_01,x,x,1,x,1\n"
+    }
+    files["EPIC_100_validation.csv"] = head + "P02_03_4,P02,P02_03,close door,close,4,door,8\n"
+    files |= {"audio/P01_01_0.wav": "", "audio/P02/P02_03_4.flac": ""}
+    assert told(open_task(tree(tmp_path, files), "epic-kitchens", "e")) == [
+        ("test", "audio/P02/P02_03_4.flac", ["4-8"], "P02_03"),
+        ("train", "audio/P01_01_0.wav", ["3-8"], "P01_01"),
+    ]
+
+
 def test_the_fingerprint_is_of_all_that_is_told(tmp_path: Path) -> None:
     rows = ["a.wav,cat,train", "b.wav,dog,test"]
     prints = {

@@ -133,10 +133,36 @@ def audioset(folder: Path, train: str) -> Iterator[Row]:
                     yield Row(path.relative_to(folder).as_posix(), tuple(labels.split(",")), split, video)
 
 
+def vggsound(folder: Path) -> Iterator[Row]:
+    """VGGSound (Chen et al., 2020): one of 309 classes; clips that are there, named after video and start."""
+    known = {path.stem: path for path in sorted((folder / "audio").rglob("*")) if path.is_file()}
+    with open(folder / "vggsound.csv", newline="") as file:
+        for video, start, label, split in csv.reader(file):
+            name = next((n for n in (f"{video}_{int(start):06d}", f"{video}_{start}") if n in known), None)
+            if name:
+                yield Row(known[name].relative_to(folder).as_posix(), (label,), split, video)
+
+
+def epic_kitchens(folder: Path) -> Iterator[Row]:
+    """EPIC-Kitchens-100 (Damen et al., 2022): a class a pair of verb and noun; the test is what they call validation.
+
+    Segments are cut beforehand, one file each, named after their ``narration_id``.
+    """
+    known = {path.stem: path for path in sorted((folder / "audio").rglob("*")) if path.is_file()}
+    for split, table in (("train", "EPIC_100_train.csv"), ("test", "EPIC_100_validation.csv")):
+        with open(folder / table, newline="") as file:
+            for row in csv.DictReader(file):
+                if path := known.get(row["narration_id"]):
+                    action = f"{row['verb_class']}-{row['noun_class']}"
+                    yield Row(path.relative_to(folder).as_posix(), (action,), split, row["video_id"])
+
+
 LAYOUTS: dict[str, Callable[[Path], Iterator[Row]]] = {
     "esc50": esc50,
     "speech-commands": speech_commands,
     "voxceleb": voxceleb,
+    "vggsound": vggsound,
+    "epic-kitchens": epic_kitchens,
     "audioset-20k": lambda folder: audioset(folder, "20k"),
     "audioset-2m": lambda folder: audioset(folder, "2m"),
 }

@@ -45,15 +45,21 @@ class Music:
 
     def render(self, folder: Path, sample_rate: int) -> Tensor:
         """The clip, (samples,); ``folder`` is for temporary files."""
-        score, sound = folder / "piece.mid", folder / "piece.wav"
-        score.write_bytes(self.piece.midi())
-        room = "1" if self.room else "0"
-        options = ["-o", "synth.dynamic-sample-loading=1", "-R", room, "-C", room, "-g", "0.4", "-r", str(RATE)]
-        formats = ["-T", "wav", "-O", "float", "-F", str(sound)]
-        run(["fluidsynth", "-n", "-i", "-q", *options, *formats, str(self.bank), str(score)])
-        if not sound.exists():
-            raise ProgramError(f"fluidsynth wrote nothing: is {self.bank} a SoundFont?")
-        return audio.read(sound, sample_rate)[: round(self.seconds * sample_rate)]
+        heard = play(self.piece.midi(), self.bank, self.room, folder, sample_rate)
+        return heard[: round(self.seconds * sample_rate)]
+
+
+def play(midi: bytes, bank: Path, room: bool, folder: Path, sample_rate: int) -> Tensor:
+    """A MIDI file as fluidsynth plays it, with reverberation and chorus or without, (samples,)."""
+    score, sound = folder / "piece.mid", folder / "piece.wav"
+    score.write_bytes(midi)
+    wet = "1" if room else "0"
+    options = ["-o", "synth.dynamic-sample-loading=1", "-R", wet, "-C", wet, "-g", "0.4", "-r", str(RATE)]
+    formats = ["-T", "wav", "-O", "float", "-F", str(sound)]
+    run(["fluidsynth", "-n", "-i", "-q", *options, *formats, str(bank), str(score)])
+    if not sound.exists():
+        raise ProgramError(f"fluidsynth wrote nothing: is {bank} a SoundFont?")
+    return audio.read(sound, sample_rate)
 
 
 def find_bank(given: Path | None) -> Path:

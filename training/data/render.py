@@ -1,6 +1,7 @@
 """Speech and music made by synthesisers, as a folder of FLAC files that ``training.data.corpus --from`` takes.
 
     python -m training.data.render OUT --hours 20 --seed 1
+    python -m training.data.render OUT --hours 6 --solos
     python -m training.data.corpus CORPUS --from OUT/manifest.csv
 
 Every file follows from a seed of its own, which follows from ``--seed``, its kind and its number: more hours of the
@@ -13,7 +14,7 @@ import os
 import random
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +23,21 @@ import click
 import soundfile
 import torch
 
-from . import players, speakers
+from . import players, solos, speakers
 from .players import Music
 from .programs import ProgramError, need
+from .solos import Solo
 from .speakers import Speech
 
 SAMPLE_RATE = 16000
 SECONDS = {"speech": 10.0, "music": 30.0}  # of a file
-PROGRAMS = {"speech": speakers.PROGRAMS, "music": players.PROGRAMS}
+PROGRAMS = {
+    "speech": speakers.PROGRAMS,
+    "music": players.PROGRAMS,
+    "voice": ("espeak-ng",),
+    "notes": players.PROGRAMS,
+    "strokes": players.PROGRAMS,
+}
 COLUMNS = ("path", "kind", "label", "seed", "voice")
 
 
@@ -59,7 +67,7 @@ def plan(hours: float, seed: int, kinds: tuple[str, ...]) -> list[Item]:
     return items
 
 
-def make(item: Item, out: Path, bank: Path | None) -> None:
+def make(item: Item | Solo, out: Path, bank: Path | None) -> None:
     """Makes a file, whole or not at all: a peak of -15 to -1 dB by its seed, 10 ms of fade at the end."""
     with tempfile.TemporaryDirectory() as folder:
         audio = item.source(bank).render(Path(folder), SAMPLE_RATE)
@@ -77,7 +85,7 @@ def make(item: Item, out: Path, bank: Path | None) -> None:
     os.replace(partial, target)
 
 
-def make_all(items: list[Item], out: Path, bank: Path | None, jobs: int) -> Iterator[str]:
+def make_all(items: Sequence[Item | Solo], out: Path, bank: Path | None, jobs: int) -> Iterator[str]:
     """Makes the files, a few at a time; after each an empty line, or one that says why it failed."""
     with ThreadPoolExecutor(jobs) as pool:
         futures = {pool.submit(make, item, out, bank): item for item in items}
@@ -91,7 +99,7 @@ def make_all(items: list[Item], out: Path, bank: Path | None, jobs: int) -> Iter
             pool.shutdown(cancel_futures=True)
 
 
-def write_manifest(items: list[Item], out: Path, bank: Path | None) -> int:
+def write_manifest(items: Sequence[Item | Solo], out: Path, bank: Path | None) -> int:
     """Lists these items and whatever the folder's manifest listed before, as far as the files exist: how many."""
     path = out / "manifest.csv"
     rows: dict[str, dict[str, str]] = {}
@@ -119,6 +127,7 @@ def write_manifest(items: list[Item], out: Path, bank: Path | None) -> int:
 @click.option("--seed", default=0, show_default=True, help="Another one makes other files.")
 @click.option("--speech", "only", flag_value="speech", help="Speech only.")
 @click.option("--music", "only", flag_value="music", help="Music only.")
+@click.option("--solos", "only", flag_value="solos", help="Instead, one voice, instrument or drum a file, with labels.")
 @click.option(
     "--soundfont", metavar="FILE", type=click.Path(path_type=Path), help="To play through; default: opl3-soundfont."
 )
@@ -129,13 +138,13 @@ def main(out: Path, hours: float, seed: int, only: str | None, soundfont: Path |
     Given again, after an interruption or with more hours, it makes what is missing.
     Exit codes: 0 all done, 1 some files failed, 2 nothing done.
     """
-    kinds = (only,) if only else tuple(SECONDS)
+    kinds = solos.KINDS if only == "solos" else (only,) if only else tuple(SECONDS)
     try:
         need([program for kind in kinds for program in PROGRAMS[kind]])
-        bank = players.find_bank(soundfont) if "music" in kinds else None
+        bank = players.find_bank(soundfont) if set(kinds) & {"music", "notes"} else None
     except ProgramError as error:
         raise click.UsageError(str(error)) from error
-    items = plan(hours, seed, kinds)
+    items: Sequence[Item | Solo] = solos.plan(hours, seed) if only == "solos" else plan(hours, seed, kinds)
     todo = [item for item in items if not (out / item.path).exists()]
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)

@@ -46,12 +46,13 @@ class Speech:
             self.name = self.label + self.rng.choice(VARIANTS)
             self.pitch, self.speed = self.rng.randint(10, 90), self.rng.randint(110, 230)
             self.voice = f"espeak-ng {self.name} pitch={self.pitch} speed={self.speed}"
+        self.language = self.label
 
     def render(self, folder: Path, sample_rate: int) -> Tensor:
         """The clip, (samples,); ``folder`` is for temporary files. To be called once."""
         wanted, spoken = round(self.seconds * sample_rate), torch.zeros(0)
         for part in range(20):
-            words = text(self.label, int(self.seconds / 60 * WORDS_A_MINUTE) + 1, self.rng)
+            words = text(self.language, int(self.seconds / 60 * WORDS_A_MINUTE) + 1, self.rng)
             spoken = torch.cat([spoken, self._say(words, folder / f"{part}.wav", sample_rate)])
             if len(spoken) >= wanted:
                 return spoken[:wanted]

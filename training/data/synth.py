@@ -29,7 +29,12 @@ def synthesise(batch: int, samples: int, sample_rate: int, generator: torch.Gene
     counts = integers(0, len(KINDS), (batch,), generator).bincount(minlength=len(KINDS)).tolist()
     groups = [make(n, samples, sample_rate, generator) for make, n in zip(KINDS.values(), counts, strict=True) if n]
     order = uniform(0.0, 1.0, (batch,), generator).argsort()
-    audio = torch.cat(groups)[order]
+    return finished(torch.cat(groups)[order], sample_rate, generator)
+
+
+def finished(audio: Tensor, sample_rate: int, generator: torch.Generator) -> Tensor:
+    """Sources (batch, samples) -> the same with random envelopes and levels, without DC."""
+    batch, samples = audio.shape
     envelope = envelopes(batch, samples, sample_rate, generator)
     heard = peak(audio * envelope) > 0.01 * peak(audio)  # else it falls between the sounds: a late pluck, a lone click
     envelope = torch.where(heard, envelope, 1.0)

@@ -61,5 +61,11 @@ def lr_scales(module: nn.Module) -> dict[str, float]:
 
 
 def no_decay(module: nn.Module) -> set[str]:
-    """Names of parameters that weight decay leaves alone: biases and everything 1-D."""
-    return {name for name, parameter in module.named_parameters() if parameter.ndim <= 1 or name.endswith(".bias")}
+    """Names of parameters that weight decay leaves alone: biases, all 1-D, and a part's ``undecayed`` ones."""
+    told = {f"{path}.{name}" for path, part in module.named_modules() for name in getattr(part, "undecayed", ())}
+    spared = (
+        name
+        for name, parameter in module.named_parameters()
+        if parameter.ndim <= 1 or name.endswith(".bias") or name in told
+    )
+    return set(spared)

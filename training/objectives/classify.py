@@ -52,6 +52,8 @@ class Classifier(nn.Module):
         decay: of the rate from layer to layer.
         head_lr: factor on the head's rate, which starts from nothing.
         pool: how frames become a vector; by default the encoder's own way.
+        layers: whose frames those are; by default the encoder's own choice, as of the Embedder.
+        drop_path: share of the clips that skip a branch of the last block in training, growing from 0 at the first.
         mask: what is hidden of spectrograms in training.
     """
 
@@ -66,6 +68,8 @@ class Classifier(nn.Module):
         decay: float = 0.75,
         head_lr: float = 1.0,
         pool: str | None = None,
+        layers: Sequence[int] | None = None,
+        drop_path: float = 0.0,
         mask: SpecAugment | None = None,
     ) -> None:
         super().__init__()
@@ -77,8 +81,11 @@ class Classifier(nn.Module):
         self.encoder, self.crop, self.classes = encoder, crop, classes
         self.loss, self.mode, self.decay, self.head_lr = loss, mode, decay, head_lr
         self.mask = mask or SpecAugment()
-        self.pool = pool or encoder.pool
-        self.head = Head(Embedder(encoder, pool=self.pool).scene_embedding_size, classes)
+        embedder = Embedder(encoder, pool=pool, layers=layers)
+        self.pool, self.layers = embedder.pool, embedder.layers
+        self.head = Head(embedder.scene_embedding_size, classes)
+        for number, block in enumerate(blocks := list(encoder.blocks) if drop_path else []):  # type: ignore[arg-type]
+            block.drop = drop_path * number / max(1, len(blocks) - 1)
         self.encoder.requires_grad_(mode != "frozen")
         self.train()
 
@@ -103,13 +110,17 @@ class Classifier(nn.Module):
 
     def forward(self, batch: Batch, step: int) -> tuple[Tensor, Logs]:
         """A batch -> the loss, and with one label a clip the share of clips whose likeliest class is the likeliest."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.mode != "frozen"):
-            vectors = self.vectors(batch.audio, batch.lengths)
-        logits = self.head(vectors).float()
+        logits = self.logits(batch.audio, batch.lengths)
         if self.loss == "bce":
             return F.binary_cross_entropy_with_logits(logits, batch.targets), {}
         right = logits.argmax(1) == batch.targets.argmax(1)
         return F.cross_entropy(logits, batch.targets), {"accuracy": right.float().mean()}
+
+    def logits(self, audio: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Clips (clips, samples) of these lengths -> (clips, classes), float32."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.mode != "frozen"):
+            vectors = self.vectors(audio, lengths)
+        return self.head(vectors).float()
 
     def vectors(self, audio: Tensor, lengths: Sequence[int]) -> Tensor:
         """Clips (clips, samples) of these lengths -> the scene embeddings that the Embedder gives, with gradients."""
@@ -130,7 +141,7 @@ class Classifier(nn.Module):
         sums: Tensor | float = 0.0
         for queue in waiting.values():
             features = torch.cat([part for _, _, part in queue])
-            [frames] = self.encoder.pooled_layers(features, [self.encoder.depth], self.pool).double()
+            frames = torch.cat(list(self.encoder.pooled_layers(features, self.layers, self.pool)), dim=-1).double()
             for (clips, columns, _), mine in zip(queue, frames.split([len(p) for _, _, p in queue]), strict=True):
                 kept = mine[:, :columns]
                 both = torch.stack([kept.sum(1), kept.square().sum(1)])

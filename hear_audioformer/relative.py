@@ -1,0 +1,103 @@
+"""Positions as learnt functions of distance: what attention adds to its logits, along frequency and time apart.
+
+The decomposed relative positions of MViTv2 (Li et al., CVPR 2022, arXiv 2112.01526, section 4.1). A table has a row for
+each distance between a query and a key, counted in steps of the finer of their two grids, so it serves grids of any
+length. What a length beyond training gets is a choice: "clamp" gives all larger distances the largest one's row, and a
+step keeps its meaning; "stretch" resizes the table, as the vision models do with other image sizes.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Size = tuple[int, int]  # (frequency, time)
+Positions = Literal["clamp", "stretch"]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a pooled attention.
+
+    Attributes:
+        cells: of the input grid in training.
+        query, key: strides at which queries and keys are pooled from it; one divides the other.
+    """
+
+    cells: int
+    query: int
+    key: int
+
+    def __post_init__(self) -> None:
+        if max(self.query, self.key) % min(self.query, self.key):
+            raise ValueError(f"strides {self.query} and {self.key}: one must divide the other")
+
+    def counts(self, cells: int) -> Size:
+        """Queries and keys that so many cells are pooled to."""
+        return -(-cells // self.query), -(-cells // self.key)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the table."""
+        return 2 * max(self.counts(self.cells)) - 1
+
+    def clamped(self, cells: int) -> Tensor:
+        """The row of every query and key from the distance of their centres, (queries, keys)."""
+        finer = min(self.query, self.key)
+        queries, keys = self.query // finer, self.key // finer
+        most_queries, most_keys = self.counts(self.cells)
+        here_queries, here_keys = self.counts(cells)
+        distance = queries * torch.arange(here_queries)[:, None] - keys * torch.arange(here_keys)
+        zero = keys * (most_keys - 1)
+        return distance.clamp(-zero, queries * (most_queries - 1)) + zero
+
+    def stretched(self, cells: int) -> Tensor:
+        """The same for a table of 2 * max(queries, keys) - 1 rows, from the ratio of the grids, (queries, keys)."""
+        queries, keys = self.counts(cells)
+        before, behind = torch.arange(queries)[:, None], keys - 1 - torch.arange(keys)
+        if keys > queries:
+            return before * keys // queries + behind
+        return before + behind * queries // keys
+
+
+class RelativePositions(nn.Module):
+    """The tables of one attention, shared by its heads."""
+
+    undecayed = ("frequency", "time")  # a table is not decayed: zero is no more likely than any other position
+    frequency_rows: Tensor
+    time_rows: Tensor
+
+    def __init__(self, width: int, axes: tuple[Axis, Axis], positions: Positions = "clamp") -> None:
+        super().__init__()
+        self.axes = axes
+        self.positions = positions
+        self.frequency, self.time = (nn.Parameter(torch.zeros(axis.rows, width)) for axis in axes)
+        for name, axis in zip(("frequency_rows", "time_rows"), axes, strict=True):
+            self.register_buffer(name, axis.clamped(axis.cells), persistent=False)
+
+    def forward(self, q: Tensor, grid: Size) -> Tensor:
+        """Pooled queries (batch, heads, queries, width) of a grid -> additions to the logits, (..., queries, keys)."""
+        frequency = self._vectors(self.frequency, self.frequency_rows, self.axes[0], grid[0])
+        time = self._vectors(self.time, self.time_rows, self.axes[1], grid[1])
+        q = q.unflatten(2, (len(frequency), len(time)))
+        rows = torch.einsum("bhftd,fgd->bhftg", q, frequency.to(q.dtype))
+        columns = torch.einsum("bhftd,tsd->bhfts", q, time.to(q.dtype))
+        return (rows[..., :, None] + columns[..., None, :]).flatten(4).flatten(2, 3)
+
+    def _vectors(self, table: Tensor, rows: Tensor, axis: Axis, cells: int) -> Tensor:
+        """The vector of every query and key, (queries, keys, width), given the rows at the trained length."""
+        queries, keys = axis.counts(cells)
+        if self.positions == "stretch":
+            return resize(table, 2 * max(queries, keys) - 1)[axis.stretched(cells).to(table.device)]
+        if cells <= axis.cells:
+            return table[rows[:queries, :keys]]
+        return table[axis.clamped(cells).to(table.device)]
+
+
+def resize(table: Tensor, rows: int) -> Tensor:
+    """A table (rows, width) stretched or shrunk to other rows, linearly."""
+    if len(table) == rows:
+        return table
+    return F.interpolate(table.T[None], size=rows, mode="linear")[0].T

@@ -1,0 +1,44 @@
+"""What a recipe's ``method`` stands for: the encoder's module, and how it begins and learns.
+
+AST is no method of the package, but what MAST is measured against; it learns by the same objective.
+"""
+
+import importlib
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from evaluation import ast
+from hear_audioformer import weights
+from hear_audioformer.embedder import Encoder
+
+LEARNS_AS = {ast.METHOD: "mast"}
+
+
+def module_of(method: str) -> ModuleType:
+    """The module with a method's ``Config``, ``SIZES`` and ``build``."""
+    return ast if method == ast.METHOD else weights.method_module(method)
+
+
+def objective_of(method: str) -> ModuleType:
+    """The module with a method's objective: its ``build`` and ``initialise``."""
+    method = LEARNS_AS.get(method, method)
+    return importlib.import_module(f".objectives.{weights.METHODS[method]}", __package__)
+
+
+def fresh(method: str, config: dict[str, Any], seed: int) -> Encoder:
+    """An encoder of these settings with the weights that training starts from."""
+    torch.manual_seed(seed)
+    encoder: Encoder = module_of(method).build(config)
+    objective_of(method).initialise(encoder)
+    return encoder
+
+
+def sized(name: str) -> tuple[str, dict[str, Any]] | None:
+    """The method and settings of ``METHOD-SIZE``, such as ``mast-base``; None where a model is called that, or none."""
+    method, _, size = name.rpartition("-")
+    if name in weights.list_models() or method not in weights.METHODS:
+        return None
+    module = module_of(method)
+    return (method, vars(module.Config.of_size(size))) if size in module.SIZES else None
