@@ -6,8 +6,8 @@ none. Codes are computed in float32 whatever the precision around them, because 
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from .layers import Conv, Recurrent, Residual
 from .quantiser import Quantiser
 
-__all__ = ["COMPACT_16K", "ENCODEC_24KHZ", "Codec", "Config", "build"]
+__all__ = ["COMPACT_16K", "ENCODEC_24KHZ", "PRESETS", "Codec", "Config", "build"]
 
 METHOD = "codec"
 OPTIONS: tuple[str, ...] = ()
@@ -55,6 +55,11 @@ class Config:
         object.__setattr__(self, "ratios", tuple(self.ratios))
         object.__setattr__(self, "dilations", tuple(self.dilations))
 
+    @classmethod
+    def of_size(cls, size: str, **changes: Any) -> "Config":
+        """The configuration of a codec known by name ("compact_16k", "encodec_24khz"), with changes."""
+        return replace(PRESETS[size], **changes)
+
     @property
     def hop(self) -> int:
         """Samples of one frame."""
@@ -63,7 +68,7 @@ class Config:
 
 COMPACT_16K = Config()
 ENCODEC_24KHZ = Config(sample_rate=24000, filters=32, latent=128, lstm=2, dilations=(), codebooks=32)
-PRESETS = {"codec-16k": COMPACT_16K, "encodec-24khz": ENCODEC_24KHZ}
+PRESETS = {"compact_16k": COMPACT_16K, "encodec_24khz": ENCODEC_24KHZ}
 
 
 class Stack(nn.Module):
@@ -140,10 +145,18 @@ class Codec(nn.Module):
             part = clip[:, (first - before) * self.hop : (first + frames) * self.hop]
             yield self.quantizer.encode(self.latents(part)[..., before:], count)
 
-    def codebook_hash(self, count: int | None = None) -> str:
-        """A sha256 of the first ``count`` codebooks: two codecs that differ in it speak different languages."""
+    def first(self, count: int) -> "Codec":
+        """The same codec with its first ``count`` codebooks only."""
+        if not 0 < count <= self.config.codebooks:
+            raise ValueError(f"this codec has {self.config.codebooks} codebooks, {count} were asked for")
+        fewer = Codec(replace(self.config, codebooks=count))
+        fewer.load_state_dict({name: tensor for name, tensor in self.state_dict().items() if name in fewer.state_dict()})
+        return fewer.train(self.training)
+
+    def codebook_hash(self) -> str:
+        """A sha256 of the codebooks: two codecs that differ in it speak different languages."""
         digest = hashlib.sha256()
-        for codebook in self.quantizer.codebooks[:count]:
+        for codebook in self.quantizer.codebooks:
             digest.update(codebook.embed.detach().float().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
@@ -159,7 +172,8 @@ def _full_precision(device: torch.device) -> Iterator[None]:
     flags = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:
-        with torch.autocast(device.type, enabled=False):
+        available = torch.amp.is_autocast_available(device.type)
+        with torch.autocast(device.type, enabled=False) if available else nullcontext():
             yield
     finally:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = flags
