@@ -205,8 +205,9 @@ def test_results_are_plain_float32_without_a_graph(encoder: Encoder) -> None:
 def test_modes_and_gradients_stay_as_they_were(encoder: Encoder) -> None:
     model = Embedder(encoder)
     training, evaluated = nn.Dropout(0.5), nn.Dropout(0.5)
-    for dropout in (training, evaluated):
-        encoder.blocks.insert(0, dropout)  # type: ignore[union-attr, operator]
+    for name, dropout in (("training", training), ("evaluated", evaluated)):
+        encoder.add_module(name, dropout)
+        encoder.blocks[0].register_forward_hook(lambda _, given, out, drop=dropout: drop(out))  # type: ignore
     model.train()
     evaluated.eval()
     before = [module.training for module in model.modules()]
@@ -236,18 +237,33 @@ def test_cuda_equals_the_cpu(encoder: Encoder, precision: str, tolerance: float)
 # 6. The fast paths.
 
 
+@torch.no_grad()
+def neighbouring_windows(encoder: Encoder, audio: Tensor) -> Tensor:
+    frames = encoder.geometry.columns * encoder.geometry.patch
+    total = encoder.count(audio.shape[1])
+    starts = range(0, total, frames)
+    parts = [encoder.encode(encoder.features(audio, start, min(start + frames, total))) for start in starts]
+    return torch.cat(parts, dim=1)
+
+
+@torch.no_grad()
+def overlapping_windows(encoder: Encoder, audio: Tensor) -> Tensor:
+    """Full windows, the last one ending with the clip; a frame is a mean over its windows, surest in their middle."""
+    columns, total = encoder.geometry.columns, encoder.count(audio.shape[1])
+    weight = torch.tensor([float(min(i + 1, columns - i)) for i in range(columns)])[:, None]
+    sums, weights = torch.zeros(len(audio), total, encoder.dim), torch.zeros(total, 1)
+    for start in [*range(0, total - columns, encoder.geometry.stride), total - columns]:
+        part = slice(start, start + columns)
+        sums[:, part] += weight * encoder.encode(encoder.features(audio, start, start + columns))
+        weights[part] += weight
+    return sums / weights
+
+
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
 def test_folded_windows_equal_single_ones(encoder: Encoder, batch_size: int) -> None:
     """The reference: the encoder's own forward on one window of features at a time."""
     audio = noise(3, 4.4)
-    frames = encoder.geometry.columns * encoder.geometry.patch
-    total = encoder.count(audio.shape[1])
-    with torch.no_grad():
-        windows = [
-            encoder.encode(encoder.features(audio, start, min(start + frames, total)))
-            for start in range(0, total, frames)
-        ]
-    wanted = torch.cat(windows, dim=1)
+    wanted = (overlapping_windows if encoder.geometry.stride else neighbouring_windows)(encoder, audio)
     model = Embedder(encoder, batch_size=batch_size)
     assert (model.frames(audio) - wanted).abs().max() < FAST
     assert (model.scene(audio) - wanted.mean(1)).abs().max() < FAST
