@@ -66,7 +66,7 @@ class Embeddings(nn.Module):
         self.dropout = nn.Dropout(sizes.dropout)
 
     def forward(self, words: Tensor, kinds: Tensor, mask: Tensor) -> Tensor:
-        """Word vectors (batch, tokens, width), kinds (batch, tokens) and a mask, 0 at padding -> the first hidden state."""
+        """Word vectors (batch, tokens, width), kinds and a mask (batch, tokens) -> the first hidden state."""
         x = words + self.token_type_embeddings(kinds)
         if self.position_embeddings is not None:
             places = mask.long().cumsum(1) * mask.long() + PAD

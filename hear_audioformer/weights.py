@@ -20,7 +20,7 @@ from typing import Any
 
 from . import checkpoint
 from .checkpoint import Header, WeightsError
-from .embedder import Embedder, Encoder
+from .embedder import Embedder
 
 METHODS = {"msm-mae": "msm_mae", "audioformer": "audioformer"}  # method -> its module
 PARTS = {"codec": "codec"}  # what a weight file may also hold: parts that models are made with

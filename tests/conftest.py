@@ -51,12 +51,13 @@ def learn_codebooks(codec: Codec) -> None:
     """Gives a random codec codes that change with the sound, and, as training does, an ear for the present."""
     last: Any = codec.encoder.layers[-1]
     last.conv.weight[..., :-1] = 0
-    levels = torch.tensor([1e-3, 0.1, 1.0]).repeat_interleave(codec.sample_rate)
+    levels = torch.logspace(-3, 0, 200).repeat_interleave(codec.hop)
     latents = codec.latents(torch.randn(1, len(levels)) * levels)
     codec.scale.copy_(latents.square().mean().sqrt())
     residual = (latents / codec.scale)[0].mT
     for codebook in codec.quantizer.codebooks:
-        codebook.embed.copy_(residual[torch.randperm(len(residual))[: len(codebook.embed)]])
+        open_ones = residual[residual.any(dim=1)]
+        codebook.embed.copy_(open_ones[torch.randperm(len(open_ones))[: len(codebook.embed)]])
         residual = residual - codebook(codebook.nearest(residual))
 
 

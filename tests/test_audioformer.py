@@ -165,7 +165,7 @@ def test_a_codec_of_another_make_is_not_adopted() -> None:
     richer = Codec(replace(made.config.codec, codebooks=5))
     made.adopt(richer, "richer")
     assert made.config.codec_id == "richer"
-    with pytest.raises(ValueError, match="the codec other is .* but this model was made for"):
+    with pytest.raises(ValueError, match=r"the codec other is .* but this model was made for"):
         made.adopt(Codec(replace(made.config.codec, latent=9)), "other")
     with pytest.raises(ValueError, match="has 1 codebooks, 2 were asked for"):
         made.adopt(Codec(replace(made.config.codec, codebooks=1)), "poorer")

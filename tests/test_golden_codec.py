@@ -36,9 +36,7 @@ def state_dict() -> dict[str, Tensor]:
 def old_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The same state as transformers wrote it before version 5."""
     old = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
-    return {
-        re.sub("|".join(map(re.escape, old)), lambda m: old[m[0]], name): tensor for name, tensor in state.items()
-    }
+    return {re.sub("|".join(map(re.escape, old)), lambda m: old[m[0]], name): tensor for name, tensor in state.items()}
 
 
 @pytest.fixture(scope="module", params=["new", "old"])

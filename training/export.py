@@ -14,11 +14,13 @@ from typing import Any, get_args
 
 import click
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from hear_audioformer import checkpoint
 from hear_audioformer.checkpoint import Header
 from hear_audioformer.embedder import Pool
+from hear_audioformer.weights import METHODS
 
 from . import checkpoints, logs
 from .pretrain import build
@@ -51,7 +53,7 @@ def export(
     heard = saved["step"] * recipe["loop"]["batch"] * objective.crop / objective.encoder.sample_rate / 3600
     provenance = {**_provenance(run, saved, hardware), "hours_heard": round(heard, 1)}
     header = Header(recipe["method"], config, normalisation, provenance, licence)
-    tensors = {key: _half(tensor) for key, tensor in objective.encoder.state_dict().items()}
+    tensors = _tensors(objective.encoder)
     path = out / f"{name}.safetensors"
     digest = checkpoint.write(path, tensors, header)
     entry = {"method": recipe["method"], "file": path.name, "size": path.stat().st_size, "sha256": digest}
@@ -82,6 +84,18 @@ def _hours(lines: list[dict[str, float]], batch: int) -> float:
     return sum((line["step"] - before) * batch / line["crops_per_second"] for before, line in pairs) / 3600
 
 
+def _tensors(encoder: nn.Module) -> dict[str, Tensor]:
+    """What a weight file holds of an encoder: plain weights in half precision, but for what must stay exact.
+
+    Weight normalisation, where the objective trains with it, is worked in.
+    """
+    for module in list(encoder.modules()):
+        if parametrize.is_parametrized(module, "weight"):
+            parametrize.remove_parametrizations(module, "weight")
+    exact: tuple[str, ...] = getattr(encoder, "exact", ())
+    return {key: tensor if key.startswith(exact) else _half(tensor) for key, tensor in encoder.state_dict().items()}
+
+
 def _half(tensor: Tensor) -> Tensor:
     half = tensor.half()
     if not torch.isfinite(half).all():
@@ -93,7 +107,7 @@ def _enter(index: Path, name: str, entry: dict[str, Any], default: bool) -> None
     """Adds or replaces a model in the index, atomically; the first model of all becomes the default."""
     known = json.loads(index.read_text()) if index.exists() else {"default": None, "models": {}}
     known["models"][name] = {**known["models"].get(name, {}), **entry}
-    if default or known["default"] is None:
+    if default or (known["default"] is None and entry["method"] in METHODS):
         known["default"] = name
     temporary = index.with_suffix(".part")
     temporary.write_text(json.dumps(known, indent=2) + "\n")

@@ -150,7 +150,8 @@ class Codec(nn.Module):
         if not 0 < count <= self.config.codebooks:
             raise ValueError(f"this codec has {self.config.codebooks} codebooks, {count} were asked for")
         fewer = Codec(replace(self.config, codebooks=count))
-        fewer.load_state_dict({name: tensor for name, tensor in self.state_dict().items() if name in fewer.state_dict()})
+        state = self.state_dict()
+        fewer.load_state_dict({name: state[name] for name in fewer.state_dict()})
         return fewer.train(self.training)
 
     def codebook_hash(self) -> str:

@@ -1,7 +1,7 @@
 """The parts of EnCodec's encoder: causal convolutions, residual blocks, a recurrent layer.
 
-Défossez et al., "High Fidelity Neural Audio Compression" (arXiv 2210.13438), section 3.2. Attribute names make the state
-dict's names those of the published checkpoints, with weight normalisation folded into plain weights.
+Défossez et al., "High Fidelity Neural Audio Compression" (arXiv 2210.13438), section 3.2. Attribute names make the
+state dict's names those of the published checkpoints, with weight normalisation folded into plain weights.
 """
 
 from torch import Tensor, nn

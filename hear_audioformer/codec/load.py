@@ -35,8 +35,8 @@ def _published() -> Path:
         return weights.resolve(HUB)
     except WeightsError as error:
         raise WeightsError(
-            f"the codec {ENCODEC} could not be had ({error}); pass a local copy of facebook/encodec_24khz, or use a codec "
-            "of this package, which needs no network"
+            f"the codec {ENCODEC} could not be had ({error}); pass a local copy of facebook/encodec_24khz, or use a "
+            "codec of this package, which needs no network"
         ) from error
 
 

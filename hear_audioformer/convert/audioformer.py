@@ -79,7 +79,9 @@ def _models(state: Mapping[str, Tensor]) -> tuple[list[dict[str, Tensor]], list[
     """The trunks in a state, in the order of the numbers in their prefixes, and notes on what stands beside them."""
     roots = [key for key in state if key == ROOT or key.endswith(f".{ROOT}")]
     if not roots:
-        raise WeightsError(f"{ROOT}: not found; not a checkpoint of a language model? It has {', '.join(list(state)[:5])}")
+        raise WeightsError(
+            f"{ROOT}: not found; not a checkpoint of a language model? It has {', '.join(list(state)[:5])}"
+        )
     prefixes = sorted((root.removesuffix(ROOT) for root in roots), key=_natural)
     notes = [f"codebook {k + 1} from {prefix!r}" for k, prefix in enumerate(prefixes) if prefix]
     models = []
@@ -95,10 +97,8 @@ def _models(state: Mapping[str, Tensor]) -> tuple[list[dict[str, Tensor]], list[
     return models, notes
 
 
-def _fitted(
-    model: dict[str, Tensor], wanted: Mapping[str, Tensor], number: int, notes: list[str]
-) -> dict[str, Tensor]:
-    """A model's tensors in the shapes of ours; whatever is missing, left over or misshapen is an error that lists it."""
+def _fitted(model: dict[str, Tensor], wanted: Mapping[str, Tensor], number: int, notes: list[str]) -> dict[str, Tensor]:
+    """A model's tensors in the shapes of ours; whatever is missing, left over or misshapen is an error."""
     where = f"codebook {number + 1}"
     missing, surplus = sorted(wanted.keys() - model.keys()), sorted(model.keys() - wanted.keys())
     if missing or surplus:
@@ -126,7 +126,9 @@ def _window(model: Mapping[str, Tensor], frames: int) -> int:
 
 def _heads(width: int) -> int:
     if width % 64:
-        raise WeightsError(f"{ROOT}: a width of {width} is not a multiple of 64, so the heads cannot be told; pass heads")
+        raise WeightsError(
+            f"{ROOT}: a width of {width} is not a multiple of 64, so the heads cannot be told; pass heads"
+        )
     return width // 64
 
 

@@ -61,7 +61,7 @@ def _config(state: Mapping[str, Tensor], sample_rate: int) -> Config:
     codebooks = _numbered(state, r"quantizer\.layers\.(\d+)\.codebook\.embed")
     if len(convolutions) < 3 or not codebooks:
         raise WeightsError(f"not an EnCodec checkpoint in transformers' names: it has {', '.join(list(state)[:5])}")
-    first, *strides, last = convolutions.values()
+    first, *strides, _ = convolutions.values()
     lstm = [key for key in state if re.fullmatch(r"encoder\.layers\.\d+\.lstm\.weight_ih_l\d+", key)]
     codes, latent = next(iter(codebooks.values())).shape
     return Config(

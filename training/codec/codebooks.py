@@ -69,7 +69,7 @@ class Averages(nn.Module):
 
 
 def clusters(vectors: Tensor, count: int) -> Tensor:
-    """Centres of k-means, (count, dim), from random vectors on; where there are too few, they repeat with a little noise."""
+    """Centres of k-means, (count, dim), from random vectors on; too few of them repeat with some noise."""
     order = torch.randperm(len(vectors), device=vectors.device)
     centres = vectors[order[torch.arange(count, device=vectors.device) % len(vectors)]].clone()
     if len(vectors) < count:

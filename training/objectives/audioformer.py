@@ -1,8 +1,8 @@
 """AudioFormer's objectives: guess masked codes from the others, and draw the code sequences of one sound together.
 
-Li et al. (arXiv 2308.07221). Stage one is masked language modelling. Stage two, which the authors do not have, adds the
-contrast of ``mpc`` without labels: the vector of one code sequence, whose turn comes with the step, against those that a
-frozen copy of stage one gives of the others.
+Li et al. (arXiv 2308.07221). Stage one is masked language modelling. Stage two, which the authors do not have, adds
+the contrast of ``mpc`` without labels: the vector of one code sequence, whose turn comes with the step, against those
+that a frozen copy of stage one gives of the others.
 """
 
 import copy
@@ -104,8 +104,9 @@ class AudioformerObjective(nn.Module):
         return loss, logs
 
     def audible(self, audio: Tensor) -> Tensor:
-        """Frames worth guessing, (batch, frames): no digital silence, and nothing of crops that hardly hold anything."""
-        frames = F.pad(audio, (0, -audio.shape[1] % self.encoder.codec.hop)).unflatten(1, (-1, self.encoder.codec.hop))
+        """Frames worth guessing, (batch, frames): no digital silence, and nothing of crops that are hardly more."""
+        hop = self.encoder.codec.hop
+        frames = F.pad(audio, (0, -audio.shape[1] % hop)).unflatten(1, (-1, hop))
         heard = frames.float().square().mean(-1).sqrt() >= SILENCE
         return heard & (heard.float().mean(1, keepdim=True) >= 1 - MOSTLY_SILENT)
 

@@ -16,6 +16,7 @@ from hear_audioformer.codec import Codec
 from training.codec.codebooks import Averages, shared, start_all, summed
 from training.codec.decoder import Decoder
 from training.codec.spectral import MelDistance
+from training.precision import float32
 
 from . import Logs
 from .masked_lm import entropy
@@ -77,10 +78,10 @@ class CodecObjective(nn.Module):
     def forward(self, audio: Tensor, step: int) -> tuple[Tensor, Logs]:
         """Crops (batch, samples) -> the loss, its parts, and how well the first codebook is used."""
         latents = self.encoder.encoder(audio[:, None]).float()
-        with torch.autocast(audio.device.type, enabled=False) if not audio.is_meta else torch.enable_grad():
+        with float32(audio.device):
             quantised = self.quantise(latents, self.draw())
         found = self.decoder(quantised.values).float()
-        with torch.autocast(audio.device.type, enabled=False) if not audio.is_meta else torch.enable_grad():
+        with float32(audio.device):
             spectral = self.distance(found, audio.float())
         plain = (found - audio).abs().mean()
         loss = self.weights[0] * plain + self.weights[1] * spectral + self.weights[2] * quantised.commitment

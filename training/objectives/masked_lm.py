@@ -73,7 +73,7 @@ def copied(codes: Tensor, chosen: Tensor) -> Tensor:
 
 
 def entropy(codes: Tensor, count: int, weights: Tensor) -> Tensor:
-    """Of the codes' frequencies, in nats: what guessing by frequency alone costs. ``weights`` is 0 at what is left out."""
+    """Of the codes' frequencies, in nats: what guessing by frequency costs; ``weights`` is 0 at what is left out."""
     counts = torch.zeros(count, device=codes.device).index_add(0, codes.flatten(), weights.flatten().float())
     shares = counts / counts.sum().clamp(min=1)
     return -(shares * shares.clamp(min=1e-12).log()).sum()

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from training.precision import float32
+
 Anchors = Literal["all", "first"]
 
 
@@ -31,11 +33,9 @@ def per_anchor(vectors: Tensor, audio: Tensor, temperature: float) -> tuple[Tens
     return similar.logsumexp(1) - mean, count > 0
 
 
-def mpc(
-    vectors: Tensor, audio: Tensor, view: Tensor, *, temperature: float = 0.05, anchors: Anchors = "all"
-) -> Tensor:
+def mpc(vectors: Tensor, audio: Tensor, view: Tensor, *, temperature: float = 0.05, anchors: Anchors = "all") -> Tensor:
     """The mean loss of the anchors that have a partner: of all rows, or of those of view 0 alone."""
-    with torch.autocast(vectors.device.type, enabled=False) if vectors.device.type != "meta" else torch.enable_grad():
+    with float32(vectors.device):
         losses, valid = per_anchor(vectors, audio, temperature)
     valid = valid & (view == 0) if anchors == "first" else valid
     return torch.where(valid, losses, 0).sum() / valid.sum().clamp(min=1)
