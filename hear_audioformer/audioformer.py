@@ -93,7 +93,7 @@ class Config:
         if codec.hop % 2:
             raise ValueError(f"the codec's frames of {codec.hop} samples have no sample in their middle")
         reserved = {self.boa, self.pad, self.eoa, self.mask}
-        codes = range(self.code_offset, self.code_offset + codec.codes)
+        codes = range(self.code_offset, self.code_offset + self.tables * codec.codes)
         if len(reserved) < 4 or any(token in codes for token in reserved):
             raise ValueError("boa, pad, eoa, mask and the codes must not share ids")
 

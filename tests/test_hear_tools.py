@@ -23,6 +23,8 @@ from hear_audioformer import checkpoint
 from hear_audioformer.msm_mae import METHOD, Config, MsmMae
 
 from . import hear_tools
+from .conftest import small_encoder
+from .conftest import write_model as write_small
 from .hear_tools import HEAREVAL, VALIDATORS
 
 NEWEST = VALIDATORS[-1]
@@ -87,6 +89,13 @@ def test_validators_accept(
 ) -> None:
     """As they come: nobody can pass an option through a validator, so precision and hop are the defaults."""
     for run in validate(module, weights[patch], tmp_path).values():
+        assert_accepted(run)
+        assert not complaints(run)
+
+
+def test_validators_accept_a_model_of_codes(tmp_path: Path) -> None:
+    file = write_small(small_encoder("audioformer"), "audioformer", tmp_path / "codes.safetensors")
+    for run in validate("hear_audioformer.audioformer", file, tmp_path).values():
         assert_accepted(run)
         assert not complaints(run)
 

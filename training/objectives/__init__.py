@@ -25,5 +25,7 @@ class Objective(Protocol):
 
 
 def no_decay(module: nn.Module) -> set[str]:
-    """Names of parameters that weight decay leaves alone: biases and everything 1-D."""
-    return {name for name, parameter in module.named_parameters() if parameter.ndim <= 1 or name.endswith(".bias")}
+    """Names of parameters that weight decay leaves alone: biases, everything 1-D, and tables of embeddings."""
+    tables = {f"{name}.weight" for name, part in module.named_modules() if isinstance(part, nn.Embedding)}
+    flat = {name for name, parameter in module.named_parameters() if parameter.ndim <= 1 or name.endswith(".bias")}
+    return flat | tables

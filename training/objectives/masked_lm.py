@@ -46,7 +46,8 @@ def choose(allowed: Tensor, share: float, mode: Mode = "token", span: int = 10) 
         starts = (draw < 1 - (1 - share) ** (1 / span)).float()
         chosen = F.max_pool1d(F.pad(starts, (span - 1, 0))[:, None], span, stride=1)[:, 0] > 0
     chosen = chosen & allowed
-    first = F.one_hot(torch.where(allowed, draw, 2.0).argmin(1), allowed.shape[1]).bool() & allowed
+    places = torch.arange(allowed.shape[1], device=allowed.device)
+    first = (places == torch.where(allowed, draw, 2.0).argmin(1, keepdim=True)) & allowed
     return torch.where(chosen.any(1, keepdim=True), chosen, first)
 
 
