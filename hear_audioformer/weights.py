@@ -24,7 +24,6 @@ from .embedder import Embedder
 
 METHODS = {"msm-mae": "msm_mae", "audioformer": "audioformer"}  # method -> its module
 PARTS = {"codec": "codec"}  # what a weight file may also hold: parts that models are made with
-MODULES = {**METHODS, **PARTS}
 EMBEDDER_OPTIONS = ("hop_ms", "pool", "layers", "precision", "batch_size")
 HUB = re.compile(r"hf://(?P<repo>[^/@]+/[^/@]+)(@(?P<revision>[^/@]+))?/(?P<file>.+)")
 
@@ -92,7 +91,7 @@ def load_encoder(source: str | Path = "", *, method: str | None = None, **option
     if method not in (None, header.method):
         raise WeightsError(
             f"{path} holds a model of method {header.method}, not {method}; use hear_audioformer.load_model, "
-            f"which takes any method, or hear_audioformer.{MODULES.get(header.method, header.method)}"
+            f"which takes any method, or hear_audioformer.{(METHODS | PARTS).get(header.method, header.method)}"
         )
     module = method_module(header.method)
     unknown = sorted(options.keys() - set(module.OPTIONS))
@@ -109,9 +108,10 @@ def load_encoder(source: str | Path = "", *, method: str | None = None, **option
 
 def method_module(method: str) -> ModuleType:
     """The module of a method."""
-    if method not in MODULES:
+    modules = METHODS | PARTS
+    if method not in modules:
         raise WeightsError(f"unknown method {method!r}; this version knows {', '.join(METHODS)}: upgrade the package")
-    return importlib.import_module(f".{MODULES[method]}", __package__)
+    return importlib.import_module(f".{modules[method]}", __package__)
 
 
 def resolve(source: str | Path, method: str | None = None) -> Path:

@@ -70,7 +70,7 @@ def build(recipe: dict[str, Any]) -> nn.Module:
     size = options.pop("size", None)
     config = module.Config.of_size(size, **options) if size else module.Config(**options)
     encoder: Encoder = module.build(vars(config))
-    objective = importlib.import_module(f".objectives.{weights.MODULES[recipe['method']]}", __package__)
+    objective = importlib.import_module(f".objectives.{module.__name__.rpartition('.')[2]}", __package__)
     return objective.build(encoder, recipe["objective"])
 
 
