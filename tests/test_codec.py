@@ -105,6 +105,20 @@ def test_precision_around_it_does_not_matter() -> None:
     assert torch.equal(made(audio.double()), wanted)
 
 
+def test_the_audio_may_lie_elsewhere() -> None:
+    assert small().to("meta")(noise(2, 0.1)).device.type == "meta"
+
+
+def test_flags_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, seen = small(), []
+    made.encoder.register_forward_hook(lambda *_: seen.append(torch.backends.cudnn.allow_tf32))
+    for allowed in (True, False):
+        monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", allowed)
+        made(noise(1, 0.1))
+        assert torch.backends.cudnn.allow_tf32 == allowed
+    assert seen == [False, False]
+
+
 def test_the_nearest_vector_far_from_the_origin() -> None:
     """Where squares of a million hide differences of a hundredth from float32."""
     codebook = Codebook(50, 6)

@@ -126,14 +126,15 @@ class Codec(nn.Module):
         """Waveforms (batch, samples) -> codes of the first ``count`` codebooks, (batch, count, frames), int64.
 
         Clips go through one by one and long ones in blocks at fixed places: a product that is summed in another order
-        can turn a near tie, and then a clip's codes would depend on what was in the batch with it.
+        can turn a near tie, and then a clip's codes would depend on what was in the batch with it. The audio may lie
+        on another device than the codec: a block at a time travels.
         """
         if audio.ndim != 2 or not audio.shape[1]:
             raise ValueError(f"audio must be (clips, samples) with at least one sample, got {tuple(audio.shape)}")
         if not len(audio):
             shape = (0, count or self.config.codebooks, self.count(audio.shape[1]))
-            return torch.zeros(shape, dtype=torch.int64, device=audio.device)
-        with _full_precision(audio.device):
+            return torch.zeros(shape, dtype=torch.int64, device=self.scale.device)
+        with _full_precision(self.scale.device):
             clips = [torch.cat(list(self._blocks(clip[None].float(), count)), dim=-1) for clip in audio]
         return torch.cat(clips)
 
@@ -143,7 +144,7 @@ class Codec(nn.Module):
         for first in range(0, self.count(clip.shape[1]), frames):
             before = min(first, context)
             part = clip[:, (first - before) * self.hop : (first + frames) * self.hop]
-            yield self.quantizer.encode(self.latents(part)[..., before:], count)
+            yield self.quantizer.encode(self.latents(part.to(self.scale.device))[..., before:], count)
 
     def first(self, count: int) -> "Codec":
         """The same codec with its first ``count`` codebooks only."""
@@ -169,12 +170,12 @@ def build(config: dict[str, Any]) -> Codec:
 
 @contextmanager
 def _full_precision(device: torch.device) -> Iterator[None]:
-    """Float32 products in float32: neither autocast nor TF32."""
-    flags = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    """Float32 products in float32: no autocast, and none of the TF32 that convolutions on CUDA use unasked."""
+    allowed = torch.backends.cudnn.allow_tf32
+    known = torch.amp.is_autocast_available(device.type)
+    torch.backends.cudnn.allow_tf32 = False
     try:
-        available = torch.amp.is_autocast_available(device.type)
-        with torch.autocast(device.type, enabled=False) if available else nullcontext():
+        with torch.autocast(device.type, enabled=False) if known else nullcontext():
             yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = flags
+        torch.backends.cudnn.allow_tf32 = allowed
