@@ -27,6 +27,7 @@ def test_tokens_are_single_and_spans_are_not() -> None:
     assert follows["token"] == pytest.approx(0.25, abs=0.03)
     assert follows["span"] > 0.85
     chosen = choose(torch.ones(200, 60, dtype=torch.bool), 0.02, "span")
+    chosen = chosen[chosen.sum(1) > 1]  # without the single places of rows that no span fell on
     lengths = {len(run) for row in chosen.int().tolist() for run in "".join(map(str, row))[10:50].strip("1").split("0")}
     assert lengths - {0}
     assert min(lengths - {0}) >= 10
@@ -87,4 +88,4 @@ def test_a_head_answers_for_some_words_as_it_does_for_all() -> None:
     head = MaskedHead(8, 20, sizes.epsilon)
     torch.nn.init.normal_(head.bias)
     states, table = torch.randn(2, 5, 8), torch.randn(20, 8)
-    assert torch.equal(head(states, table, slice(4, 12)), head(states, table)[..., 4:12])
+    assert torch.allclose(head(states, table, slice(4, 12)), head(states, table)[..., 4:12], atol=1e-6)
