@@ -205,7 +205,7 @@ def test_results_are_plain_float32_without_a_graph(encoder: Encoder) -> None:
 def test_modes_and_gradients_stay_as_they_were(encoder: Encoder) -> None:
     model = Embedder(encoder)
     training, evaluated = nn.Dropout(0.5), nn.Dropout(0.5)
-    for name, dropout in (("training", training), ("evaluated", evaluated)):
+    for name, dropout in (("trained_dropout", training), ("evaluated_dropout", evaluated)):
         encoder.add_module(name, dropout)
         encoder.blocks[0].register_forward_hook(lambda _, given, out, drop=dropout: drop(out))  # type: ignore
     model.train()
