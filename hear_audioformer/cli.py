@@ -15,7 +15,7 @@ from torch import Tensor
 from . import __version__, audio, checkpoint, weights
 from .checkpoint import WeightsError
 from .convert import METHODS, convert_file
-from .embedder import Embedder, Precision
+from .embedder import Embedder, Encoder, Precision
 from .store import Store, StoreError, key_of
 
 AHEAD = 32  # files decoded ahead of the model
@@ -180,19 +180,22 @@ def info(model: str) -> None:
     """Prints what a model is: method, configuration, normalisation, origin, licence, sizes (JSON)."""
     path = weights.resolve(model)
     encoder, header = weights.load_encoder(path)
-    embedder = Embedder(encoder)
     facts = {
         "file": str(path),
         **asdict(header),
         "sha256": checkpoint.sha256(path),  # of the whole file; the header's own is its seal, checked on reading
         "parameters": sum(p.numel() for p in encoder.parameters()),
-        "sample_rate": embedder.sample_rate,
-        "window_seconds": encoder.window / encoder.sample_rate,
-        "scene_embedding_size": embedder.scene_embedding_size,
-        "timestamp_embedding_size": embedder.timestamp_embedding_size,
-        "hop_ms": embedder.hop_ms,
-        "hop_ms_choices": list(encoder.geometry.hops()),
+        "sample_rate": encoder.sample_rate,
     }
+    if isinstance(encoder, Encoder):  # and not a codec
+        embedder = Embedder(encoder)
+        facts |= {
+            "window_seconds": encoder.window / encoder.sample_rate,
+            "scene_embedding_size": embedder.scene_embedding_size,
+            "timestamp_embedding_size": embedder.timestamp_embedding_size,
+            "hop_ms": embedder.hop_ms,
+            "hop_ms_choices": list(encoder.geometry.hops()),
+        }
     click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
 
 

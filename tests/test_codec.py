@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import save_file
 from torch import Tensor
 
 import hear_audioformer
 from hear_audioformer import checkpoint, codec, weights
 from hear_audioformer.checkpoint import Header, WeightsError
+from hear_audioformer.cli import main
 from hear_audioformer.codec import COMPACT_16K, ENCODEC_24KHZ, Codec
 from hear_audioformer.codec.load import load
 from hear_audioformer.codec.quantiser import Codebook
@@ -161,6 +163,8 @@ def test_a_codec_is_no_model(tmp_path: Path) -> None:
     assert torch.equal(found(noise(1, 0.5)), small()(noise(1, 0.5)))
     with pytest.raises(WeightsError, match="holds a codec, which embeds nothing by itself"):
         hear_audioformer.load_model(str(path))
+    shown = CliRunner().invoke(main, ["info", str(path)])
+    assert '"sample_rate": 16000' in shown.output
     assert not set(weights.list_models()) & set(weights.list_models("codec"))
 
 
