@@ -169,7 +169,7 @@ class Audioformer(Encoder):
     @property
     def blocks(self) -> nn.ModuleList:
         """The first model's layers."""
-        return self.backbones[0].blocks  # type: ignore[union-attr, return-value]
+        return self.backbones[0].blocks  # type: ignore[return-value]
 
     def adopt(self, codec: Codec, name: str) -> None:
         """Takes over a trained codec, as far as this model reads it, and remembers which one it is."""
