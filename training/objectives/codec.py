@@ -47,7 +47,9 @@ class CodecObjective(nn.Module):
     Args:
         encoder: the codec to train.
         waveform, mel, commitment: weights of the losses.
-        gathered: latents that the codebooks' start is computed from; until there are as many, nothing is quantised.
+        after: the step from which latents are gathered for the codebooks' start; until they have started, nothing is
+            quantised. Fresh encoders say nearly the same of all sounds, and their mean runs away from any codebook.
+        gathered: how many latents the start is computed from.
     """
 
     ready: Tensor
@@ -59,6 +61,7 @@ class CodecObjective(nn.Module):
         waveform: float = 0.1,
         mel: float = 1.0,
         commitment: float = 0.25,
+        after: int = 0,
         gathered: int = 10_000,
     ) -> None:
         super().__init__()
@@ -71,13 +74,17 @@ class CodecObjective(nn.Module):
         self.distance = MelDistance(encoder.sample_rate)
         self.register_buffer("ready", torch.zeros((), dtype=torch.bool))
         self.weights = waveform, mel, commitment
-        self.gathered = gathered
+        self.after, self.gathered = after, gathered
         self.crop = encoder.sample_rate // encoder.hop * encoder.hop
         self._waiting: list[Tensor] = []
 
     def forward(self, audio: Tensor, step: int) -> tuple[Tensor, Logs]:
         """Crops (batch, samples) -> the loss, its parts, and how well the first codebook is used."""
         latents = self.encoder.encoder(audio[:, None]).float()
+        if self.training and not audio.is_meta:
+            self._measure(latents)
+            if step >= self.after and not self.ready:
+                self._gather(latents)
         with float32(audio.device):
             quantised = self.quantise(latents, self.draw())
         found = self.decoder(quantised.values).float()
@@ -103,10 +110,6 @@ class CodecObjective(nn.Module):
 
     def quantise(self, latents: Tensor, count: int) -> Quantised:
         """Latents -> their quantised values; in training, the codebooks learn from them."""
-        if self.training and not latents.is_meta:
-            self._measure(latents)
-            if not self.ready:
-                self._gather(latents)
         unit = latents / self.encoder.scale
         if not latents.is_meta and not self.ready:
             zeros = torch.zeros_like(latents[:, :1], dtype=torch.long)
