@@ -86,6 +86,16 @@ def test_every_codebook_is_heard(layout: str) -> None:
             assert (made.encode(changed) - wanted)[0, 5].abs().max() > 1e-2
 
 
+def test_a_shared_model_is_told_which_codebook_it_reads() -> None:
+    made = small(trained=3)
+    codes = made.features(noise(1, 0.5), 0, 25)
+    with torch.no_grad():
+        before = made.encode(codes)
+        made.backbones[0].embeddings.token_type_embeddings.weight[1] += torch.linspace(-1, 1, 16)  # type: ignore
+        changed = (made.encode(codes) - before).abs().amax((0, 1)).view(3, 16).amax(1)
+    assert (changed > 1e-2).tolist() == [False, True, False]
+
+
 @pytest.mark.parametrize("layout", ["shared", "separate"])
 def test_fewer_codebooks_give_the_first_part_of_the_vector(layout: str) -> None:
     made, audio = small(layout=layout, trained=3), noise(2, 1.3)

@@ -204,6 +204,7 @@ def test_gradients_go_straight_through_and_codebooks_get_none() -> None:
     latents = torch.randn(2, 8, 10, requires_grad=True)
     quantised = made.quantise(latents, 2)
     assert not torch.allclose(quantised.values, latents)
+    assert torch.allclose(quantised.values, made.encoder.quantizer.decode(quantised.codes), atol=1e-6)
     [gradient] = torch.autograd.grad((quantised.values * torch.arange(10.0)).sum(), latents, retain_graph=True)
     assert torch.equal(gradient, torch.arange(10.0).expand(2, 8, 10))
     [pull] = torch.autograd.grad(quantised.commitment, latents)
