@@ -66,10 +66,10 @@ def card(name: str, path: Path, header: Header, results: list[dict[str, Any]]) -
         "input normalised by": ", ".join(f"{key} {value}" for key, value in header.normalisation.items()),
         "licence of the weights": header.licence,
     }
-    loop = recipe["loop"]
+    loop, shares = recipe["loop"], recipe["data"]["shares"]
     training = {
         "corpus": f"{made['corpus_hours']} h of recordings, fingerprint `{made['corpus_sha256']}`",
-        "drawn": ", ".join(f"{kind} {share:.0%}" for kind, share in recipe["data"]["shares"].items())
+        "drawn": ", ".join(f"{kind} {share / sum(shares.values()):.0%}" for kind, share in shares.items())
         + f" of the real crops; {recipe['data'].get('synthetic', 0):.0%} of all crops synthetic",
         "run": f"{made['steps']} steps of {loop['batch']} crops: {made['crops']} crops, {made['hours_heard']} h heard",
         "time": f"{made['training_hours']} h on {made['hardware']}, {recipe['precision']}",

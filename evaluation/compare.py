@@ -1,7 +1,7 @@
 """Results side by side: read from files, compared by the same draws, task by task."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,23 +102,30 @@ def tally(one: Result, other: Result) -> Tally:
     return Tally(wins, losses, len(differences) - wins - losses)
 
 
-def drop(clean: Result, perturbed: Result) -> float | None:
-    """What a perturbation costs: the mean over tasks of the perturbed score less the clean one, if all are there.
+def damaged(clean: Result, perturbed: Result) -> dict[str, float]:
+    """Scores under a perturbation by the task's clean name, of those tasks that were perturbed.
 
     A perturbed task is named after its origin, ``<task>_...``; the rounds of a task of k folds are averaged.
     """
-    values = []
-    for task, line in clean.tasks.items():
+    found = {}
+    for task in clean.tasks:
         rivals = [name for name in clean.tasks if name.startswith(f"{task}_")]
         mine = [
             other["value"]
             for name, other in perturbed.tasks.items()
             if name.startswith(f"{task}_") and not any(name.startswith(f"{rival}_") for rival in rivals)
         ]
-        if not mine:
-            return None
-        values.append(sum(mine) / len(mine) - line["value"])
-    return sum(values) / len(values)
+        if mine:
+            found[task] = sum(mine) / len(mine)
+    return found
+
+
+def drop(clean: Result, perturbed: Result, tasks: Sequence[str]) -> float | None:
+    """What a perturbation costs: the mean over tasks of the clean score less the perturbed one, if all are there."""
+    values = damaged(clean, perturbed)
+    if not all(task in values for task in tasks):
+        return None
+    return sum(clean.tasks[task]["value"] - values[task] for task in tasks) / len(tasks)
 
 
 def _scores(line: dict[str, Any], draws: Draws) -> np.ndarray:

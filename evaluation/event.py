@@ -18,7 +18,7 @@ from .tasks import Fold, Reading
 TOLERANCE = {"onset_200ms": 200.0, "onset_50ms": 50.0}
 THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 MEDIANS_MS = (0, 120, 200, 360)
-FRAMES = 50_000  # at most that many, drawn at random, fit a head: neighbouring frames say much the same
+FRAMES = 20_000  # at most that many, drawn at random, fit a head: neighbouring frames say much the same
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,14 @@ import torch
 
 from hear_audioformer import __version__
 
-from .bootstrap import Interval, draw
+from .bootstrap import Draws, Interval, draw
 from .embeddings import Model
 from .scene import Outcome
 from .scores import Columns, folded
 from .tasks import Reading
 
 FORMAT = 1
+UNBOUNDED = ("d_prime",)  # scores that are no shares
 
 
 def facts(model: Model, suite: str, head: str, command: str) -> dict[str, Any]:
@@ -49,19 +50,11 @@ def entry(task: Reading, outcome: Outcome, seconds: dict[str, float]) -> dict[st
     """A task's line: values with intervals, what guessing gives, and the columns behind them."""
     drawn = draw(task.name, outcome.folds, outcome.groups)
     names, groups = np.unique(outcome.groups, return_inverse=True)
-
-    def rated(columns: Columns) -> dict[str, Any]:
-        once = np.ones((1, len(groups)), np.float32)
-        value = folded(task.score, columns, outcome.folds, once)[0]
-        draws = folded(task.score, columns, outcome.folds, drawn.weights)
-        interval = Interval.drawn(value, draws, drawn)
-        return {**asdict(interval), "low": max(0.0, interval.low), "high": min(1.0, interval.high)}
-
-    others = {name: rated(columns) for name, columns in outcome.others.items()}
+    others = {name: rated(task.score, columns, outcome.folds, drawn) for name, columns in outcome.others.items()}
     majority = others.get("majority", {"value": 0.0})["value"]
     return {
         "score": task.score,
-        **rated(outcome.columns),
+        **rated(task.score, outcome.columns, outcome.folds, drawn),
         "chance": majority if task.chance is None else task.chance,
         "others": others,
         "extra": outcome.extra,
@@ -77,6 +70,15 @@ def entry(task: Reading, outcome: Outcome, seconds: dict[str, float]) -> dict[st
         "folds": outcome.folds.tolist(),
         "groups": groups.tolist(),
     }
+
+
+def rated(score: str, columns: Columns, folds: np.ndarray, drawn: Draws) -> dict[str, Any]:
+    """A score of the test clips with its interval, which ends where the score does."""
+    value = folded(score, columns, folds, np.ones((1, len(folds)), np.float32))[0]
+    interval = Interval.drawn(value, folded(score, columns, folds, drawn.weights), drawn)
+    if score in UNBOUNDED:
+        return asdict(interval)
+    return {**asdict(interval), "low": max(0.0, interval.low), "high": min(1.0, interval.high)}
 
 
 def add(file: Path, told: dict[str, Any], task: str, line: dict[str, Any]) -> None:

@@ -20,7 +20,8 @@ the share of notes named to the semitone, `onset_50ms` and `onset_200ms` the F-m
 Scores are out of 100. After ± is the half width of a 95 % interval: test groups (speakers, kits, packages of sounds)
 are drawn with replacement, so it tells what other groups of the same kind would have given. `against` counts wins and
 losses: tasks on which a model is better, or worse, than a baseline beyond the 95 % interval of their difference, for
-which the same groups are drawn for both."""
+which the same groups are drawn for both. `drop` is what the mean loses when the same heads hear test clips with noise
+or reverberation."""
 
 
 def page(results: Sequence[Result], out: Path, baselines: Sequence[str] = (), picture: bool = True) -> str:
@@ -63,9 +64,14 @@ def _summary(
     perturbed: dict[str, str],
 ) -> Iterator[str]:
     """A row a model: means, wins and losses against each baseline, what each perturbation costs."""
-    yield _row(
-        "model", "mean", "mean of kNN", *(f"against {r.label}" for r in rivals), *perturbed, "parameters", "dims"
-    )
+    against = [f"against {r.label}" for r in rivals]
+    twins = {name: {r.label: r for r in everything if r.suite == suite} for name, suite in perturbed.items()}
+    shared = {name: _perturbed_tasks(results, twins[name]) for name in perturbed}
+    drops = [
+        f"drop with {name}" + ("" if set(shared[name]) == set(tasks) else f" in {', '.join(shared[name])}")
+        for name in perturbed
+    ]
+    yield _row("model", "mean", "mean of kNN", *against, *drops, "parameters", "dims")
     yield _row("---", *(["---:"] * (4 + len(rivals) + len(perturbed))))
     complete = {r.label: r.mean(tasks).value for r in results if set(r.tasks) == set(tasks)}
     for result in sorted(results, key=lambda r: -complete.get(r.label, -1.0)):
@@ -76,12 +82,18 @@ def _summary(
         for rival in rivals:
             counts = compare.tally(result, rival)
             cells.append("" if rival is result else f"{counts.wins} : {counts.losses}")
-        for suite in perturbed.values():
-            twin = next((r for r in everything if (r.label, r.suite) == (result.label, suite)), None)
-            lost = compare.drop(result, twin) if twin else None
-            cells.append("-" if lost is None else f"{100 * lost:+.1f}")
+        for name in perturbed:
+            twin = twins[name].get(result.label)
+            lost = compare.drop(result, twin, shared[name]) if twin else None
+            cells.append("-" if lost is None else f"{100 * lost:.1f}")
         millions = f"{result.told['parameters'] / 1e6:.1f} M"
         yield _row(result.label, *cells, millions, str(result.told["scene_embedding_size"]))
+
+
+def _perturbed_tasks(results: Sequence[Result], twins: dict[str, Result]) -> list[str]:
+    """Tasks that some model was scored on under a perturbation."""
+    found = [compare.damaged(result, twins[result.label]) for result in results if result.label in twins]
+    return sorted({task for scores in found for task in scores})
 
 
 def _table(results: Sequence[Result], tasks: Sequence[str]) -> Iterator[str]:

@@ -38,15 +38,15 @@ def score(task: Reading, embeddings: np.ndarray, head: str = "linear") -> Outcom
     features, targets = torch.from_numpy(embeddings), _targets(task)
     rounds = [_round(task, fold, features, targets, head) for fold in task.folds]
     tests = [[i for i, item in enumerate(task.items) if item.split == fold.test] for fold in task.folds]
-    columns: dict[str, Columns] = {}
+    told: dict[str, Columns] = {}
     for name in ("head", "knn", "majority"):
-        parts = [_columns(task, targets[test].numpy(), r[name]) for test, r in zip(tests, rounds, strict=True)]
-        columns[name] = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+        parts = [columns(task, targets[test].numpy(), r[name]) for test, r in zip(tests, rounds, strict=True)]
+        told[name] = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     return Outcome(
         folds=np.repeat(np.arange(len(tests)), [len(test) for test in tests]),
         groups=np.array([task.items[i].group for test in tests for i in test]),
-        columns=columns.pop("head"),
-        others=columns,
+        columns=told.pop("head"),
+        others=told,
         chosen=[r["chosen"] for r in rounds],
         extra={},
     )
@@ -75,10 +75,10 @@ def _round(task: Reading, fold: Fold, features: Tensor, targets: Tensor, head: s
 def _rate(task: Reading, targets: np.ndarray) -> Callable[[np.ndarray], float]:
     """The task's score of predictions for clips with these targets."""
     ones = np.ones((1, len(targets)), np.float32)
-    return lambda predicted: float(SCORES[task.score](_columns(task, targets, predicted), ones)[0])
+    return lambda predicted: float(SCORES[task.score](columns(task, targets, predicted), ones)[0])
 
 
-def _columns(task: Reading, targets: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
+def columns(task: Reading, targets: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
     """Targets and scores (clips, classes) -> what the score takes: classes, or all of it where it ranks."""
     if task.score == "mean_precision":
         return {"truth": targets, "predicted": predicted}

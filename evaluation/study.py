@@ -18,8 +18,10 @@ from typing import Any
 import click
 import yaml
 
+from hear_audioformer import weights
 from training import logs
-from training.pretrain import read_recipe
+from training.flops import flops_per_crop
+from training.pretrain import build, read_recipe
 
 from . import probe
 from .bootstrap import Interval
@@ -48,39 +50,47 @@ def rows_of(study: dict[str, Any], out: Path) -> list[Row]:
     return [Row(title, [*shared, *changes], out / names[title]) for title, changes in study["rows"].items()]
 
 
-def score(row: Row, study: dict[str, Any], corpus: Path, suite: Path) -> Path:
-    """Trains, exports and probes one row, as far as that is not done yet; returns its file of results."""
-    run, weights = row.folder / "run", row.folder / "weights"
+def score(row: Row, study: dict[str, Any], corpus: Path, suite: Path) -> list[Path]:
+    """Trains, exports and probes one row, as far as that is not done yet; returns its files of results, one a pool."""
+    run, exported = row.folder / "run", row.folder / "weights"
     python = [sys.executable, "-m"]
     subprocess.run([*python, *row.command(study["recipe"], study["until"], str(corpus), str(run))], check=True)
-    options = ["--pool", study["pool"], "--licence", "study", "--hardware", "study", "--out", str(weights)]
+    options = ["--pool", study["pool"], "--licence", "study", "--hardware", "study", "--out", str(exported)]
     subprocess.run([*python, "training.export", str(run), "model", *options], check=True, stdout=subprocess.DEVNULL)
-    model = Model("hear_audioformer.msm_mae", str(weights / "model.safetensors"), {})
-    return probe.run(suite, model, row.folder / "results")
+    module = weights.METHODS[read_recipe(study["recipe"])["method"]]
+    files = []
+    for options in [{}, *({"pool": pool} for pool in study.get("also", []))]:
+        model = Model(f"hear_audioformer.{module}", str(exported / "model.safetensors"), options)
+        files.append(probe.run(suite, model, row.folder / "results"))
+    return files
 
 
-def page(study: dict[str, Any], rows: list[tuple[Row, dict[str, Any]]]) -> str:
+def page(study: dict[str, Any], rows: list[tuple[Row, list[dict[str, Any]]]]) -> str:
     """The study as Markdown: a line a row, a column a task, the commands below."""
-    tasks = sorted({task for _, result in rows for task in result["tasks"]})
+    tasks = sorted({task for _, results in rows for task in results[0]["tasks"]})
     recipe = read_recipe(study["recipe"])
+    head = ["row", "mean", *(f"mean, {pool}" for pool in study.get("also", []))]
     lines = [
         f"# Design study: {recipe['method']} on the open corpus",
         "",
         f"Made by `python -m evaluation.study`; every row stops after {study['until']} steps of "
         f"{recipe['loop']['batch']} crops of the schedule of `{study['recipe']}` (seed {recipe['seed']}). Scores of a "
         f"linear head on frozen embeddings (pooling {study['pool']}) of the development tasks, in %; the mean with its "
-        "95 % interval over test groups. One seed a row: differences within the intervals decide nothing.",
+        "95 % interval over test groups. One seed a row: differences within the intervals decide nothing. GFLOP is the "
+        "work of one crop's forward pass; losses of rows that are asked for different things do not compare.",
         "",
-        f"| row | mean | crops/s | {' | '.join(task.removeprefix('dev_') for task in tasks)} |",
-        f"|---|---|---|{'---|' * len(tasks)}",
+        f"| {' | '.join([*head, 'GFLOP', 'loss', *(task.removeprefix('dev_') for task in tasks)])} |",
+        f"|{'---|' * (len(head) + 2 + len(tasks))}",
     ]
-    for row, result in rows:
-        found = {name: Interval(**{key: entry[key] for key in KEYS}) for name, entry in result["tasks"].items()}
-        mean = Interval.mean(list(found.values()))
-        rate = speed(row.folder / "run")
+    for row, results in rows:
+        found = _intervals(results[0])
+        means = " | ".join(_mean(_intervals(result)) for result in results)
+        cost = flops_per_crop(build(read_recipe(study["recipe"], row.changes))) / 1e9
+        loss = logs.read(row.folder / "run" / "log.jsonl")[-1]["loss"]
         cells = " | ".join(f"{100 * found[task].value:.1f}" if task in found else "-" for task in tasks)
-        interval = f"{100 * mean.value:.1f} ({100 * mean.low:.1f} to {100 * mean.high:.1f})"
-        lines.append(f"| {row.title} | {interval} | {rate:.0f} | {cells} |")
+        lines.append(f"| {row.title} | {means} | {cost:.2f} | {loss:.3f} | {cells} |")
+    if "reading" in study:
+        lines += ["", study["reading"].strip()]
     lines += ["", "The training runs (`evaluation.study` adds export and probe):", "", "```bash"]
     for row, _ in rows:
         command = row.command(study["recipe"], study["until"], "data/open", f"runs/{row.folder.name}")
@@ -88,12 +98,16 @@ def page(study: dict[str, Any], rows: list[tuple[Row, dict[str, Any]]]) -> str:
     return "\n".join([*lines, "```", ""])
 
 
+def _intervals(result: dict[str, Any]) -> dict[str, Interval]:
+    return {name: Interval(**{key: entry[key] for key in KEYS}) for name, entry in result["tasks"].items()}
+
+
+def _mean(found: dict[str, Interval]) -> str:
+    mean = Interval.mean(list(found.values()))
+    return f"{100 * mean.value:.1f} ({100 * mean.low:.1f} to {100 * mean.high:.1f})"
+
+
 KEYS = ("value", "low", "high", "error", "degrees")
-
-
-def speed(run: Path) -> float:
-    """The fastest stretch of a run, in crops a second."""
-    return max(line["crops_per_second"] for line in logs.read(run / "log.jsonl"))
 
 
 @click.command()
@@ -107,7 +121,7 @@ def main(source: Path, out: Path, corpus: Path, tasks: Path) -> None:
     done = []
     for row in rows_of(study, out):
         click.echo(f"\n{row.title}")
-        done.append((row, json.loads(score(row, study, corpus, tasks).read_text())))
+        done.append((row, [json.loads(file.read_text()) for file in score(row, study, corpus, tasks)]))
         Path(study["page"]).write_text(page(study, done))
     click.echo(f"-> {study['page']}")
 

@@ -60,7 +60,8 @@ class Reading:
 
     @property
     def name(self) -> str:
-        return str(self.metadata["task_name"])
+        """The task's own; of HEAR's tasks, some of which share a name, the folder's."""
+        return str(self.metadata["task_name"]) if "open_suite" in self.metadata else self.folder.name
 
     @property
     def is_event(self) -> bool:
@@ -128,11 +129,15 @@ def find(suite: Path, only: tuple[str, ...] = ()) -> list[Reading]:
     readings = [read(file.parent) for file in sorted(suite.glob("*/task_metadata.json"))]
     if not readings:
         raise TaskError(f"{suite} holds no tasks (folders with task_metadata.json)")
-    known = {name for reading in readings for name in (reading.name, reading.folder.name)}
+    known = {name for reading in readings for name in _names(reading)}
     if unknown := sorted(set(only) - known):
         names = ", ".join(reading.name for reading in readings)
         raise TaskError(f"no task {', '.join(unknown)} in {suite}; there are {names}")
-    return [reading for reading in readings if not only or {reading.name, reading.folder.name} & set(only)]
+    return [reading for reading in readings if not only or _names(reading) & set(only)]
+
+
+def _names(reading: Reading) -> set[str]:
+    return {str(reading.metadata["task_name"]), reading.folder.name}
 
 
 def read(folder: Path) -> Reading:

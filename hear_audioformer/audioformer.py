@@ -18,7 +18,7 @@ from . import weights
 from .checkpoint import WeightsError
 from .codec import COMPACT_16K, PRESETS, Codec
 from .codec import Config as CodecConfig
-from .embedder import Embedder, Encoder, Pool, Statistics, get_scene_embeddings, get_timestamp_embeddings
+from .embedder import Embedder, Encoder, Statistics, get_scene_embeddings, get_timestamp_embeddings
 from .language import Arch, Backbone, Sizes, layers_of
 from .windows import Geometry
 
@@ -51,7 +51,8 @@ class Config:
         dropout: in training.
         codec: the codec's configuration, or its name; ``codec_id`` and ``codec_hash`` say which one the model was
             trained with.
-        pool: how frames become a scene embedding.
+        pool: how frames become a scene embedding: "mean", "mean+std", or "tokens", the mean over a window's first and
+            last token too.
     """
 
     width: int = 768
@@ -74,7 +75,7 @@ class Config:
     codec: CodecConfig = field(default=COMPACT_16K)
     codec_id: str = ""
     codec_hash: str = ""
-    pool: Pool = "mean"
+    pool: str = "mean"
 
     def __post_init__(self) -> None:
         codec: Any = self.codec
@@ -149,12 +150,13 @@ class Audioformer(Encoder):
             speaks another dialect than the one that the models have learnt.
     """
 
-    exact = ("codec.",)
+    exact = fixed = ("codec.",)
+    pools = ("mean", "mean+std", "tokens")
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.codec = Codec(config.codec).eval()
+        self.codec = Codec(config.codec).eval().requires_grad_(False)
         self.backbones = nn.ModuleList(Backbone(config.sizes()) for _ in range(config.backbones))
         hop = config.codec.hop
         self.sample_rate = config.codec.sample_rate
@@ -164,12 +166,20 @@ class Audioformer(Encoder):
         self.depth = config.depth
         self.geometry = Geometry(self.sample_rate, hop, hop // 2, 1, config.window, max(1, config.window // 2))
         self.pool = config.pool
+        self.towers = tuple(f"backbones.{number}" for number in range(config.backbones))
         self.register_load_state_dict_post_hook(_check_codec)
 
     @property
     def blocks(self) -> nn.ModuleList:
         """The first model's layers."""
         return self.backbones[0].blocks  # type: ignore[return-value]
+
+    def requires_grad_(self, requires_grad: bool = True) -> "Audioformer":
+        """Of the models that are read; the codec never learns with them."""
+        super().requires_grad_(requires_grad)
+        for part in (self.codec, *self.backbones[self.config.sequences :]):
+            part.requires_grad_(False)
+        return self
 
     def adopt(self, codec: Codec, name: str) -> None:
         """Takes over a trained codec, as far as this model reads it, and remembers which one it is."""
@@ -193,12 +203,22 @@ class Audioformer(Encoder):
         return codes[:, start:stop]
 
     def encode_layers(self, features: Tensor, layers: Sequence[int]) -> Tensor:
+        return self._tokens(features, layers)[:, :, 1:-1]
+
+    def pooled_layers(self, features: Tensor, layers: Sequence[int], pool: str) -> Tensor:
+        """For "tokens", as the authors pool, frames whose mean is that of all of a window's tokens."""
+        tokens = self._tokens(features, layers)
+        frames = tokens[:, :, 1:-1]
+        return frames + (tokens.mean(2) - frames.mean(2))[:, :, None] if pool == "tokens" else frames
+
+    def _tokens(self, features: Tensor, layers: Sequence[int]) -> Tensor:
+        """The same with the first and the last token, (layers, batch, frames + 2, dim)."""
         if features.shape[1] > self.config.window:
             raise ValueError(f"{features.shape[1]} frames do not fit into a window of {self.config.window}")
         outputs = []
         for sequence in range(self.config.sequences):
             states = self.read(features.long(), sequence)
-            outputs.append(torch.stack(layers_of(states, layers, self.config.average))[:, :, 1:-1])
+            outputs.append(torch.stack(layers_of(states, layers, self.config.average)))
         return torch.cat(outputs, dim=-1) if self.config.concatenated else torch.stack(outputs).mean(0)
 
     def read(self, codes: Tensor, sequence: int, hidden: Tensor | None = None) -> list[Tensor]:
@@ -214,8 +234,13 @@ class Audioformer(Encoder):
         return backbone(words, sequence if self.config.layout == "shared" else 0)
 
     def words(self, codes: Tensor, sequence: int, hidden: Tensor | None = None) -> Tensor:
-        """Word vectors of a sequence between its first and last token, (batch, frames + 2, width)."""
+        """Word vectors of a sequence between its first and last token, (batch, frames + 2, width).
+
+        Negative codes are masked ones.
+        """
         config = self.config
+        absent = (codes < 0).any(-1)
+        hidden, codes = absent if hidden is None else hidden | absent, codes.clamp(min=0)
         backbone: Any = self.backbones[sequence if config.layout == "separate" else 0]
         if config.layout == "summed":
             ids = codes + self.rows(torch.arange(codes.shape[2], device=codes.device))
@@ -223,8 +248,7 @@ class Audioformer(Encoder):
         else:
             inner = backbone.words(codes[..., sequence] + self.rows(sequence))
         masked, first, last = backbone.words(codes.new_tensor([config.mask, config.boa, config.eoa]))
-        if hidden is not None:
-            inner = torch.where(hidden[..., None], masked, inner)
+        inner = torch.where(hidden[..., None], masked, inner)
         ends = [end.expand(len(codes), 1, -1) for end in (first, last)]
         return torch.cat([ends[0], inner, ends[1]], dim=1)
 

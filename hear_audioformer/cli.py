@@ -61,7 +61,7 @@ def main() -> None:
 @click.option("--model", default="", help="Name, file, or hf://OWNER/REPO@REVISION/FILE.  [default: the default model]")
 @click.option("--timestamps", is_flag=True, help="An embedding each --hop-ms instead of one a file.")
 @click.option("--hop-ms", type=float, help="Step between timestamps.  [default: the longest up to 50 ms]")
-@click.option("--pool", type=click.Choice(["mean", "mean+std"]), help="Frames -> scene.  [default: the model's]")
+@click.option("--pool", help="Frames -> scene: mean, mean+std, or what else the model offers.  [default: its own]")
 @click.option("--device", help="cpu, cuda, cuda:1, ...  [default: cuda if there is one]")
 @click.option("--precision", type=click.Choice(get_args(Precision)), default="auto", show_default=True)
 @click.option("--batch-size", type=click.IntRange(min=1), help="Windows in one forward; bounds the memory.")
@@ -205,8 +205,9 @@ def info(model: str) -> None:
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Result: NAME.safetensors.")
 @click.option("--heads", type=click.IntRange(min=1), help="Attention heads.  [default: width / 64]")
 @click.option("--input", "size", metavar="BANDSxFRAMES", help="Input window, e.g. 80x512.  [default: from the shapes]")
-@click.option("--sample-rate", type=int, help="Hz.  [default: from the folder's name, else 16000]")
-@click.option("--normalisation", type=float, nargs=2, metavar="MEAN STD", help="[default: the file's, else -7.1 4.2]")
+@click.option("--sample-rate", type=int, help="Hz. ASiT needs it.  [default: from the folder's name, else 16000]")
+@click.option("--normalisation", type=float, nargs=2, metavar="MEAN STD", help="[default: the file's or the papers']")
+@click.option("--network", type=click.Choice(["teacher", "student"]), help="ASiT.  [default: teacher]")
 @click.option("--codec", help="AudioFormer: whose codes it reads; a name or a file.  [default: encodec_24khz]")
 @click.option("--code-offset", type=int, help="AudioFormer: the id of code 0.  [default: 4 of 1028 words]")
 @click.option("--special-ids", type=int, nargs=4, metavar="FIRST PAD LAST MASK", help="[default: 0 1 2 3]")
@@ -220,6 +221,7 @@ def convert(
     size: str | None,
     sample_rate: int | None,
     normalisation: tuple[float, float] | None,
+    network: str | None,
     codec: str | None,
     code_offset: int | None,
     special_ids: tuple[int, ...] | None,
@@ -238,7 +240,7 @@ def convert(
     if out.exists() and not overwrite:
         raise Failure(f"{out} exists; choose another name, or pass --overwrite")
     hints: dict[str, Any] = {"heads": heads, "sample_rate": sample_rate, "normalisation": normalisation}
-    hints |= {"codec": codec, "code_offset": code_offset, "special_ids": special_ids}
+    hints |= {"network": network, "codec": codec, "code_offset": code_offset, "special_ids": special_ids}
     hints = {name: hint for name, hint in hints.items() if hint is not None}
     if size:
         try:

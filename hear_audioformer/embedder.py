@@ -19,7 +19,8 @@ from .layers import Linear
 from .windows import Blend, Geometry, Grid, Window
 
 Precision = Literal["auto", "fp32", "bf16"]
-Pool = Literal["mean", "mean+std"]
+Pool = Literal["mean", "mean+std"]  # what every method offers
+Hop = Literal["exact", "fast"]
 Statistics = Tensor | None
 
 
@@ -33,8 +34,13 @@ class Encoder(nn.Module):
         dim: width of a frame.
         depth: number of layers whose frames can be asked for.
         geometry: the same facts in feature frames.
-        pool: how frames become a scene embedding unless the user says otherwise.
+        pools: the ways in which frames may become a scene embedding.
+        pool: the one that is taken unless the user says otherwise.
         pad_short: whether a window with too little audio is padded to full length instead of run at its own.
+        silence: what normalised features hold where there is no audio.
+        towers: names of the networks that stand side by side in it, each with layers of its own.
+        fixed: beginnings of the names of tensors that no training of the method moves, such as a codec's: fresh
+            weights are to come with the ones that a file has.
     """
 
     sample_rate: int
@@ -43,8 +49,12 @@ class Encoder(nn.Module):
     dim: int
     depth: int
     geometry: Geometry
-    pool: Pool = "mean"
+    pools: tuple[str, ...] = get_args(Pool)
+    pool: str = "mean"
     pad_short: bool = False
+    silence: float = 0.0
+    towers: tuple[str, ...] = ("",)
+    fixed: tuple[str, ...] = ()
 
     def count(self, samples: int) -> int:
         """Feature frames in a clip of this many samples."""
@@ -65,6 +75,18 @@ class Encoder(nn.Module):
         """At most one window of features -> frames of the given layers (1..depth), (layers, batch, frames, dim)."""
         raise NotImplementedError
 
+    def pooled_layers(self, features: Tensor, layers: Sequence[int], pool: str) -> Tensor:
+        """The same for scene embeddings: vectors whose mean over a clip is what ``pool`` asks for; by default frames.
+
+        What a window has only once, such as its class token, stands in every frame, so that the mean over a clip
+        weighs each window by its length.
+        """
+        return self.encode_layers(features, layers)
+
+    def pooled_dim(self, pool: str) -> int:
+        """Width of those vectors."""
+        return self.dim
+
     def encode(self, features: Tensor) -> Tensor:
         """At most one window of features -> (batch, frames, dim)."""
         return self.encode_layers(features, [self.depth])[0]
@@ -80,7 +102,10 @@ class Embedder(nn.Module):
     Args:
         encoder: any ``Encoder``.
         hop_ms: step between timestamps; by default the longest that is at most 50 ms.
-        pool: how frames become a scene embedding: "mean", or "mean+std" for twice the size; by default the model's own.
+        hop: "exact" runs the encoder anew for each shift of the frames; "fast" runs it once and draws straight lines
+            between its own frames, which gives the same timestamps but no finer view.
+        pool: how frames become a scene embedding: "mean", "mean+std" for twice the size, or what else the encoder
+            offers (its ``pools``); by default the model's own.
         layers: which of the encoder's layers to concatenate, counted from 1, or from -1 backwards; by default the last.
         precision: "fp32", "bf16", or "auto": bf16 on CUDA, fp32 elsewhere. Embeddings are float32 in any case.
         batch_size: windows that one forward takes; this bounds the memory. By default 128 on CUDA, 16 elsewhere.
@@ -91,14 +116,16 @@ class Embedder(nn.Module):
         encoder: Encoder,
         *,
         hop_ms: float | None = None,
-        pool: Pool | None = None,
+        hop: Hop = "exact",
+        pool: str | None = None,
         layers: Sequence[int] | None = None,
         precision: Precision = "auto",
         batch_size: int | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder.eval()
-        self.pool = _one_of("pool", pool or encoder.pool, get_args(Pool))
+        self.pool = _one_of("pool", pool or encoder.pool, encoder.pools)
+        self.fast = _one_of("hop", hop, get_args(Hop)) == "fast"
         self.precision = _one_of("precision", precision, get_args(Precision))
         self.layers = _layer_numbers(layers, encoder.depth)
         if batch_size is not None and batch_size < 1:
@@ -108,7 +135,8 @@ class Embedder(nn.Module):
         self.hop_ms = 1000 * self.step * encoder.geometry.step / encoder.geometry.sample_rate
         self.sample_rate = int(encoder.sample_rate)
         self.timestamp_embedding_size = int(encoder.dim * len(self.layers))
-        self.scene_embedding_size = self.timestamp_embedding_size * (2 if self.pool == "mean+std" else 1)
+        self._pooled = int(encoder.pooled_dim(self.pool) * len(self.layers))
+        self.scene_embedding_size = self._pooled * (2 if self.pool == "mean+std" else 1)
         self._bf16: tuple[Any, Encoder] | None = None
 
     @torch.no_grad()
@@ -119,15 +147,17 @@ class Embedder(nn.Module):
         """
         groups, device = _groups(audio)
         clips = sum(len(group) for group in groups)
-        total = torch.zeros(2, clips, self.timestamp_embedding_size, dtype=torch.float64, device=self._device)
+        total = torch.zeros(2, clips, self._pooled, dtype=torch.float64, device=self._device)
         counts = torch.ones(clips, 1, dtype=torch.float64, device=self._device)
         grids = [self.encoder.geometry.native(self.encoder.count(group.shape[1])) for group in groups]
-        for clip, _, frames in self._run(groups, grids):
+        for clip, _, frames in self._run(groups, grids, self.pool):
             total[:, clip] += torch.stack([frames.sum(1, dtype=torch.float64), frames.double().square().sum(1)])
         for clip, grid in zip(_rows(groups), grids, strict=True):
             counts[clip] = grid.count
         mean, square = total / counts
-        pooled = [mean] if self.pool == "mean" else [mean, (square - mean.square()).clamp(min=0).sqrt()]
+        pooled = [mean]
+        if self.pool == "mean+std":
+            pooled.append((square - mean.square()).clamp(min=0).sqrt())
         return torch.cat(pooled, dim=-1).float().to(device)
 
     @torch.no_grad()
@@ -137,7 +167,8 @@ class Embedder(nn.Module):
         geometry, samples = self.encoder.geometry, audio.shape[1]
         grid = geometry.centred(samples, self.step)
         times = geometry.timestamps(grid, samples).to(device)
-        return self._frames(audio, grid), times.expand(len(audio), -1).clone()
+        frames = grid.between(self._frames(audio, grid.coarse())) if self.fast else self._frames(audio, grid)
+        return frames, times.expand(len(audio), -1).clone()
 
     @torch.no_grad()
     def frames(self, audio: Tensor) -> Tensor:
@@ -155,7 +186,9 @@ class Embedder(nn.Module):
             out[clip, index] = frames.to(audio.device)
         return out
 
-    def _run(self, groups: list[Tensor], grids: list[Grid]) -> Iterator[tuple[slice, slice, Tensor]]:
+    def _run(
+        self, groups: list[Tensor], grids: list[Grid], pool: str | None = None
+    ) -> Iterator[tuple[slice, slice, Tensor]]:
         """Yields (which clips, which frames of their grid, the frames) until all are done, in any order."""
         batch = self.batch_size or (128 if self._device.type == "cuda" else 16)
         columns = self.encoder.geometry.columns
@@ -168,9 +201,9 @@ class Embedder(nn.Module):
                     queue = waiting.setdefault(length, [])
                     queue.append((clip, window, features))
                     if sum(len(features) for _, _, features in queue) >= batch:
-                        yield from self._flush(encoder, waiting.pop(length), length, batch, blend)
+                        yield from self._flush(encoder, waiting.pop(length), length, batch, blend, pool)
             for length, queue in waiting.items():
-                yield from self._flush(encoder, queue, length, batch, blend)
+                yield from self._flush(encoder, queue, length, batch, blend, pool)
 
     def _cut(self, rows: slice, group: Tensor, grid: Grid, batch: int) -> Iterator[tuple[slice, Window, Tensor]]:
         """Features of all windows of equally long clips; those of neighbouring windows are computed together, once."""
@@ -186,24 +219,34 @@ class Embedder(nn.Module):
                 start = min(window.start for window in run)
                 stop = max(window.start + window.columns * grid.patch for window in run)
                 inside = encoder.features(audio, max(start, 0), min(stop, total), known)
-                features = _pad_time(inside, max(-start, 0), max(stop - total, 0))
+                features = _pad_time(inside, max(-start, 0), max(stop - total, 0), encoder.silence)
                 for window in run:
                     at = window.start - start
                     yield clip, window, features[:, at : at + window.columns * grid.patch]
 
     def _flush(
-        self, encoder: Encoder, queue: list[tuple[slice, Window, Tensor]], columns: int, batch: int, blend: Blend
+        self,
+        encoder: Encoder,
+        queue: list[tuple[slice, Window, Tensor]],
+        columns: int,
+        batch: int,
+        blend: Blend,
+        pool: str | None,
     ) -> Iterator[tuple[slice, slice, Tensor]]:
         """Encodes windows of one length, ``batch`` at a time."""
         width = columns * encoder.geometry.patch
-        windows = torch.cat([_pad_time(features, 0, width - features.shape[1]) for _, _, features in queue])
-        frames = torch.cat([self._encode(encoder, part) for part in windows.split(batch)])
+        filled = [_pad_time(features, 0, width - features.shape[1], encoder.silence) for _, _, features in queue]
+        frames = torch.cat([self._encode(encoder, part, pool) for part in torch.cat(filled).split(batch)])
         for (clip, window, _), mine in zip(queue, frames.split([len(f) for _, _, f in queue]), strict=True):
             mine = mine[:, : window.columns]
             yield blend.add(clip, window, mine) if encoder.geometry.stride else (clip, window.frames, mine)
 
-    def _encode(self, encoder: Encoder, features: Tensor) -> Tensor:
-        layers = encoder.encode_layers(features, self.layers)
+    def _encode(self, encoder: Encoder, features: Tensor, pool: str | None) -> Tensor:
+        """Vectors for a way of pooling, or frames where there is none, the layers side by side."""
+        if pool is None:
+            layers = encoder.encode_layers(features, self.layers)
+        else:
+            layers = encoder.pooled_layers(features, self.layers, pool)
         return layers.movedim(0, 2).flatten(2).float()
 
     @property
@@ -277,11 +320,11 @@ def _rows(groups: list[Tensor]) -> Iterator[slice]:
         start += len(group)
 
 
-def _pad_time(features: Tensor, before: int, after: int) -> Tensor:
-    """Adds zero frames, which is the mean of normalised features, in front of and behind (batch, frames, ...)."""
+def _pad_time(features: Tensor, before: int, after: int, value: float) -> Tensor:
+    """Adds frames of one value in front of and behind (batch, frames, ...)."""
     if not before and not after:
         return features
-    return nn.functional.pad(features, (0, 0) * (features.ndim - 2) + (before, after))
+    return nn.functional.pad(features, (0, 0) * (features.ndim - 2) + (before, after), value=value)
 
 
 def _layer_numbers(layers: Sequence[int] | None, depth: int) -> list[int]:

@@ -118,7 +118,7 @@ class Backbone(nn.Module):
         self.sizes = sizes
         self.embeddings = Embeddings(sizes)
         self.encoder = nn.ModuleDict({"layer": nn.ModuleList(Layer(sizes) for _ in range(sizes.depth))})
-        self.apply(_initialise)
+        self.apply(draw)
 
     @property
     def blocks(self) -> nn.ModuleList:
@@ -179,7 +179,7 @@ def _output(inputs: int, width: int, epsilon: float) -> nn.ModuleDict:
     return nn.ModuleDict({"dense": Linear(inputs, width), "LayerNorm": nn.LayerNorm(width, eps=epsilon)})
 
 
-def _initialise(module: nn.Module) -> None:
+def draw(module: nn.Module) -> None:
     """BERT's initial weights."""
     if isinstance(module, (nn.Linear, nn.Embedding)):
         nn.init.normal_(module.weight, std=0.02)

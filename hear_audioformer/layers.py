@@ -64,7 +64,13 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """One pre-norm transformer block."""
+    """One pre-norm transformer block.
+
+    Attributes:
+        drop: share of the clips whose branches are left out in training (stochastic depth); an objective may set it.
+    """
+
+    drop: float = 0.0
 
     def __init__(self, dim: int, heads: int, mlp_ratio: float = 4.0) -> None:
         super().__init__()
@@ -74,8 +80,16 @@ class Block(nn.Module):
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attention(self.attention_norm(x))
-        return x + self.mlp(self.mlp_norm(x))
+        x = x + for_some(self.attention(self.attention_norm(x)), self.drop, self.training)
+        return x + for_some(self.mlp(self.mlp_norm(x)), self.drop, self.training)
+
+
+def for_some(branch: Tensor, drop: float, training: bool) -> Tensor:
+    """In training, a branch (batch, tokens, dim) for some clips only, at the same expected size (stochastic depth)."""
+    if not training or not drop:
+        return branch
+    kept = torch.rand(len(branch), 1, 1, device=branch.device) >= drop
+    return branch * (kept / (1 - drop))
 
 
 def patchify(spectrogram: Tensor, patch: tuple[int, int]) -> Tensor:

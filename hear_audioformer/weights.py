@@ -22,9 +22,9 @@ from . import checkpoint
 from .checkpoint import Header, WeightsError
 from .embedder import Embedder
 
-METHODS = {"msm-mae": "msm_mae", "audioformer": "audioformer"}  # method -> its module
+METHODS = {"msm-mae": "msm_mae", "asit": "asit", "audioformer": "audioformer"}  # method -> its module
 PARTS = {"codec": "codec"}  # what a weight file may also hold: parts that models are made with
-EMBEDDER_OPTIONS = ("hop_ms", "pool", "layers", "precision", "batch_size")
+EMBEDDER_OPTIONS = ("hop_ms", "pool", "layers", "precision", "batch_size", "hop")
 HUB = re.compile(r"hf://(?P<repo>[^/@]+/[^/@]+)(@(?P<revision>[^/@]+))?/(?P<file>.+)")
 
 

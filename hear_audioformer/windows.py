@@ -97,6 +97,17 @@ class Grid:
         """Passes over the clip, each shifted by a step, whose frames interleave."""
         return self.patch // self.step
 
+    def coarse(self) -> "Grid":
+        """Those of its frames that lie side by side: each patch once, from the first frame on."""
+        return Grid(self.first, self.patch, self.patch, -(-self.count // self.passes))
+
+    def between(self, coarse: Tensor) -> Tensor:
+        """All frames from those of the coarse grid, (clips, frames, dim), by straight lines; the last one holds."""
+        place = torch.arange(self.count, device=coarse.device)
+        left = place // self.passes
+        right = (left + 1).clamp(max=coarse.shape[1] - 1)
+        return torch.lerp(coarse[:, left], coarse[:, right], (place % self.passes / self.passes)[:, None])
+
     def windows(self, columns: int) -> Iterator[Window]:
         """All windows of at most ``columns`` patches, in order of time, those of the shifted passes side by side."""
         longest = -(-self.count // self.passes)

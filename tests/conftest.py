@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from hear_audioformer import audioformer, checkpoint, msm_mae
+from hear_audioformer import asit, audioformer, checkpoint, msm_mae
 from hear_audioformer.checkpoint import Header
 from hear_audioformer.codec import Codec
 from hear_audioformer.embedder import Encoder
@@ -29,6 +29,7 @@ def small_audioformer(**options: Any) -> audioformer.Audioformer:
 
 SMALL: dict[str, Callable[[], Encoder]] = {
     "msm-mae": lambda: msm_mae.MsmMae(msm_mae.Config(width=48, depth=3, heads=4, frames=96)),
+    "asit": lambda: asit.Asit(asit.Config(width=48, depth=3, heads=4, frames=96)),
     "audioformer": small_audioformer,
 }
 
@@ -39,7 +40,7 @@ def small_encoder(method: str) -> Encoder:
     encoder = SMALL[method]().eval()
     with torch.no_grad():
         for parameter in encoder.parameters():
-            if parameter.ndim == 1:
+            if parameter.ndim == 1 or not parameter.any():
                 parameter.add_(0.1 * torch.randn_like(parameter))
         if isinstance(encoder, audioformer.Audioformer):
             learn_codebooks(encoder.codec)

@@ -21,6 +21,7 @@ from torch import Tensor
 import hear_audioformer
 from hear_audioformer import checkpoint
 from hear_audioformer.msm_mae import METHOD, Config, MsmMae
+from hear_audioformer.weights import METHODS
 
 from . import hear_tools
 from .conftest import small_encoder
@@ -104,6 +105,15 @@ def test_validators_accept_a_model_of_codes(tmp_path: Path) -> None:
 def test_validators_accept_the_bundled_model(module: str, tmp_path: Path) -> None:
     """Without ``--model``, as a user starts them who has installed the package and nothing else."""
     for run in validate(module, None, tmp_path).values():
+        assert_accepted(run)
+        assert not complaints(run)
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if method != METHOD])
+def test_validators_accept_the_other_methods(method: str, tmp_path: Path) -> None:
+    """As a HEAR module by itself, with its defaults."""
+    file = write_small(small_encoder(method), method, tmp_path / "small.safetensors")
+    for run in validate(f"{PACKAGE}.{METHODS[method]}", file, tmp_path).values():
         assert_accepted(run)
         assert not complaints(run)
 

@@ -71,21 +71,15 @@ def test_no_clips_give_no_embeddings(encoder: Encoder) -> None:
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
-def test_no_forward_takes_more_windows_than_allowed(
-    encoder: Encoder, batch_size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    taken, encode = [], encoder.encode_layers
-
-    def watched(features: Tensor, layers: list[int]) -> Tensor:
-        taken.append(len(features))
-        return encode(features, layers)
-
-    monkeypatch.setattr(encoder, "encode_layers", watched)
+def test_no_forward_takes_more_windows_than_allowed(encoder: Encoder, batch_size: int) -> None:
+    taken: list[int] = []
+    encoder.blocks[0].register_forward_hook(lambda _, given, __: taken.append(len(given[0])))  # type: ignore
     model = Embedder(encoder, batch_size=batch_size)
-    for audio in (noise(7, 0.3), noise(2, 9.0)):
-        model.scene(audio)
-        model.timestamps(audio)
-    assert max(taken) == batch_size
+    for call in (model.scene, model.timestamps):
+        taken.clear()
+        for audio in (noise(7, 0.3), noise(2, 9.0)):
+            call(audio)
+        assert max(taken) == batch_size
 
 
 PEAK = """
@@ -264,7 +258,7 @@ def test_folded_windows_equal_single_ones(encoder: Encoder, batch_size: int) -> 
     """The reference: the encoder's own forward on one window of features at a time."""
     audio = noise(3, 4.4)
     wanted = (overlapping_windows if encoder.geometry.stride else neighbouring_windows)(encoder, audio)
-    model = Embedder(encoder, batch_size=batch_size)
+    model = Embedder(encoder, pool="mean", batch_size=batch_size)
     assert (model.frames(audio) - wanted).abs().max() < FAST
     assert (model.scene(audio) - wanted.mean(1)).abs().max() < FAST
 
@@ -286,6 +280,28 @@ def test_bf16_follows_changed_weights(encoder: Encoder) -> None:
     for parameter in encoder.parameters():
         assert parameter.dtype == torch.float32
     assert not torch.allclose(model.scene(audio), before)
+
+
+def test_fast_timestamps_are_lines_between_exact_ones(method: str, encoder: Encoder) -> None:
+    """Of all frames, those that lie side by side are the exact ones; the last holds to the end.
+
+    A method that has a fine view of its own, in one pass, gives it either way.
+    """
+    audio = noise(2, 2.98)
+    (exact, times), (fast, fast_times) = (Embedder(encoder, hop=hop).timestamps(audio) for hop in ("exact", "fast"))  # type: ignore[arg-type]
+    passes = round(max(encoder.geometry.hops()) / Embedder(encoder).hop_ms)
+    assert passes == {"msm-mae": 4, "asit": 4, "audioformer": 1}[method]
+    assert torch.equal(fast_times, times)
+    if passes == 1:
+        assert torch.equal(fast, exact)
+        return
+    assert (fast[:, ::passes] - exact[:, ::passes]).abs().max() < FAST
+    middle = (fast[:, 0] + fast[:, passes]) / 2
+    assert (fast[:, passes // 2] - middle).abs().max() < FAST
+    last = (times.shape[1] - 1) // passes * passes
+    assert last < times.shape[1] - 1
+    assert torch.equal(fast[:, last:], fast[:, last : last + 1].expand_as(fast[:, last:]))
+    assert not torch.allclose(fast, exact, atol=1e-2)
 
 
 # Options.
@@ -315,6 +331,7 @@ def test_layers_are_concatenated_in_the_order_asked(encoder: Encoder) -> None:
         ({"layers": [0]}, "name layers 1 to"),
         ({"layers": []}, "name layers 1 to"),
         ({"pool": "max"}, "pool='max' is not one of mean, mean.std"),
+        ({"hop": "slow"}, "hop='slow' is not one of exact, fast"),
         ({"precision": "fp8"}, "precision='fp8' is not one of auto, fp32, bf16"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
     ],

@@ -5,15 +5,26 @@ import re
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.fabric import Fabric
 
 NAME = re.compile(r"step-(\d{8})\.ckpt")
 
 
+def finished(folder: Path) -> list[Path]:
+    """The finished checkpoints in a folder, oldest first; files of other names are not ours."""
+    return sorted(path for path in folder.glob("step-*.ckpt") if NAME.fullmatch(path.name))
+
+
 def latest(folder: Path) -> Path | None:
     """The newest finished checkpoint in a folder."""
-    found = sorted(path for path in folder.glob("step-*.ckpt") if NAME.fullmatch(path.name))
+    found = finished(folder)
     return found[-1] if found else None
+
+
+def facts(path: Path) -> dict[str, Any]:
+    """What a checkpoint says of its run, without reading its tensors."""
+    return torch.load(path, map_location="cpu", mmap=True, weights_only=True)["facts"]
 
 
 def save(fabric: Fabric, folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
@@ -24,7 +35,7 @@ def save(fabric: Fabric, folder: Path, step: int, state: dict[str, Any], keep: i
     fabric.barrier()
     if fabric.is_global_zero:
         os.replace(temporary, path)
-        for old in sorted(folder.glob("step-*.ckpt"))[:-keep]:
+        for old in [*finished(folder)[:-keep], *folder.glob("step-*.part")]:  # the latter are of runs that were killed
             old.unlink()
     fabric.barrier()
     return path

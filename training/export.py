@@ -10,7 +10,7 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 import torch
@@ -19,14 +19,25 @@ from torch.nn.utils import parametrize
 
 from hear_audioformer import checkpoint
 from hear_audioformer.checkpoint import Header
-from hear_audioformer.embedder import Pool
 from hear_audioformer.weights import METHODS
 
 from . import checkpoints, logs
+from .objectives import exported, trainable
 from .pretrain import build
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 NORMALISATION = ("mean", "std")
+
+
+def learnt(run: Path) -> tuple[Any, dict[str, Any]]:
+    """The objective of a run with the weights to use, averaged where there is an average, and its newest checkpoint."""
+    newest = checkpoints.latest(run)
+    if newest is None:
+        raise click.UsageError(f"{run} holds no checkpoint")
+    saved = torch.load(newest, map_location="cpu", weights_only=True)
+    objective: Any = build(saved["facts"]["recipe"])
+    restore(objective, saved)
+    return objective.eval(), saved
 
 
 def export(
@@ -36,28 +47,25 @@ def export(
 
     The run's log goes beside it, so that whoever has the weights can draw their loss curve.
     """
-    newest = checkpoints.latest(run)
-    if newest is None:
-        raise click.UsageError(f"{run} holds no checkpoint")
-    saved = torch.load(newest, map_location="cpu", weights_only=True)
+    objective, saved = learnt(run)
     recipe = saved["facts"]["recipe"]
-    objective: Any = build(recipe)
-    objective.load_state_dict({name.removeprefix("_orig_mod."): tensor for name, tensor in saved["model"].items()})
-    if saved["average"]:
-        with torch.no_grad():
-            for parameter, average in zip(objective.parameters(), saved["average"], strict=True):
-                parameter.copy_(average)
-    config = asdict(objective.encoder.config)
+    encoder: Any = exported(objective)
+    config = asdict(encoder.config)
+    pools = getattr(encoder, "pools", ())  # a codec has none
+    if pool and pool not in pools:
+        raise click.UsageError(
+            f"{recipe['method']} does not pool by {pool}; choose from {', '.join(pools) or 'nothing'}"
+        )
     config |= {"pool": pool} if pool else {}
     normalisation = {key: config.pop(key) for key in NORMALISATION if key in config}
-    heard = saved["step"] * recipe["loop"]["batch"] * objective.crop / objective.encoder.sample_rate / 3600
+    heard = saved["step"] * recipe["loop"]["batch"] * objective.crop / encoder.sample_rate / 3600
     provenance = {**_provenance(run, saved, hardware), "hours_heard": round(heard, 1)}
     header = Header(recipe["method"], config, normalisation, provenance, licence)
-    tensors = _tensors(objective.encoder)
+    tensors = _tensors(encoder)
     path = out / f"{name}.safetensors"
     digest = checkpoint.write(path, tensors, header)
     entry = {"method": recipe["method"], "file": path.name, "size": path.stat().st_size, "sha256": digest}
-    (out / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in logs.read(run / "log.jsonl")))
+    (out / f"{name}.jsonl").write_text(logs.dump(logs.read(run / "log.jsonl")))
     _enter(out / "index.json", name, entry, default)
     return entry
 
@@ -84,6 +92,15 @@ def _hours(lines: list[dict[str, float]], batch: int) -> float:
     return sum((line["step"] - before) * batch / line["crops_per_second"] for before, line in pairs) / 3600
 
 
+def restore(objective: nn.Module, saved: dict[str, Any]) -> None:
+    """Gives an objective the weights of a checkpoint: their average, where the run kept one."""
+    objective.load_state_dict({name.removeprefix("_orig_mod."): tensor for name, tensor in saved["model"].items()})
+    if saved["average"]:
+        with torch.no_grad():
+            for parameter, average in zip(trainable(objective), saved["average"], strict=True):
+                parameter.copy_(average)
+
+
 def _tensors(encoder: nn.Module) -> dict[str, Tensor]:
     """What a weight file holds of an encoder: plain weights in half precision, but for what must stay exact.
 
@@ -93,14 +110,15 @@ def _tensors(encoder: nn.Module) -> dict[str, Tensor]:
         if parametrize.is_parametrized(module, "weight"):
             parametrize.remove_parametrizations(module, "weight")
     exact: tuple[str, ...] = getattr(encoder, "exact", ())
-    return {key: tensor if key.startswith(exact) else _half(tensor) for key, tensor in encoder.state_dict().items()}
+    return {key: tensor if key.startswith(exact) else half(tensor) for key, tensor in encoder.state_dict().items()}
 
 
-def _half(tensor: Tensor) -> Tensor:
-    half = tensor.half()
-    if not torch.isfinite(half).all():
+def half(tensor: Tensor) -> Tensor:
+    """A weight as it is shipped."""
+    halved = tensor.half()
+    if not torch.isfinite(halved).all():
         raise click.ClickException("a weight does not fit into half precision; the run has diverged")
-    return half
+    return halved
 
 
 def _enter(index: Path, name: str, entry: dict[str, Any], default: bool) -> None:
@@ -122,7 +140,7 @@ def _enter(index: Path, name: str, entry: dict[str, Any], default: bool) -> None
 )
 @click.option("--licence", required=True, help="Under which the weights may be used, e.g. Apache-2.0.")
 @click.option("--hardware", required=True, help="What the run ran on, for its provenance.")
-@click.option("--pool", type=click.Choice(get_args(Pool)), help="Frames -> scene.  [default: the recipe's]")
+@click.option("--pool", help="Frames -> scene, as the method offers it.  [default: the recipe's]")
 @click.option("--default", is_flag=True, help="Make it the model that load_model() takes without a name.")
 def main(run: Path, name: str, out: Path, licence: str, hardware: str, pool: str | None, default: bool) -> None:
     """Exports the newest checkpoint of RUN as the model NAME."""

@@ -1,6 +1,7 @@
 """What a step costs and what a device could do: the two halves of MFU."""
 
 import copy
+import re
 import time
 from typing import Any
 
@@ -11,11 +12,18 @@ from torch.utils.flop_counter import FlopCounterMode
 PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "T4": 65e12}
 
 
-def flops_per_crop(objective: Any) -> float:
-    """Forward FLOPs for one crop, counted on the meta device, where fused attention is counted too."""
+def flops_per_crop(objective: Any, *, backward: bool = False) -> float:
+    """FLOPs of one crop's forward pass, and its backward pass if told so; fused attention is counted too.
+
+    Counted on the meta device and not taken as three times the forward pass: a teacher, or a frozen encoder, has no
+    backward pass. An objective that learns from more than crops says by ``example`` what a batch of it looks like.
+    """
     model = copy.deepcopy(objective).to("meta")
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(torch.zeros(2, objective.crop, device="meta"), 0)
+    batch = model.example(2) if hasattr(model, "example") else torch.zeros(2, objective.crop, device="meta")
+    with torch.set_grad_enabled(backward), FlopCounterMode(display=False) as counter:
+        loss, _ = model(batch, 0)
+        if backward:
+            loss.backward()
     return counter.get_total_flops() / 2
 
 
@@ -24,7 +32,7 @@ def peak_flops(device: torch.device, precision: str) -> float:
     if device.type == "cuda" and "16" in precision:
         name = torch.cuda.get_device_name(device)
         for model, peak in PEAKS.items():
-            if model in name:
+            if re.search(rf"\b{model}\b", name):
                 return peak
     dtype = torch.bfloat16 if "bf16" in precision else torch.float16 if "16" in precision else torch.float32
     size = 4096 if device.type == "cuda" else 1024

@@ -52,6 +52,9 @@ def part_of(tensor: Tensor, like: Tensor) -> Tensor:
 
 def number(value: Tensor | None) -> float:
     """A scalar, sharded or not, as Python's; NaN for none."""
-    if value is None:
-        return float("nan")
-    return float(value.full_tensor() if isinstance(value, DTensor) else value)
+    return float("nan") if value is None else float(total(value))
+
+
+def total(value: Tensor) -> Tensor:
+    """A scalar, sharded or not, as every process has it."""
+    return value.full_tensor() if isinstance(value, DTensor) else value

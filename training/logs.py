@@ -1,7 +1,9 @@
 """What a run leaves to read: a line of JSON each few steps, and the same for TensorBoard."""
 
 import json
-from collections.abc import Mapping
+import math
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 
@@ -18,13 +20,15 @@ class Log:
 
         self.path = folder / "log.jsonl"
         kept = [line for line in read(self.path) if line["step"] <= step]
-        self.path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        temporary = self.path.with_suffix(".part")
+        temporary.write_text(dump(kept))
+        os.replace(temporary, self.path)  # so that a kill just now costs no line
         self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Adds one line."""
         with open(self.path, "a") as file:
-            file.write(json.dumps({"step": step, **values}) + "\n")
+            file.write(dump([{"step": step, **values}]))
         for name, value in values.items():
             self.board.add_scalar(name, value, step)
         self.board.flush()
@@ -39,7 +43,14 @@ def read(path: Path) -> list[dict[str, float]]:
     lines = []
     for line in path.read_text().splitlines() if path.exists() else []:
         try:
-            lines.append(json.loads(line))
+            values = json.loads(line)
         except json.JSONDecodeError:  # the last line of a run that was killed
             break
+        lines.append({name: math.nan if value is None else value for name, value in values.items()})
     return lines
+
+
+def dump(lines: Iterable[Mapping[str, float]]) -> str:
+    """Lines as a log holds them; JSON knows no NaN, so that is written as null."""
+    kept = [{name: value if math.isfinite(value) else None for name, value in line.items()} for line in lines]
+    return "".join(json.dumps(line) + "\n" for line in kept)

@@ -4,8 +4,9 @@ Nothing random survives from step to step: crops, masks and noise of a step are 
 step, process). A run that was killed at any instant goes on from its last checkpoint as if nothing had happened.
 """
 
+import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,10 +20,12 @@ from . import checkpoints, fsdp
 from .average import Average
 from .flops import flops_per_crop, peak_flops
 from .logs import Log
-from .objectives import no_decay
-from .schedule import warm_cosine
+from .objectives import Steers, lr_scales, no_decay
+from .schedule import cosine, warm_cosine
 
-Source = Callable[[int, torch.Generator], Tensor]  # batch size, generator -> crops (batch, samples) on the device
+# batch size, generator -> what the objective takes, on the device: crops (batch, samples), or what else it learns from
+Source = Callable[[int, torch.Generator], Any]
+Watch = Callable[[], Mapping[str, float]]  # scores of the objective as it stands
 
 
 @runtime_checkable
@@ -45,8 +48,12 @@ class Settings:
         warmup: steps until the peak.
         min_lr: final learning rate, per 256 crops as well.
         weight_decay, betas: of AdamW; biases and 1-D parameters are not decayed.
+        weight_decay_end: what the decay goes to by half a cosine; None for a constant one.
         clip: largest gradient norm; None for no clipping.
+        clip_each: whether each parameter's gradient is clipped by itself, instead of all together.
         ema: decay of the weights' moving average; None for none.
+        swa: the step from which the plain mean of the weights is taken instead; None for none.
+        watch_every: steps between two looks at the validation clips, where there are any; None for none.
         log_every: steps between two lines of the log.
         checkpoint_seconds: between two checkpoints.
         keep: checkpoints that stay.
@@ -62,37 +69,57 @@ class Settings:
     min_lr: float = 0.0
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay_end: float | None = None
     clip: float | None = None
+    clip_each: bool = False
     ema: float | None = None
+    swa: int | None = None
+    watch_every: int | None = None
     log_every: int = 20
     checkpoint_seconds: float = 300.0
     keep: int = 2
     patience: int = 20
     compile: bool = False
 
+    def __post_init__(self) -> None:
+        if self.ema is not None and self.swa is not None:
+            raise ValueError("weights are averaged one way: choose ema or swa")
+
     def part(self, processes: int) -> int:
         """Crops that one process is given at a time."""
-        return self.batch // (processes * self.accumulate)
+        parts = processes * self.accumulate
+        if self.batch % parts:
+            raise ValueError(
+                f"loop.batch={self.batch} cannot be cut into equal parts for {processes} processes with "
+                f"loop.accumulate={self.accumulate}: choose a multiple of {parts}"
+            )
+        return self.batch // parts
 
     def rate(self, step: int) -> float:
         """The learning rate of a step."""
         scale = self.batch / 256
         return warm_cosine(step, self.steps, self.lr * scale, warmup=self.warmup, end=self.min_lr * scale)
 
+    def decay(self, step: int) -> float:
+        """The weight decay of a step."""
+        end = self.weight_decay if self.weight_decay_end is None else self.weight_decay_end
+        return cosine(step, self.steps, self.weight_decay, end)
+
 
 @dataclass
 class Meter:
     """What happened since the last line of the log."""
 
-    losses: list[Tensor] = field(default_factory=list)
-    others: dict[str, list[Tensor]] = field(default_factory=dict)
+    values: dict[str, list[Tensor]] = field(default_factory=lambda: {"loss": []})  # of steps that counted
+    steps: int = 0
+    left_out: int = 0  # of these steps
     started: float = field(default_factory=time.perf_counter)
     waited: float = 0.0  # seconds spent on making crops
 
-    def add(self, loss: Tensor, logs: dict[str, Tensor]) -> None:
-        self.losses.append(loss.detach())
-        for name, value in logs.items():
-            self.others.setdefault(name, []).append(value.detach())
+    def add(self, parts: list[dict[str, Tensor]]) -> None:
+        for part in parts:
+            for name, value in part.items():
+                self.values.setdefault(name, []).append(value)
 
 
 class DivergedError(RuntimeError):
@@ -109,6 +136,7 @@ def train(
     seed: int = 0,
     facts: dict[str, Any] | None = None,
     until: int | None = None,
+    watch: Watch | None = None,
 ) -> nn.Module:
     """Trains from the newest checkpoint in ``folder``, or from the start; returns the objective with its last weights.
 
@@ -117,14 +145,15 @@ def train(
         source: makes crops on the device from a generator.
         facts: what a checkpoint should carry along: recipe, corpus fingerprint.
         until: stop after this step, with a checkpoint, as if it were a day's end; the schedule stays that of the run.
+        watch: what the log is to know of the averaged weights each ``watch_every`` steps; draws nothing at random.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    flops = flops_per_crop(objective)
+    flops = flops_per_crop(objective, backward=True)
     compiled: Any = torch.compile(objective) if settings.compile else objective
     model = fabric.setup_module(compiled)
     optimiser: Any = torch.optim.AdamW(_groups(objective, settings), lr=0.0, betas=settings.betas)
     optimiser = fabric.setup_optimizers(optimiser)
-    average = Average(objective, settings.ema)
+    average = Average(objective, settings.ema, settings.swa)
     newest = checkpoints.latest(folder)
     first = _resume(fabric, newest, model, optimiser, average, facts or {}) if newest else 0
     log = Log(folder, first) if fabric.is_global_zero else None
@@ -136,14 +165,22 @@ def train(
         source.begin(settings.part(fabric.world_size), seeds)
     for step in range(first, end):
         for group in optimiser.param_groups:
-            group["lr"] = settings.rate(step)
-        norm, finite = _step(model, optimiser, source, settings, fabric, seed, step, meter)
-        bad = 0 if finite else bad + 1
+            group["lr"] = settings.rate(step) * group.get("scale", 1.0)
+            if group.get("decays"):
+                group["weight_decay"] = settings.decay(step)
+        steers = objective if isinstance(objective, Steers) else None
+        norm, failed = _step(model, optimiser, source, settings, fabric, seed, step, meter, steers)
+        bad = bad + 1 if failed else 0
         if bad > settings.patience:
-            raise DivergedError(f"no finite loss for {bad} steps up to step {step}; see log.jsonl for what failed")
-        average.follow()
-        if (step + 1) % settings.log_every == 0 or step + 1 == end:
+            raise DivergedError(
+                f"no finite loss for {bad} steps up to step {step} ({failed}): "
+                "start anew, in another folder, with a lower loop.lr or loop.clip"
+            )
+        average.follow(step)
+        seen = _look(fabric, watch, average, meter) if watch and _at(settings.watch_every, step + 1, end) else None
+        if seen is not None or _at(settings.log_every, step + 1, end):
             values = _values(meter, settings, fabric, flops, peak) | {"lr": settings.rate(step), "grad_norm": norm}
+            values |= seen or {}
             if log:
                 log.write(step + 1, values)
                 _show(step + 1, settings, values)
@@ -151,6 +188,7 @@ def train(
         if step + 1 == end or _due(fabric, saved, settings.checkpoint_seconds):
             state = {"model": model, "optimiser": optimiser, "step": step + 1, "facts": facts or {}}
             state["average"] = average.state(fabric.is_global_zero)
+            state["precision"] = fabric._precision.state_dict()  # the scale of fp16
             checkpoints.save(fabric, folder, step + 1, state, settings.keep)
             saved = time.monotonic()
     if log:
@@ -174,10 +212,11 @@ def _step(
     seed: int,
     step: int,
     meter: Meter,
-) -> tuple[float, bool]:
-    """One optimiser step; returns the gradient norm and whether the losses of all processes were finite."""
+    steers: Steers | None,
+) -> tuple[float, str]:
+    """One optimiser step; returns the gradient norm and, if the step was left out, what was not finite."""
     part = settings.part(fabric.world_size)
-    unhealthy = torch.zeros((), device=fabric.device)
+    parts: list[dict[str, Tensor]] = []
     for number, place in enumerate(_places(step, step + 1, settings, fabric)):
         began = time.perf_counter()
         audio = source(part, _generator(fabric.device, seed, place))
@@ -186,61 +225,120 @@ def _step(
         last = number + 1 == settings.accumulate
         with nullcontext() if last else fabric.no_backward_sync(model):
             loss, logs = model(audio, step)
-            meter.add(loss, logs)
-            unhealthy += ~torch.isfinite(loss.detach())
+            parts.append({name: value.detach() for name, value in {"loss": loss, **logs}.items()})
             fabric.backward(loss / settings.accumulate)
-    total = int(_summed(fabric, unhealthy))
-    if total:
-        names = [name for name, values in meter.others.items() if not torch.isfinite(values[-1]).all()]
-        fabric.print(f"step {step}: {total} losses were NaN or infinite ({', '.join(names) or 'loss'}); step left out")
-        optimiser.zero_grad()
-        return float("nan"), False
-    norm = fabric.clip_gradients(model, optimiser, max_norm=settings.clip or float("inf"), error_if_nonfinite=False)
-    optimiser.step()
+    meter.steps += 1
+    norm, failed = float("nan"), _unhealthy(fabric, parts)
+    if not failed:
+        norm = _clip(fabric, model, optimiser, settings)
+        failed = "" if math.isfinite(norm) else "the gradient was NaN or infinite"
+        if steers and not failed:
+            steers.before_step(step)
+        if not failed or fabric._precision.state_dict():  # fp16's scaler leaves the step out itself, and scales less
+            optimiser.step()
+        if steers and not failed:
+            steers.after_step(step, settings.steps)
+    if failed:
+        fabric.print(f"step {step}: {failed}; step left out")
+        meter.left_out += 1
+    else:
+        meter.add(parts)
     optimiser.zero_grad()
-    return fsdp.number(norm), True
+    return norm, failed
+
+
+def _clip(fabric: Fabric, model: Any, optimiser: Any, settings: Settings) -> float:
+    """Clips the gradients as told; returns their norm before."""
+    limit = float("inf") if settings.clip_each else settings.clip or float("inf")
+    norm = fsdp.number(fabric.clip_gradients(model, optimiser, max_norm=limit, error_if_nonfinite=False))
+    if settings.clip_each and settings.clip:
+        clip_each([p for group in optimiser.param_groups for p in group["params"]], settings.clip)
+    return norm
+
+
+def clip_each(parameters: Iterable[Tensor], limit: float) -> None:
+    """Scales the gradient of each parameter whose norm is above the limit down to it."""
+    for parameter in parameters:
+        if parameter.grad is not None:
+            norm = fsdp.total(torch.linalg.vector_norm(parameter.grad))
+            fsdp.mine(parameter.grad).mul_((limit / (norm + 1e-6)).clamp(max=1))
+
+
+def _unhealthy(fabric: Fabric, parts: list[dict[str, Tensor]]) -> str:
+    """Says how many losses of all processes are not finite, and which of the values logged with them; else nothing."""
+    bad = torch.stack([torch.stack([~torch.isfinite(value).all() for value in part.values()]) for part in parts])
+    counts = dict(zip(parts[0], _summed(fabric, bad.sum(0)).tolist(), strict=True))
+    if not (total := counts.pop("loss")):
+        return ""
+    names = [name for name, count in counts.items() if count]
+    return f"{total} losses were NaN or infinite ({', '.join(names) or 'loss'})"
 
 
 def _groups(objective: nn.Module, settings: Settings) -> list[dict[str, Any]]:
-    """Parameters with and without weight decay."""
-    spared = no_decay(objective)
-    named = list(objective.named_parameters())
-    return [
-        {"params": [p for name, p in named if name not in spared], "weight_decay": settings.weight_decay},
-        {"params": [p for name, p in named if name in spared], "weight_decay": 0.0},
-    ]
+    """What learns: parameters with and without weight decay, for each factor on the learning rate."""
+    spared, scales = no_decay(objective), lr_scales(objective)
+    named = [(name, p) for name, p in objective.named_parameters() if p.requires_grad]
+    groups: list[dict[str, Any]] = []
+    for scale in dict.fromkeys(scales.get(name, 1.0) for name, _ in named):
+        mine = [(name, p) for name, p in named if scales.get(name, 1.0) == scale]
+        decayed = [p for name, p in mine if name not in spared]
+        kept = [p for name, p in mine if name in spared]
+        groups += [
+            {"params": params, "weight_decay": decay, "scale": scale, "decays": params is decayed}
+            for params, decay in ((decayed, settings.weight_decay), (kept, 0.0))
+            if params
+        ]
+    return groups
+
+
+def _at(every: int | None, step: int, end: int) -> bool:
+    return every is not None and (step % every == 0 or step == end)
+
+
+def _look(fabric: Fabric, watch: Watch, average: Average, meter: Meter) -> dict[str, float]:
+    """What the first process sees of the averaged weights; the time does not count as training."""
+    began = time.perf_counter()
+    with average.applied():
+        seen = dict(watch()) if fabric.is_global_zero else {}
+        fabric.barrier()
+    meter.started += time.perf_counter() - began
+    return seen
 
 
 def _resume(fabric: Fabric, path: Path, model: Any, optimiser: Any, average: Average, facts: dict[str, Any]) -> int:
     """Takes everything from a checkpoint that is of the same run; returns its step."""
-    rest = fabric.load(path, {"model": model, "optimiser": optimiser}, strict=False)
-    if rest["facts"] != facts:
-        changed = sorted(key for key in {*rest["facts"], *facts} if rest["facts"].get(key) != facts.get(key))
+    told = checkpoints.facts(path)
+    if told != facts:
+        changed = sorted(key for key in {*told, *facts} if told.get(key) != facts.get(key))
         raise ValueError(f"{path} is of another run: {', '.join(changed)} differ; choose another folder, or delete it")
+    rest = fabric.load(path, {"model": model, "optimiser": optimiser})
     average.load(rest["average"])
+    if scale := rest.get("precision"):
+        fabric._precision.load_state_dict(scale)
     fabric.print(f"going on from {path.name}")
     return int(rest["step"])
 
 
 def _values(meter: Meter, settings: Settings, fabric: Fabric, flops: float, peak: float) -> dict[str, float]:
     """A line of the log, the same on every process."""
-    steps = max(1, len(meter.losses) // settings.accumulate)
     took = time.perf_counter() - meter.started
-    rate = steps * settings.batch / took
-    mean = {"loss": torch.stack(meter.losses).nanmean()}
-    mean |= {name: torch.stack(values).float().nanmean() for name, values in meter.others.items()}
+    rate = meter.steps * settings.batch / took
+    none = [torch.full((), torch.nan, device=fabric.device)]  # where every step was left out
+    mean = {name: torch.stack(values or none).float().nanmean() for name, values in meter.values.items()}
     values = {name: float(_summed(fabric, value) / fabric.world_size) for name, value in mean.items()}
     return values | {
+        "left_out": meter.left_out,
         "crops_per_second": rate,
-        "mfu": 3 * flops * rate / (peak * fabric.world_size),
+        "mfu": flops * rate / (peak * fabric.world_size),
         "data_share": meter.waited / took,
     }
 
 
 def _show(step: int, settings: Settings, values: dict[str, float]) -> None:
     minutes = (settings.steps - step) * settings.batch / values["crops_per_second"] / 60
+    seen = "".join(f"{name} {value:.4f}  " for name, value in values.items() if name.startswith("valid"))
     print(
-        f"step {step}/{settings.steps}  loss {values['loss']:.4f}  {values['crops_per_second']:.0f} crops/s  "
+        f"step {step}/{settings.steps}  loss {values['loss']:.4f}  {seen}{values['crops_per_second']:.0f} crops/s  "
         f"mfu {values['mfu']:.1%}  lr {values['lr']:.2e}  {minutes:.0f} min left",
         flush=True,
     )

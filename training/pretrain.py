@@ -8,10 +8,11 @@ A recipe is a YAML file, by path or by its name in ``training/recipes``; KEY=VAL
 command goes on from the run's last checkpoint.
 """
 
+import copy
 import importlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,14 @@ from lightning.fabric import Fabric
 from torch import nn
 
 from hear_audioformer import weights
+from hear_audioformer.audioformer import Audioformer
 from hear_audioformer.embedder import Encoder
 
-from . import fsdp
+from . import fsdp, precision
 from .data.augment import Augment
+from .data.clips import RATE
+from .data.code_crops import CodeCrops, CodeMixture
+from .data.codes import Codes
 from .data.crops import Crops
 from .data.index import Index
 from .data.mixture import Mixture
@@ -33,31 +38,39 @@ from .data.pack import Pack, PackError
 from .data.stream import Stream, StreamError, workers_for
 from .flops import PEAKS, flops_per_crop
 from .loop import DivergedError, Settings, leave, train
+from .objectives import trainable
 
 RECIPES = Path(__file__).parent / "recipes"
 SECTIONS = {"name", "method", "seed", "precision", "strategy", "encoder", "objective", "data", "loop", "published"}
 EFFICIENCY = 0.35  # share of a device's peak that the hours of a dry run assume
 
 
-def read_recipe(source: str, changes: Sequence[str] = ()) -> dict[str, Any]:
-    """A recipe by path or name, with ``section.key=value`` changes (values as in YAML)."""
-    path = Path(source) if Path(source).is_file() else RECIPES / f"{source}.yaml"
+def read_recipe(
+    source: str,
+    changes: Sequence[str] = (),
+    *,
+    folder: Path = RECIPES,
+    sections: Collection[str] = SECTIONS,
+    defaults: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """A recipe by path or name, over defaults, with ``section.key=value`` changes (values as in YAML)."""
+    path = Path(source) if Path(source).is_file() else folder / f"{source}.yaml"
     if not path.is_file():
-        names = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
+        names = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
         raise click.UsageError(f"no recipe {source!r}; there are {names}")
-    recipe = yaml.safe_load(path.read_text())
+    recipe: dict[str, Any] = {**copy.deepcopy(dict(defaults or {})), **yaml.safe_load(path.read_text())}
     for change in changes:
         key, found, value = change.partition("=")
-        *sections, last = key.split(".")
-        place = recipe
-        for section in sections:
+        *above, last = key.split(".")
+        place: Any = recipe
+        for section in above:
             place = place.get(section) if isinstance(place, dict) else None
         if not found or not isinstance(place, dict):
             raise click.UsageError(f"{change!r} is not of the form section.key=value")
         place[last] = yaml.safe_load(value)
-    if unknown := sorted(set(recipe) - SECTIONS):
+    if unknown := sorted(set(recipe) - set(sections)):
         raise click.UsageError(
-            f"{path} has unknown sections {', '.join(unknown)}; known are {', '.join(sorted(SECTIONS))}"
+            f"{path} has unknown sections {', '.join(unknown)}; known are {', '.join(sorted(sections))}"
         )
     return recipe
 
@@ -71,12 +84,26 @@ def build(recipe: dict[str, Any]) -> nn.Module:
     config = module.Config.of_size(size, **options) if size else module.Config(**options)
     encoder: Encoder = module.build(vars(config))
     objective = importlib.import_module(f".objectives.{module.__name__.rpartition('.')[2]}", __package__)
-    return objective.build(encoder, recipe["objective"])
+    made = objective.build(encoder, recipe["objective"])
+    if recipe["data"].get("reader") == "codes":
+        if not isinstance(encoder, Audioformer):
+            raise click.UsageError("data.reader=codes: only AudioFormer reads codes; choose resident or stream")
+        made.precomputed = True
+    return made
 
 
-def source_of(recipe: dict[str, Any], objective: Any, device: torch.device) -> tuple[Mixture, Pack | Index]:
+def source_of(
+    recipe: dict[str, Any], objective: Any, device: torch.device
+) -> tuple[Mixture | CodeMixture, Pack | Index | Codes]:
     """Batches of the recipe's corpus, which is kept on the device or read ahead from disk, and what is known of it."""
     data, rate = recipe["data"], objective.encoder.sample_rate
+    if data.get("corpus") and data.get("reader") == "codes":
+        return codes_of(data, objective, device)
+    if rate != RATE:
+        raise click.UsageError(
+            f"corpora are kept at {RATE} Hz, the encoder wants {rate}: set encoder.sample_rate={RATE}, or for a codec "
+            "of that rate data.reader=codes"
+        )
     if not data.get("corpus"):
         raise click.UsageError(
             "name a corpus: data.corpus=FOLDER, as training.data.corpus and training.data.pack made it"
@@ -94,20 +121,37 @@ def source_of(recipe: dict[str, Any], objective: Any, device: torch.device) -> t
         workers = workers_for(int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
         reader = Stream(corpus, objective.crop, data["shares"], **options, workers=workers)
     else:
-        raise click.UsageError(f"data.reader={kind}: choose resident or stream")
+        raise click.UsageError(f"data.reader={kind}: choose resident, stream or codes")
     synthetic = data.get("synthetic", 0.0)
     return Mixture(reader, objective.crop, rate, synthetic=synthetic, augment=augment), corpus
 
 
+def codes_of(data: dict[str, Any], objective: Any, device: torch.device) -> tuple[CodeMixture, Codes]:
+    """Windows of the codes that ``training.data.codes`` has made with the encoder's codec."""
+    encoder = objective.encoder
+    if not encoder.config.codec_hash:
+        raise click.UsageError("name the codec that made the codes: objective.codec=NAME")
+    if data.get("augment"):
+        raise click.UsageError("recordings can only be augmented before they are codes: set data.augment=null")
+    corpus = Codes.open(Path(data["corpus"]), encoder.config.codec_id)
+    if not corpus.speaks(encoder.codec):
+        raise click.UsageError(f"{data['corpus']}: its codes of {corpus.codec} are of a codec that was trained anew")
+    frames, count = encoder.config.window, encoder.config.codebooks
+    reader = CodeCrops(corpus, frames, count, data["shares"], cap=data.get("cap", 0.08), device=device)
+    synthetic = data.get("synthetic", 0.0)
+    return CodeMixture(reader, objective.coded, objective.crop, encoder.sample_rate, synthetic), corpus
+
+
 def dry_run(recipe: dict[str, Any], device: str) -> dict[str, Any]:
     """What a run would cost: steps, epochs, FLOPs, and hours on a named device."""
-    objective: Any = build(recipe)
+    with torch.device("meta"):
+        objective: Any = build(recipe)
     settings = Settings(**recipe["loop"])
     crops = settings.steps * settings.batch
-    total = 3 * flops_per_crop(objective) * crops
+    total = flops_per_crop(objective, backward=True) * crops
     clips = (recipe.get("published") or {}).get("clips")
     return {
-        "parameters": sum(p.numel() for p in objective.parameters()),
+        "parameters": sum(p.numel() for p in trainable(objective)),
         "encoder_parameters": sum(p.numel() for p in objective.encoder.parameters()),
         "steps": settings.steps,
         "crops": crops,
@@ -127,9 +171,9 @@ def fabric_for(recipe: dict[str, Any]) -> Fabric:
     if strategy == "fsdp":
         strategy = fsdp.strategy(world)
     nodes = int(os.environ.get("GROUP_WORLD_SIZE", 1))
-    return Fabric(
-        accelerator="auto", devices=processes, num_nodes=nodes, strategy=strategy, precision=recipe["precision"]
-    )
+    mixed = precision.plugin(recipe["precision"])
+    kind: dict[str, Any] = {"plugins": mixed} if mixed else {"precision": recipe["precision"]}
+    return Fabric(accelerator="auto", devices=processes, num_nodes=nodes, strategy=strategy, **kind)
 
 
 @click.command()

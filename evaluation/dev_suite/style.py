@@ -9,7 +9,7 @@ from .material import Material
 from .sound import cut, finish
 
 PACKAGES = """
-    0ad-data asc-music berusky2-data colobot-common-sounds davegnukem-data extremetuxracer-data flare-game
+    0ad-data berusky2-data colobot-common-sounds davegnukem-data extremetuxracer-data flare-game
     freedroidrpg-data megaglest-data naev-data nexuiz-music openclonk-data pushover-data singularity-music
     starfighter-data supertux-data supertuxkart-data ufoai-music unknown-horizons warmux-data warzone2100-music
     wesnoth-1.16-music widelands-data wizznic-data

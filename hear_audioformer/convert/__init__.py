@@ -7,9 +7,11 @@ Each method's rules stand in a file of their own: which names the authors used, 
 """
 
 import importlib
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from torch import Tensor
@@ -19,7 +21,7 @@ from ..checkpoint import Header, WeightsError
 from ..embedder import Encoder
 from .pickles import read_state_dict
 
-METHODS = {"msm-mae": "msm_mae", "audioformer": "audioformer", "codec": "codec"}  # method -> its module here
+METHODS = {"msm-mae": "msm_mae", "asit": "asit", "audioformer": "audioformer", "codec": "codec"}  # -> its module here
 NORMALISATION = ("mean", "std")
 
 
@@ -35,7 +37,7 @@ class Conversion:
 
 def from_upstream(method: str, state_dict: Mapping[str, Tensor], **hints: Any) -> Encoder:
     """The encoder of an authors' state dict; ``hints`` tell what its shapes cannot (see the method's module here)."""
-    return _rules(method)(state_dict, **hints)[0]
+    return _checked(_rules(method), hints)(state_dict, **hints)[0]
 
 
 def convert_file(
@@ -53,11 +55,11 @@ def convert_file(
     rules = _rules(method)
     sources = [Path(one) for one in ([source] if isinstance(source, (str, Path)) else source)]
     digests = [checkpoint.sha256(_existing(one)) for one in sources]
-    states = [read_state_dict(one) for one in sources]
+    states = [read_state_dict(one, getattr(rules, "NETWORKS", ())) for one in sources]
     state = states[0]
     if len(states) > 1:
         state = {f"{k}.{name}": tensor for k, one in enumerate(states) for name, tensor in one.items()}
-    encoder, notes = rules(state, name=sources[0].resolve().parent.name, **hints)
+    encoder, notes = _checked(rules, hints)(state, name=sources[0].resolve().parent.name, **hints)
     config = asdict(encoder.config)
     normalisation = {name: config.pop(name) for name in NORMALISATION if name in config}
     names, source_sha256 = ", ".join(one.name for one in sources), ", ".join(digests)
@@ -66,10 +68,18 @@ def convert_file(
     return Conversion(encoder, notes, source_sha256, checkpoint.write(out, encoder.state_dict(), header))
 
 
-def _rules(method: str) -> Any:
+def _checked(rules: ModuleType, hints: Mapping[str, Any]) -> Any:
+    """A method's converter, if it takes these hints."""
+    known = [name for name in inspect.signature(rules.convert).parameters if name not in ("state", "name")]
+    if surplus := [name for name in hints if name not in known]:
+        raise WeightsError(f"{', '.join(surplus)}: a hint of no use for this method, which takes {', '.join(known)}")
+    return rules.convert
+
+
+def _rules(method: str) -> ModuleType:
     if method not in METHODS:
         raise WeightsError(f"no converter for method {method!r}; there are {', '.join(METHODS)}")
-    return importlib.import_module(f".{METHODS[method]}", __package__).convert
+    return importlib.import_module(f".{METHODS[method]}", __package__)
 
 
 def _existing(source: str | Path) -> Path:

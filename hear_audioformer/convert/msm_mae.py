@@ -8,7 +8,6 @@ so do we. The fixed position tables are in the file; they are checked against ou
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,8 +15,8 @@ from torch import Tensor
 from ..checkpoint import WeightsError
 from ..layers import sincos_1d, sincos_2d
 from ..msm_mae import Config, MsmMae
+from .names import ROOT, depth_of, fitted, heads_of, take, unwrap, upstream
 
-ROOT = "patch_embed.proj.weight"  # wherever this name ends, the model's names begin
 FOLDER = re.compile(r"(?P<bands>\d+)x(?P<frames>\d+)p(?P<ph>\d+)x(?P<pw>\d+)(p(?P<rate>\d+)k)?(?![\dx])")
 DECODER = ("mask_token", "decoder_")
 OUTSIDE = ("to_spec.",)  # the authors' runtime object keeps its STFT kernels beside the model
@@ -51,19 +50,8 @@ def convert(
 
 def _unwrap(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
     """Names without the wrappers' prefix (``backbone.``, EVAR's ``module.ar.runtime.backbone.``, DDP's ``module.``)."""
-    roots = [name for name in state if name == ROOT or name.endswith(f".{ROOT}")]
-    if len(roots) != 1:
-        names = ", ".join(list(state)[:5])
-        raise WeightsError(
-            f"{ROOT}: found {len(roots)} times, expected once; not an MSM-MAE checkpoint? It has {names}, ..."
-        )
-    prefix = roots[0].removesuffix(ROOT)
-    inside = {name.removeprefix(prefix): tensor.float() for name, tensor in state.items() if name.startswith(prefix)}
+    inside, notes = unwrap(state, "MSM-MAE")
     inside = {name: tensor for name, tensor in inside.items() if not name.startswith(OUTSIDE)}
-    outside = [name for name in state if not name.startswith(prefix)]
-    notes = [f"names stripped of the prefix {prefix!r}"] if prefix else []
-    if outside:
-        notes.append(f"left out {len(outside)} tensors beside the backbone ({outside[0]}, ...)")
     if any(name.startswith(DECODER) for name in inside):
         notes.append("left out the decoder: embeddings do not use it")
     return inside, notes
@@ -71,7 +59,7 @@ def _unwrap(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
 
 def _config(state: dict[str, Tensor], heads: int | None, size: tuple[int, int] | None, sample_rate: int) -> Config:
     """The configuration that the shapes tell."""
-    weight, table = state[ROOT], _take(state, "pos_embed")
+    weight, table = state[ROOT], take(state, "pos_embed")
     width, _, ph, pw = weight.shape
     cls = "cls_token" in state
     bands = size[0] if size else 80
@@ -81,17 +69,11 @@ def _config(state: dict[str, Tensor], heads: int | None, size: tuple[int, int] |
         raise WeightsError(
             f"pos_embed: {patches} patches do not fill rows of {bands} bands in patches of {ph}; pass the input size"
         )
-    if heads is None:
-        if width % 64:
-            raise WeightsError(
-                f"{ROOT}: a width of {width} is not a multiple of 64, so the heads cannot be told; pass heads"
-            )
-        heads = width // 64
     config = Config(
         width=width,
-        depth=1 + max((int(n.split(".")[1]) for n in state if n.startswith("blocks.")), default=-1),
-        heads=heads,
-        mlp_ratio=_take(state, "blocks.0.mlp.fc1.weight").shape[0] / width,
+        depth=depth_of(state),
+        heads=heads_of(width, heads),
+        mlp_ratio=take(state, "blocks.0.mlp.fc1.weight").shape[0] / width,
         bands=bands,
         frames=patches // rows * pw,
         patch=(ph, pw),
@@ -128,7 +110,7 @@ def _normalised(
 def _check_tables(state: dict[str, Tensor], encoder: MsmMae, notes: list[str]) -> None:
     """Compares the stored position tables with those that the configuration implies."""
     first = int(encoder.config.cls)
-    stored = _take(state, "pos_embed")[0, first:]
+    stored = take(state, "pos_embed")[0, first:]
     ours = encoder.positions.flatten(0, 1)
     if stored.shape != ours.shape or (stored - ours).abs().max() > TOLERANCE:
         raise WeightsError(
@@ -153,29 +135,13 @@ def _translate(state: dict[str, Tensor], encoder: MsmMae) -> Iterator[tuple[str,
     """Our names with the authors' tensors; the first name that is missing, misshapen or left over is an error."""
     used = {"pos_embed"}
     for ours, wanted in encoder.state_dict().items():
-        theirs = _their_name(ours)
-        tensor = _qkv_bias(state, theirs, used) if theirs.endswith("attn.qkv.bias") else _take(state, theirs)
+        theirs = upstream(ours)
+        tensor = _qkv_bias(state, theirs, used) if theirs.endswith("attn.qkv.bias") else take(state, theirs)
         used.add(theirs)
-        if tensor.numel() != wanted.numel() or (tensor.ndim == wanted.ndim and tensor.shape != wanted.shape):
-            raise WeightsError(f"{theirs}: shape {tuple(tensor.shape)} where {tuple(wanted.shape)} was expected")
-        yield ours, tensor.reshape(wanted.shape)
+        yield ours, fitted(tensor, wanted, theirs)
     surplus = [name for name in state if name not in used and not name.startswith(DECODER)]
     if surplus:
         raise WeightsError(f"{surplus[0]}: not part of an MSM-MAE encoder ({len(surplus)} such names)")
-
-
-def _their_name(name: str) -> str:
-    for ours, theirs in (
-        ("embed.", "patch_embed.proj."),
-        ("attention_norm", "norm1"),
-        ("attention.qkv", "attn.qkv"),
-        ("attention.out", "attn.proj"),
-        ("mlp_norm", "norm2"),
-        ("mlp.up", "mlp.fc1"),
-        ("mlp.down", "mlp.fc2"),
-    ):
-        name = name.replace(ours, theirs)
-    return "cls_token" if name == "cls" else name
 
 
 def _qkv_bias(state: dict[str, Tensor], name: str, used: set[str]) -> Tensor:
@@ -183,12 +149,6 @@ def _qkv_bias(state: dict[str, Tensor], name: str, used: set[str]) -> Tensor:
     if name in state:
         return state[name]
     stem = name.removesuffix("qkv.bias")
-    query, value = _take(state, f"{stem}q_bias"), _take(state, f"{stem}v_bias")
+    query, value = take(state, f"{stem}q_bias"), take(state, f"{stem}v_bias")
     used.update((f"{stem}q_bias", f"{stem}v_bias"))
     return torch.cat([query, torch.zeros_like(query), value])
-
-
-def _take(state: Mapping[str, Any], name: str) -> Tensor:
-    if name not in state:
-        raise WeightsError(f"{name}: missing from the checkpoint, which is truncated or of another method")
-    return state[name]

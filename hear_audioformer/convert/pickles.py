@@ -2,7 +2,7 @@
 
 import argparse
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -15,13 +15,19 @@ from ..checkpoint import WeightsError
 WRAPPERS = ("model", "state_dict", "model_state_dict")
 
 
-def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """The state dict in a checkpoint file, out of whatever training script's wrapper it stands in."""
+def read_state_dict(path: str | Path, networks: Sequence[str] = ()) -> dict[str, Tensor]:
+    """The state dict in a checkpoint file, out of whatever training script's wrapper it stands in.
+
+    Where it holds several networks by the given names, theirs go in front of their tensors' names.
+    """
     content = _load(Path(path))
     for wrapper in WRAPPERS:
         if isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
             break
+    inner = {network: content[network] for network in networks if isinstance(content.get(network), Mapping)}
+    if inner:
+        content = {f"{network}.{name}": value for network, part in inner.items() for name, value in part.items()}
     tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
     if not tensors:
         raise WeightsError(f"{path} holds no tensors, only {', '.join(map(str, list(content)[:8])) or 'nothing'}")

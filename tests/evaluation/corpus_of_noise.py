@@ -50,7 +50,7 @@ def write(folder: Path, paths: Paths) -> Path:
 
 def paths() -> Paths:
     """Enough for every task that is made from recordings."""
-    for package in ("naev-data", "asc-music", "supertux-data"):  # the last has too few tracks
+    for package in ("naev-data", "wizznic-data", "supertux-data"):  # the last has too few tracks
         for number in range(4 if package == "supertux-data" else 8):
             yield package, f"music/{number}.ogg", "music", 30.5
     for number in range(40):

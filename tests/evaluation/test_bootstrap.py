@@ -43,6 +43,13 @@ def test_groups_are_drawn_whole_within_their_fold() -> None:
     assert draws.correction == pytest.approx(math.sqrt(5 / 3))
 
 
+def test_an_error_is_corrected_for_the_number_of_groups() -> None:
+    draws = draw("task", np.zeros(4, int), np.arange(4))
+    interval = Interval.drawn(0.5, np.array([0.4, 0.6]), draws)
+    assert interval.error == pytest.approx(0.1 * math.sqrt(4 / 3))
+    assert interval.high == pytest.approx(0.5 + 3.182 * interval.error, rel=2e-3)
+
+
 def test_a_group_in_two_folds_is_drawn_in_each() -> None:
     groups, folds = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1])
     weights = draw("task", folds, groups).weights

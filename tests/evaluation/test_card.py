@@ -1,6 +1,7 @@
 """Cards: every figure comes from the weight file, its log, and files of results of these very weights."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,12 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return export.export(tmp_path / "run", "mine", tmp_path, licence="CC0-1.0", hardware="a shed")
 
 
+def shares_drawn(text: str) -> list[int]:
+    """By kind, of the real crops: what the corpus lacks of a recipe's shares goes to the other kinds."""
+    [line] = [line for line in text.splitlines() if line.startswith("- drawn: ")]
+    return [int(share) for share in re.findall(r"(\d+)%", line.split(" of the real crops")[0])]
+
+
 def test_the_card_says_what_the_files_say(tmp_path: Path, model: dict[str, Any]) -> None:
     ours = result(tmp_path, "hear_audioformer.msm_mae", model["sha256"], {"word_de": 0.5, "word_xx": 0.7, "drum": 0.4})
     other = result(tmp_path, "x.logmel", "0", {"word_de": 0.2, "word_xx": 0.3, "drum": 0.45})
@@ -43,6 +50,7 @@ def test_the_card_says_what_the_files_say(tmp_path: Path, model: dict[str, Any])
     assert model["sha256"] in text
     assert "3 steps of 4 crops: 12 crops" in text
     assert "on a shed, 32-true" in text
+    assert sum(shares_drawn(text)) == pytest.approx(100, abs=1)
     assert "| task | mine | logmel |" in text
     assert "| drum | 40.0 (30.0 to 50.0) | 45.0 (35.0 to 55.0) |" in text
     assert "| word | 60.0 (" in text  # the mean of its halves

@@ -55,10 +55,10 @@ def test_every_clip_is_tested_once_with_its_fold_and_group(task: Reading) -> Non
 @pytest.mark.parametrize("head", ["linear", "mlp"])
 def test_labels_of_test_clips_change_no_prediction(tmp_path: Path, head: str) -> None:
     task = tasks.read(toy.tones(tmp_path))
-    items = [replace(i, labels=((i.labels[0] + 1) % 3,)) if i.split == "test" else i for i in task.items]
+    items = [replace(item, labels=(2,)) if item.split == "test" else item for item in task.items]
     other = replace(task, items=tuple(items))
     one, two = (scene.score(t, vectors(task), head) for t in (task, other))
-    assert (one.columns["truth"] != two.columns["truth"]).all()
+    assert set(one.columns["truth"]) > set(two.columns["truth"])
     for name in ("knn", "majority"):
         assert np.array_equal(one.others[name]["predicted"], two.others[name]["predicted"])
     assert np.array_equal(one.columns["predicted"], two.columns["predicted"])

@@ -52,6 +52,16 @@ def mean_precision(columns: Columns) -> float:
     return float(np.mean(values))
 
 
+def area(columns: Columns) -> float:
+    """By its definition: the share of pairs of a true and another clip that are in order; equal ones count half."""
+    values = []
+    for truth, predicted in zip(columns["truth"].T, columns["predicted"].T, strict=True):
+        above, below = predicted[truth == 1][:, None], predicted[truth == 0]
+        if above.size and below.size:
+            values.append(((above > below) + 0.5 * (above == below)).mean())
+    return float(np.mean(values))
+
+
 def f_measure(columns: Columns) -> float:
     hits, found, real = (columns[name].sum() for name in ("hits", "found", "real"))
     precision, recall = hits / found, hits / real
@@ -64,6 +74,7 @@ def f_measure(columns: Columns) -> float:
         ("accuracy", classes(80, 4, 1), accuracy),
         ("mean_recall", classes(80, 4, 2), mean_recall),
         ("mean_precision", ranking(40, 3, 3), mean_precision),
+        ("area", ranking(40, 3, 6), area),
         ("onset_50ms", counts(40, 4), f_measure),
     ],
 )
@@ -86,6 +97,19 @@ def test_what_is_not_defined_is_nan() -> None:
     nothing = np.zeros((1, 3), np.float32)
     assert np.isnan(scores.accuracy(classes(3, 2, 0), nothing)).all()
     assert np.isnan(scores.f_measure(counts(3, 0), nothing)).all()
+
+
+def test_d_prime_is_the_distance_that_an_area_amounts_to() -> None:
+    """Two normal distributions 1.5 apart: an area of 0.856. A perfect ranking stays finite; nothing to rank is NaN."""
+    turn = np.random.RandomState(0)
+    truth = np.arange(20000) % 2
+    columns = {"truth": truth[:, None].astype(float), "predicted": (turn.randn(20000) + 1.5 * truth)[:, None]}
+    ones = np.ones((1, 20000), np.float32)
+    assert scores.area(columns, ones) == pytest.approx(0.856, abs=0.01)
+    assert scores.d_prime(columns, ones) == pytest.approx(1.5, abs=0.05)
+    perfect = {"truth": columns["truth"], "predicted": columns["truth"]}
+    assert 6.5 < scores.d_prime(perfect, ones)[0] < 7
+    assert np.isnan(scores.d_prime({"truth": columns["truth"] * 0, "predicted": columns["truth"]}, ones)).all()
 
 
 def test_folds_count_the_same_however_large() -> None:

@@ -26,18 +26,32 @@ def result(value: float) -> dict[str, Any]:
     return {"tasks": {"dev_word": entry, "dev_drum": {**entry, "value": value + 0.2}}}
 
 
-def test_the_page_holds_scores_speed_and_commands(tmp_path: Path) -> None:
-    told = {"recipe": "msm-mae-open", "until": 7, "pool": "mean+std", "rows": {"a: 1 s": [], "b!": ["seed=3"]}}
+def test_the_page_holds_scores_costs_and_commands(tmp_path: Path) -> None:
+    told = {
+        "recipe": "msm-mae-open",
+        "until": 7,
+        "pool": "mean+std",
+        "reading": "The first row wins.",
+        "rows": {"a: 1 s": [], "b!": ["encoder.frames=208"]},
+    }
     rows = study.rows_of(told, tmp_path)
-    for row, rates in zip(rows, [(1.0, 3.0), (2.0, 2.5)], strict=True):
+    for row, losses in zip(rows, [(1.0, 0.3), (2.0, 0.25)], strict=True):
         (row.folder / "run").mkdir(parents=True)
-        lines = [f'{{"step": {step}, "crops_per_second": {rate}}}\n' for step, rate in enumerate(rates)]
+        lines = [f'{{"step": {step}, "loss": {loss}}}\n' for step, loss in enumerate(losses)]
         (row.folder / "run" / "log.jsonl").write_text("".join(lines))
-    page = study.page(told, [(rows[0], result(0.5)), (rows[1], result(0.25))])
-    assert "| row | mean | crops/s | drum | word |" in page
-    assert "| a: 1 s | 60.0 (" in page
-    assert "| 3 | 70.0 | 50.0 |" in page
-    assert "python -m training.pretrain msm-mae-open runs/b data.corpus=data/open seed=3 --until 7" in page
+    page = study.page(told, [(rows[0], [result(0.5)]), (rows[1], [result(0.25)])])
+    assert "| row | mean | GFLOP | loss | drum | word |" in page
+    short, long = (line.split(" | ") for line in page.splitlines() if line.startswith(("| a: 1 s", "| b!")))
+    assert short[1].startswith("60.0 (")
+    assert short[3] == "0.300"
+    assert long[4:] == ["45.0", "25.0 |"]
+    assert 1.9 < float(long[2]) / float(short[2]) < 2.3  # twice the input
+    assert "\nThe first row wins.\n" in page
+    assert "msm-mae-open runs/b data.corpus=data/open encoder.frames=208 --until 7" in page
+    told["also"] = ["mean"]
+    page = study.page(told, [(rows[0], [result(0.5), result(0.1)])])
+    assert "| row | mean | mean, mean | GFLOP | loss | drum | word |" in page
+    assert next(line for line in page.splitlines() if line.startswith("| a: 1 s")).split(" | ")[2].startswith("20.0 (")
 
 
 def test_rows_of_one_name_are_refused() -> None:

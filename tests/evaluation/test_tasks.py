@@ -91,6 +91,18 @@ def test_a_rate_that_is_not_there_is_taken_from_the_highest(tmp_path: Path) -> N
     assert (task.tree(44100), task.tree(16000)) == (48000, 16000)
 
 
+def test_tasks_of_hear_that_share_a_name_stay_apart(tmp_path: Path) -> None:
+    for size in ("5h", "50h"):
+        folder = toy.tones(tmp_path / size, "nsynth_pitch").rename(tmp_path / f"nsynth_pitch-v2.2.3-{size}")
+        metadata = json.loads((folder / "task_metadata.json").read_text())
+        del metadata["open_suite"]
+        (folder / "task_metadata.json").write_text(json.dumps(metadata))
+    names = ["nsynth_pitch-v2.2.3-50h", "nsynth_pitch-v2.2.3-5h"]
+    assert [task.name for task in tasks.find(tmp_path)] == names
+    assert [task.name for task in tasks.find(tmp_path, ("nsynth_pitch",))] == names
+    assert [task.name for task in tasks.find(tmp_path, (names[1],))] == names[1:]
+
+
 def test_tasks_are_found_by_name_or_folder(tmp_path: Path) -> None:
     toy.tones(tmp_path, "one")
     toy.tones(tmp_path, "two")

@@ -11,13 +11,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hear_audioformer.audioformer import Audioformer
+from hear_audioformer.embedder import Embedder
 from hear_audioformer.language import pooled
 from tests.conftest import learn_codebooks, small_audioformer
+from training.data.codes import heard
+from training.data.labelled import Batch
 from training.flops import flops_per_crop
-from training.objectives import no_decay
-from training.objectives.audioformer import AudioformerObjective, FrozenViews, build, words_from_codec
-from training.objectives.ft2 import CodeClassifier
-from training.objectives.mpc import rank, separation
+from training.objectives import keep_fixed, no_decay
+from training.objectives.audioformer import AudioformerObjective, FrozenViews, build, initialise, words_from_codec
+from training.objectives.classify import Classifier
+from training.objectives.ft2 import Contrast, ContrastClassifier
+from training.objectives.mpc import mpc, rank, separation
 
 LAYOUTS = ["shared", "separate", "summed"]
 
@@ -89,10 +93,10 @@ def test_silence_is_left_out() -> None:
     audio = sounds(3)
     audio[0, 5 * 320 : 20 * 320] = 0
     audio[1, 4 * 320 :] = 1e-5
-    heard = made.audible(audio)
-    assert heard[0].tolist() == [True] * 5 + [False] * 15 + [True] * 30
-    assert not heard[1].any()  # 46 of 50 frames hold nothing
-    assert heard[2].all()
+    there = made.audible(heard(audio, 320))
+    assert there[0].tolist() == [True] * 5 + [False] * 15 + [True] * 30
+    assert not there[1].any()  # 46 of 50 frames hold nothing
+    assert there[2].all()
     loss, _ = made(torch.zeros(2, 16000), 0)
     loss.backward()
     assert float(loss) == 0
@@ -201,31 +205,104 @@ def test_words_that_lie_as_the_codec_has_them(layout: str) -> None:
         assert (found / found.max() - wanted / wanted.max()).abs().max() < 1e-3
 
 
-def test_a_classifier_and_its_contrast() -> None:
-    """FT1 is FT2 without contrast; both classify what the first sequence's whole output is on average."""
-    encoder = small(dropout=0.0)
-    codes = encoder.statistics(sounds(4)).long()  # type: ignore[union-attr]
+def clips_of_two_lengths() -> Batch:
     targets = (torch.rand(4, 3, generator=torch.Generator().manual_seed(0)) > 0.5).float()
-    both = CodeClassifier(encoder, 3, alpha=0.8)
-    loss, logs = both.loss(codes, targets)
-    wanted = F.binary_cross_entropy_with_logits(both.classifier(pooled(encoder.read(codes, 0)[-1])), targets)
-    assert float(logs["classification"]) == pytest.approx(float(wanted), rel=1e-5)
-    assert float(loss) == pytest.approx(0.8 * float(wanted) + 0.2 * float(logs["contrast"]), rel=1e-5)
-    assert both(codes).shape == (4, 3)
-    plain = CodeClassifier(small(dropout=0.0), 3, contrast=False)
-    plain.classifier.load_state_dict(both.classifier.state_dict())
-    assert float(plain.loss(codes, targets)[0]) == pytest.approx(float(wanted), rel=1e-5)
-    with pytest.raises(ValueError, match="FT2 needs an encoder of several code sequences"):
-        CodeClassifier(small(layout="summed"), 3)
+    audio, lengths = sounds(4), [16000, 9600, 16000, 9600]
+    for row, length in zip(audio, lengths, strict=True):
+        row[length:] = 0
+    return Batch(audio, lengths, targets)
 
 
-def test_masks_of_fine_tuning_are_for_training_only() -> None:
-    made = CodeClassifier(small(dropout=0.0), 3, contrast=False, masked=0.5)
-    codes = made.encoder.statistics(sounds(2)).long()  # type: ignore[union-attr]
-    made.train()
-    assert not torch.equal(made(codes), made(codes))
-    made.eval()
-    assert torch.equal(made(codes), made(codes))
+def reading_one(**options: Any) -> Audioformer:
+    """A model of three codebooks that reads the first."""
+    encoder = small(trained=3, codebooks=1, average=1, dropout=0.0, **options)
+    encoder.pool = "tokens"
+    return encoder
+
+
+@pytest.mark.parametrize("layout", ["shared", "separate"])
+def test_fine_tuning_with_the_contrast(layout: str) -> None:
+    """The classified vectors are the means over all tokens of codebook 1; the others come from where training began."""
+    batch, encoder = clips_of_two_lengths(), reading_one(layout=layout)
+    began = copy.deepcopy(encoder)
+    made = ContrastClassifier(encoder, 3, 16000, loss="bce", contrast=Contrast(views=3, alpha=0.7))
+    with torch.no_grad():
+        for p in made.encoder.backbones.parameters():
+            p.add_(0.02)
+    torch.nn.init.normal_(made.head.linear.weight)
+    loss, logs = made(batch, 0)
+    codes = [began.codec(clip[None, :length]).mT for clip, length in zip(batch.audio, batch.lengths, strict=True)]
+    mine = torch.cat([pooled(made.encoder.read(one, 0)[-1]) for one in codes])
+    views = [mine, *(torch.cat([pooled(began.read(one, k)[-1]) for one in codes]) for k in (1, 2))]
+    plain = F.binary_cross_entropy_with_logits(made.head(mine), batch.targets)
+    drawn = mpc(torch.cat(views), torch.arange(4).repeat(3), torch.arange(3).repeat_interleave(4))
+    assert float(logs["classification"]) == pytest.approx(float(plain), rel=1e-4)
+    assert float(logs["contrast"]) == pytest.approx(float(drawn), rel=1e-4)
+    assert float(loss) == pytest.approx(0.7 * float(plain) + 0.3 * float(drawn), rel=1e-4)
+    loss.backward()
+    moved = {name for name, p in made.named_parameters() if p.grad is not None}
+    assert any(name.startswith("encoder.backbones.0.") for name in moved)
+    assert not [name for name in moved if name.startswith(("frozen.", "encoder.codec.", "encoder.backbones.1."))]
+    assert flops_per_crop(made, backward=True) > flops_per_crop(Classifier(encoder, 3, 16000), backward=True)
+
+
+def test_models_that_are_not_read_do_not_learn() -> None:
+    encoder = reading_one(layout="separate").requires_grad_(True)
+    learns = {name.rsplit(".embeddings")[0] for name, p in encoder.named_parameters() if p.requires_grad}
+    assert not [name for name in learns if name.startswith(("backbones.1", "backbones.2", "codec"))]
+
+
+@pytest.mark.parametrize(
+    ("options", "views", "message"),
+    [
+        ({"layout": "summed", "codebooks": 2}, 2, "layout summed; the contrast needs two"),
+        ({"codebooks": 1}, 3, "was trained on 2 code sequences"),
+        ({"codebooks": 1}, 1, "the contrast needs two"),
+        ({}, 2, "set options.codebooks=1"),
+    ],
+)
+def test_a_contrast_of_too_little_is_refused(options: dict, views: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ContrastClassifier(small(**options), 3, 16000, contrast=Contrast(views=views))
+
+
+def test_pooling_over_all_tokens() -> None:
+    encoder = reading_one()
+    audio = sounds(2)
+    wanted = pooled(encoder.read(encoder.codec(audio, 1).mT, 0)[-1])
+    found = Embedder(encoder, pool="tokens").scene(audio)
+    assert torch.allclose(found, wanted, atol=1e-5)
+    assert not torch.allclose(found, Embedder(encoder, pool="mean").scene(audio), atol=1e-3)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_negative_codes_are_masked_ones(layout: str) -> None:
+    encoder = small(layout=layout).eval()
+    codes = encoder.statistics(sounds(2)).long()  # type: ignore[union-attr]
+    chosen = torch.zeros(2, 50, dtype=torch.bool)
+    chosen[0, 10:20] = True
+    for sequence in range(encoder.config.sequences):
+        wanted = encoder.read(codes, sequence, chosen)[-1]
+        assert torch.equal(encoder.read(codes.masked_fill(chosen[..., None], -1), sequence)[-1], wanted)
+        assert not torch.equal(encoder.read(codes, sequence)[-1][0], wanted[0])
+
+
+def test_the_codec_does_not_learn_with_the_models() -> None:
+    encoder = small_audioformer().requires_grad_(False).requires_grad_(True)
+    learns = {name.split(".")[0] for name, p in encoder.named_parameters() if p.requires_grad}
+    assert learns == {"backbones"}
+
+
+def test_fresh_models_keep_the_codec() -> None:
+    """What training from random weights starts from still speaks the language that it is to read."""
+    trained = small()
+    fresh = small_audioformer()
+    initialise(fresh)
+    keep_fixed(fresh, trained.state_dict())
+    assert fresh.codec.codebook_hash() == trained.codec.codebook_hash()
+    assert torch.equal(fresh.statistics(sounds(2)), trained.statistics(sounds(2)))  # type: ignore[arg-type]
+    words = [encoder.backbones[0].embeddings.word_embeddings.weight for encoder in (fresh, trained)]  # type: ignore
+    assert not torch.equal(*words)
 
 
 def test_stage_two_goes_on_from_stage_one(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from training.data.pack import Pack
 RATE = 16000
 
 
-def small_pack(folder: Path, clips: list[tuple[str, str, float]]) -> Pack:
+def small_pack(folder: Path, clips: list[tuple[str, str, float]], fingerprint: str = "abc") -> Pack:
     """A pack of (kind, package, seconds); the samples of clip i are ramps that start at 1000 i."""
     folder.mkdir(parents=True, exist_ok=True)
     lengths = np.array([round(seconds * RATE) for _, _, seconds in clips], np.int64)
@@ -30,7 +30,7 @@ def small_pack(folder: Path, clips: list[tuple[str, str, float]]) -> Pack:
             packages=packages,
             package_of=package_of.astype(np.int32),
             keys=np.array([str(i) for i in range(len(clips))]),
-            fingerprint=np.array("abc"),
+            fingerprint=np.array(fingerprint),
             format=np.array("flac"),
         )
     return Pack.open(folder)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import torch
 from click.testing import CliRunner
@@ -22,14 +23,14 @@ RECIPE: dict[str, Any] = {
     "precision": "32-true",
     "encoder": {"width": 24, "depth": 1, "heads": 2, "frames": 96, "mean": -6.0, "std": 3.0},
     "objective": {"width": 16, "depth": 1, "heads": 2},
-    "data": {"shares": {"speech": 1.0}},
+    "data": {"shares": {"speech": 0.6, "music": 0.3}},
     "loop": {"steps": 3, "batch": 4, "lr": 0.1, "log_every": 1},
 }
 
 
-def trained(run: Path, **loop: Any) -> dict[str, Any]:
-    """A short run of the recipe; returns its last checkpoint."""
-    recipe = {**RECIPE, "loop": {**RECIPE["loop"], **loop}}
+def trained(run: Path, recipe: dict[str, Any] = RECIPE, **loop: Any) -> dict[str, Any]:
+    """A short run of a recipe; returns its last checkpoint."""
+    recipe = {**recipe, "loop": {**recipe["loop"], **loop}}
     facts = {"recipe": recipe, "corpus": "abc", "hours": 1.5}
     fabric = Fabric(accelerator="cpu", devices=1)
     train(build(recipe), noise, Settings(**recipe["loop"]), run, fabric, seed=3, facts=facts)
@@ -59,6 +60,38 @@ def test_a_run_becomes_a_model_by_name(tmp_path: Path, ema: float | None, monkey
     assert header.provenance["hours_heard"] == round(12 * 0.96 / 3600, 1)
     assert logs.read(tmp_path / "weights" / "mine.jsonl") == logs.read(tmp_path / "run" / "log.jsonl")
     assert model.pool == "mean"
+
+
+ASIT: dict[str, Any] = {
+    **RECIPE,
+    "method": "asit",
+    "encoder": {"width": 24, "depth": 1, "heads": 2, "frames": 48},
+    "objective": {
+        "epoch": 1,
+        "span": 0.96,
+        "seconds": 0.6,
+        "heads": {"hidden": 16, "bottleneck": 8, "cls": 12, "patch": 10, "paint_hidden": 16, "paint_bottleneck": 8},
+    },
+}
+
+
+def test_a_teacher_is_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved = trained(tmp_path / "run", ASIT, lr=2.0)["model"]
+    monkeypatch.setattr(weights, "bundle", lambda: tmp_path)
+    export.export(tmp_path / "run", "m", tmp_path, licence="CC0-1.0", hardware="a CPU")
+    model = load_model("m")
+    assert (model.pool, model.sample_rate) == ("cls+mean", 16000)
+    student = 0.0
+    for name, tensor in model.encoder.named_parameters():
+        assert torch.allclose(tensor, saved[f"teacher.encoder.{name}"], atol=1e-3)
+        student = max(student, float((tensor.detach() - saved[f"student.encoder.{name}"]).abs().max()))
+    assert student > 1e-2
+
+
+def test_a_method_pools_as_it_can(tmp_path: Path) -> None:
+    trained(tmp_path / "run")
+    with pytest.raises(click.UsageError, match=r"msm-mae does not pool by cls; choose from mean, mean.std"):
+        export.export(tmp_path / "run", "m", tmp_path, licence="CC0-1.0", hardware="a CPU", pool="cls")
 
 
 def test_pooling_is_chosen_at_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The loop: killed runs go on exactly, processes agree, bad losses are named, averages and schedules are right."""
+"""The loop: killed runs go on exactly, processes agree, averages, clipping, schedules and the log are right."""
 
 import json
 import os
@@ -7,16 +7,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from lightning.fabric import Fabric
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
 from hear_audioformer.msm_mae import Config, MsmMae
-from training import checkpoints, logs
-from training.loop import DivergedError, Settings, leave, train
+from training import checkpoints, logs, loop
+from training.flops import flops_per_crop, peak_flops
+from training.loop import Settings, clip_each, leave, train
 from training.objectives.msm_mae import MsmMaeObjective
 from training.schedule import cosine, warm_cosine
 
@@ -58,6 +61,9 @@ def main() -> None:
     mine = weights(train(small_objective(), slow, settings, folder, fabric, facts={"recipe": "test"}))
     if world > 1 and not all(torch.equal(mine, other) for other in fabric.all_gather(mine)):  # type: ignore[union-attr]
         raise SystemExit("the processes ended with different weights")
+    if world > 1:
+        settings = Settings(steps=2, batch=4, lr=1e-2, log_every=1)
+        train(Line(bad=(1,) if fabric.global_rank == 1 else ()), noise, settings, folder / "bad", fabric)
     leave()
 
 
@@ -99,39 +105,16 @@ def test_two_processes_agree_and_learn_from_all_crops(tmp_path: Path) -> None:
     """The processes themselves compare their last weights; here their common log is held against a lone run's."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command += ["-m", "tests.training.test_loop", str(tmp_path / "two"), "3", "0"]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, env=environment)
+    assert "step 1: 1 losses were NaN or infinite (fit); step left out" in result.stdout
+    assert [line["left_out"] for line in logs.read(tmp_path / "two" / "bad" / "log.jsonl")] == [0, 1]
     [*lines] = logs.read(tmp_path / "two" / "log.jsonl")
     assert [line["step"] for line in lines] == [1, 2, 3]
     run(tmp_path / "one", steps=3)
     assert lines[0]["loss"] == pytest.approx(logs.read(tmp_path / "one" / "log.jsonl")[0]["loss"], rel=0.1)
     assert lines[0]["loss"] != logs.read(tmp_path / "one" / "log.jsonl")[0]["loss"]  # other crops
     assert final(tmp_path / "two")["step"] == 3
-
-
-def test_another_run_is_not_gone_on_with(tmp_path: Path) -> None:
-    run(tmp_path, until=2)
-    with pytest.raises(ValueError, match="is of another run: recipe differ; choose another folder"):
-        train(
-            small_objective(),
-            noise,
-            Settings(steps=6, batch=4, lr=1e-2, ema=0.9),
-            tmp_path,
-            Fabric(accelerator="cpu", devices=1),
-            facts={"recipe": "other"},
-        )
-
-
-def test_only_the_newest_checkpoints_stay(tmp_path: Path) -> None:
-    run(tmp_path, keep=2, checkpoint_seconds=0.0)
-    assert sorted(path.name for path in tmp_path.glob("step-*")) == ["step-00000005.ckpt", "step-00000006.ckpt"]
-
-
-def test_a_half_written_checkpoint_is_not_used(tmp_path: Path) -> None:
-    run(tmp_path, until=2)
-    (tmp_path / "step-00000004.part").write_bytes(b"half")
-    newest = checkpoints.latest(tmp_path)
-    assert newest is not None
-    assert newest.name == "step-00000002.ckpt"
 
 
 class Line(nn.Module):
@@ -151,15 +134,6 @@ class Line(nn.Module):
         return part, {"fit": part.detach(), "fine": loss.detach()}
 
 
-def test_bad_losses_are_left_out_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    objective = Line(bad=(1, 2))
-    run(tmp_path, objective, steps=4)
-    assert all(torch.isfinite(parameter).all() for parameter in objective.parameters())
-    assert "step 1: 1 losses were NaN or infinite (fit); step left out" in capsys.readouterr().out
-    with pytest.raises(DivergedError, match="no finite loss for 3 steps"):
-        run(tmp_path / "bad", Line(bad=tuple(range(99))), steps=50, patience=2)
-
-
 def test_the_average_follows_the_weights(tmp_path: Path) -> None:
     objective = Line()
     start = weights(objective)
@@ -172,12 +146,38 @@ def test_accumulation_is_a_larger_batch(tmp_path: Path) -> None:
     def constant(batch: int, generator: torch.Generator) -> Tensor:
         return torch.ones(batch, 96 * 160)
 
-    ends = []
+    ends, norms = [], []
     for accumulate in (1, 4):
         objective, folder = Line(), tmp_path / str(accumulate)
-        settings = Settings(steps=3, batch=4, lr=1.0, accumulate=accumulate, clip=1.0)
+        settings = Settings(steps=3, batch=4, lr=1.0, accumulate=accumulate, clip=1.0, log_every=1)
         ends.append(weights(train(objective, constant, settings, folder, Fabric(accelerator="cpu", devices=1))))
+        norms.append([line["grad_norm"] for line in logs.read(folder / "log.jsonl")])
     assert torch.allclose(ends[0], ends[1])
+    assert norms[0] == pytest.approx(norms[1])
+
+
+@pytest.mark.parametrize("clip", [1.0, None])
+def test_gradients_are_clipped(tmp_path: Path, clip: float | None) -> None:
+    """AdamW's first moment is a tenth of the first gradient."""
+    run(tmp_path, Line(), steps=1, clip=clip, ema=None)
+    states = final(tmp_path)["optimiser"]["state"].values()
+    norm = 10 * torch.cat([state["exp_avg"].flatten() for state in states]).norm().item()
+    [line] = logs.read(tmp_path / "log.jsonl")
+    assert line["grad_norm"] > 10
+    assert norm == pytest.approx(clip or line["grad_norm"], rel=1e-4)
+
+
+def test_a_batch_that_cannot_be_cut_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"loop.batch=4 cannot be cut .*: choose a multiple of 3"):
+        run(tmp_path, accumulate=3)
+
+
+def test_no_two_processes_or_steps_share_crops() -> None:
+    settings = Settings(steps=9, batch=12, lr=1.0, accumulate=2)
+    fabrics: list[Any] = [SimpleNamespace(world_size=3, global_rank=rank) for rank in range(3)]
+    taken = sorted(place for fabric in fabrics for place in loop._places(2, 5, settings, fabric))
+    assert taken == list(range(12, 30))
+    assert len({loop._mix(seed, place) for seed in range(30) for place in range(30)}) == 900
 
 
 def test_decay_spares_biases(tmp_path: Path) -> None:
@@ -192,12 +192,141 @@ def test_decay_spares_biases(tmp_path: Path) -> None:
     assert torch.equal(objective.bias, torch.ones(2))  # type: ignore[arg-type]
 
 
+def test_decay_goes_to_its_end(tmp_path: Path) -> None:
+    class Still(Line):
+        def forward(self, audio: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+            return 0.0 * (self.weight.sum() + self.bias.sum()), {}
+
+    ends = {"weight_decay": 0.2, "weight_decay_end": 0.6, "lr": 0.1, "min_lr": 0.1}
+    objective = run(tmp_path, Still(), steps=2, warmup=0, batch=256, **ends)
+    wanted = (1 - 0.1 * 0.2) * (1 - 0.1 * 0.4)  # at the first step, and half way
+    assert torch.allclose(objective.weight, torch.tensor(wanted))  # type: ignore[arg-type]
+
+
+def test_gradients_are_clipped_each_by_itself() -> None:
+    parameters = [nn.Parameter(torch.zeros(4)) for _ in range(3)]
+    for parameter, value in zip(parameters[:2], (3.0, 0.1), strict=True):
+        parameter.grad = torch.full((4,), value)
+    clip_each(parameters, 2.0)
+    assert torch.allclose(parameters[0].grad, torch.ones(4))  # type: ignore[arg-type]
+    assert torch.equal(parameters[1].grad, torch.full((4,), 0.1))  # type: ignore[arg-type]
+    assert parameters[2].grad is None
+
+
+@pytest.mark.parametrize(("options", "largest"), [({"clip_each": True}, 0.6), ({}, 0.6 * 0.5**0.5)])
+def test_the_run_clips_as_told(tmp_path: Path, options: dict, largest: float) -> None:
+    seen: list[float] = []
+
+    class Equal(Line):
+        """Both parameters get a gradient of norm 10 each."""
+
+        def forward(self, audio: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+            return 10 * (self.weight.sum() / 6**0.5 + self.bias.sum() / 2**0.5), {}
+
+        def before_step(self, step: int) -> None:
+            seen.extend(float(p.grad.norm()) for p in (self.weight, self.bias) if p.grad is not None)
+
+        def after_step(self, step: int, steps: int) -> None: ...
+
+    run(tmp_path, Equal(), steps=1, clip=0.6, **options)
+    assert seen == pytest.approx([largest, largest], rel=1e-4)
+
+
+def test_an_objective_steers_around_good_steps_only(tmp_path: Path) -> None:
+    calls: list[tuple] = []
+
+    class Steered(Line):
+        def before_step(self, step: int) -> None:
+            calls.append(("before", step, float(self.bias.detach()[0]), self.bias.grad is None))
+
+        def after_step(self, step: int, steps: int) -> None:
+            calls.append(("after", step, float(self.bias.detach()[0]), steps))
+
+    run(tmp_path, Steered(bad=(1,)), steps=3, warmup=0)
+    assert [call[:2] for call in calls] == [("before", 0), ("after", 0), ("before", 2), ("after", 2)]
+    assert calls[0][2:] == (1.0, False)
+    assert calls[1][2] != 1.0
+    assert calls[1][3] == 3
+
+
+def test_what_needs_no_gradient_is_neither_decayed_nor_averaged(tmp_path: Path) -> None:
+    objective = Line()
+    objective.bias.requires_grad_(False)
+    run(tmp_path, objective, steps=1, warmup=0, weight_decay=0.5)
+    assert torch.equal(objective.bias, torch.ones(2))
+    assert len(final(tmp_path)["average"]) == 1
+
+
+def test_parts_learn_at_their_own_rates(tmp_path: Path) -> None:
+    """Adam's first step is as long as the rate; a rate of nothing moves nothing, and the log has the common one."""
+
+    class Uneven(Line):
+        def lr_scales(self) -> dict[str, float]:
+            return {"weight": 0.0, "bias": 3.0}
+
+    objective = run(tmp_path, Uneven(), steps=1, warmup=0, batch=256, lr=0.01, weight_decay=0.5)
+    assert torch.equal(objective.weight, torch.ones(3, 2))  # type: ignore[arg-type]
+    assert torch.allclose(objective.bias, torch.tensor(1 - 0.03))  # type: ignore[arg-type]
+    assert logs.read(tmp_path / "log.jsonl")[0]["lr"] == pytest.approx(0.01)
+
+
+def test_what_is_watched_is_the_average_and_is_logged(tmp_path: Path) -> None:
+    objective, seen = Line(), []
+
+    def watch() -> dict[str, float]:
+        seen.append(objective.weight[0, 0].item())
+        return {"valid": seen[-1]}
+
+    settings = Settings(steps=5, batch=256, lr=0.1, swa=2, watch_every=2, log_every=9, weight_decay=0.0)
+    train(objective, noise, settings, tmp_path, Fabric(accelerator="cpu", devices=1), watch=watch)
+    lines = logs.read(tmp_path / "log.jsonl")
+    assert [(line["step"], line["valid"]) for line in lines] == [(2, seen[0]), (4, seen[1]), (5, seen[2])]
+    assert final(tmp_path)["average"][0][0, 0].item() == pytest.approx(seen[2])
+    assert objective.weight[0, 0].item() != pytest.approx(seen[2])
+
+
 def test_the_log_holds_what_a_reader_needs(tmp_path: Path) -> None:
     run(tmp_path)
     line = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
-    assert line.keys() >= {"step", "loss", "lr", "grad_norm", "crops_per_second", "mfu", "data_share"}
+    assert line.keys() >= {"step", "loss", "lr", "grad_norm", "crops_per_second", "mfu", "data_share", "left_out"}
     assert 0 < line["mfu"] < 1.5
-    assert list((tmp_path / "tensorboard").glob("events*"))
+    assert line["lr"] == final(tmp_path)["optimiser"]["param_groups"][0]["lr"] > 0
+    board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    lines = logs.read(tmp_path / "log.jsonl")
+    assert [event.step for event in board.Scalars("loss")] == [1, 2, 3, 4, 5, 6]
+    assert [event.value for event in board.Scalars("loss")] == pytest.approx([line["loss"] for line in lines])
+
+
+def test_speed_is_that_of_all_processes() -> None:
+    meter = loop.Meter(values={"loss": [torch.tensor(1.0)] * 6}, steps=3, waited=1.0)
+    meter.started -= 4.0
+    fabric: Any = SimpleNamespace(world_size=1, device="cpu")
+    values = loop._values(meter, Settings(steps=9, batch=8, lr=1.0, accumulate=2), fabric, flops=5.0, peak=300.0)
+    assert values["crops_per_second"] == pytest.approx(3 * 8 / 4, rel=0.05)
+    assert values["mfu"] == pytest.approx(5.0 * values["crops_per_second"] / 300.0)
+    assert values["data_share"] == pytest.approx(0.25, rel=0.05)
+
+
+def test_flops_of_a_crop() -> None:
+    class Product(nn.Module):
+        crop = 7
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.matrix = nn.Linear(7, 5)
+
+        def forward(self, audio: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+            return self.matrix(audio).sum(), {}
+
+    assert flops_per_crop(Product()) == 2 * 7 * 5
+    assert flops_per_crop(Product(), backward=True) == 2 * 2 * 7 * 5  # audio needs no gradient
+    assert flops_per_crop(Product().requires_grad_(False)) == 2 * 7 * 5
+
+
+@pytest.mark.parametrize(("name", "peak"), [("Tesla T4", 65e12), ("NVIDIA L4", 121e12), ("NVIDIA L40S", 362e12)])
+def test_peaks_go_by_whole_names(name: str, peak: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: name)
+    assert peak_flops(torch.device("cuda"), "bf16-mixed") == peak
 
 
 def test_schedules() -> None:

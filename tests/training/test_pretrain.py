@@ -1,6 +1,7 @@
 """Recipes: what they say is what runs, from the command line to a checkpoint, and what it would cost."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tests.training.test_crops import CLIPS, small_pack
 from tests.training.test_stream import build as stream_corpus
 from training import logs
 from training.data.catalogue import SETS, kind_of
+from training.loop import Settings
 from training.pretrain import RECIPES, build, main, read_recipe, source_of
 
 TINY = [
@@ -58,6 +60,59 @@ def test_a_run_from_the_command_line_goes_on(tmp_path: Path) -> None:
     assert first.exit_code == 0, first.output
     assert run(*command).exit_code == 0
     assert [line["step"] for line in logs.read(tmp_path / "run" / "log.jsonl")] == [1, 2, 3]
+
+
+ASIT = [
+    "encoder={width: 24, depth: 1, heads: 2, frames: 48}",
+    "objective={epoch: 2, span: 0.96, seconds: 0.6, heads: {hidden: 16, bottleneck: 8, cls: 12, patch: 10}}",
+]
+
+
+def test_the_teacher_goes_on_from_the_command_line(tmp_path: Path) -> None:
+    small_pack(tmp_path / "corpus", CLIPS)
+    command = ["asit-open", f"data.corpus={tmp_path / 'corpus'}", *TINY, *ASIT]
+    for name, until in (("whole", []), ("parts", ["--until", 2]), ("parts", [])):
+        result = run(command[0], tmp_path / name, *command[1:], *until)
+        assert result.exit_code == 0, result.output
+    whole, parts = (torch.load(tmp_path / name / "step-00000003.ckpt")["model"] for name in ("whole", "parts"))
+    assert any(name.startswith("teacher.") for name in whole)
+    assert all(torch.equal(parts[name], tensor) for name, tensor in whole.items())
+    line = logs.read(tmp_path / "whole" / "log.jsonl")[-1]
+    assert line.keys() >= {"cls", "patch", "pixel"}
+
+
+def test_asits_recipes_are_the_published_ones() -> None:
+    """Section by section: the sizes of heads and networks, and the rates at the published batch."""
+    facts = json.loads(run("asit-paper", "--dry-run", "h100").stdout)
+    assert facts["epochs"] == pytest.approx(100, rel=1e-3)
+    assert facts["encoder_parameters"] == 85_482_240
+    assert facts["parameters"] + 8192 + 1024 == 95_458_945  # with the prototypes' magnitudes, which stay 1
+    for name, least in (("asit-paper", 1e-6), ("asit-paper-16k", 1e-6)):
+        recipe = read_recipe(name)
+        settings = Settings(**recipe["loop"])
+        assert settings.rate(settings.steps) == pytest.approx(least)
+        assert settings.rate(settings.warmup) == pytest.approx(5e-4 * settings.batch / 256)
+        assert settings.warmup == 10 * recipe["objective"]["epoch"]
+        assert settings.steps == 100 * recipe["objective"]["epoch"]
+        assert recipe["objective"]["epoch"] * settings.batch == 2_000_000
+
+
+def test_a_corpus_of_another_rate_is_refused(tmp_path: Path) -> None:
+    result = run("asit-open", tmp_path / "x", f"data.corpus={tmp_path}", *TINY, *ASIT, "encoder.sample_rate=32000")
+    assert result.exit_code == 2
+    assert "corpora are kept at 16000 Hz, the encoder wants 32000: set encoder.sample_rate=16000" in result.stderr
+
+
+def test_a_run_stays_with_its_corpus(tmp_path: Path) -> None:
+    """Even if the folder is the same."""
+    command = ["msm-mae-open", tmp_path / "run", f"data.corpus={tmp_path / 'corpus'}", *TINY]
+    small_pack(tmp_path / "corpus", CLIPS)
+    assert run(*command, "--until", 1).exit_code == 0
+    shutil.rmtree(tmp_path / "corpus")
+    small_pack(tmp_path / "corpus", CLIPS, fingerprint="other")
+    result = run(*command)
+    assert result.exit_code == 1
+    assert "is of another run: corpus differ; choose another folder" in result.stderr
 
 
 def losses(folder: Path) -> list[float]:

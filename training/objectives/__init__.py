@@ -4,7 +4,8 @@ An objective owns what its encoder does not need at inference and answers ``loss
 raw crops on the device; the loop owns everything else.
 """
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -14,7 +15,11 @@ Logs = dict[str, Tensor]
 
 
 class Objective(Protocol):
-    """What the loop asks of an objective; each is an ``nn.Module`` as well."""
+    """What the loop asks of an objective; each is an ``nn.Module`` as well.
+
+    One that learns from more than audio takes whatever batches its source makes, and says by ``example(clips)`` what
+    they look like; one whose parts learn at different rates says so by ``lr_scales()``.
+    """
 
     encoder: Encoder
     crop: int  # samples of a training crop
@@ -22,6 +27,44 @@ class Objective(Protocol):
     def __call__(self, audio: Tensor, step: int) -> tuple[Tensor, Logs]:
         """Crops (batch, crop) -> a scalar loss and scalars for the log."""
         ...
+
+
+@runtime_checkable
+class Steers(Protocol):
+    """An objective with something to do around the optimiser's step, such as moving a teacher.
+
+    Whatever it moves belongs into its state, as parameters without gradient or as buffers: what a checkpoint holds is
+    what a run goes on from.
+    """
+
+    def before_step(self, step: int) -> None:
+        """Called once the step's gradients are there, and clipped."""
+
+    def after_step(self, step: int, steps: int) -> None:
+        """Called once the weights have moved; not after a step that was left out for a bad loss."""
+
+
+def exported(objective: Any) -> Encoder:
+    """The encoder worth keeping: the teacher's where there is one."""
+    teacher = getattr(objective, "teacher", None)
+    return objective.encoder if teacher is None else teacher.encoder
+
+
+def keep_fixed(encoder: Encoder, tensors: Mapping[str, Tensor]) -> None:
+    """Gives an encoder of fresh weights those tensors of a file that no training of its method moves."""
+    kept = {name: tensor for name, tensor in tensors.items() if name.startswith(encoder.fixed)}
+    encoder.load_state_dict(kept, strict=False)
+
+
+def trainable(module: nn.Module) -> list[nn.Parameter]:
+    """The parameters that gradients move."""
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+
+def lr_scales(module: nn.Module) -> dict[str, float]:
+    """Factors on the learning rate by name of parameter, of an objective that has them; all others learn at one."""
+    told = getattr(module, "lr_scales", None)
+    return told() if told else {}
 
 
 def no_decay(module: nn.Module) -> set[str]:

@@ -16,14 +16,14 @@ from torch.nn import functional as F
 
 from hear_audioformer.audioformer import Audioformer
 from hear_audioformer.codec.load import load
-from hear_audioformer.language import pooled
+from hear_audioformer.language import draw, pooled
 from training import checkpoints
+from training.data.codes import Coded, heard
 
 from . import Logs, masked_lm
 from .mpc import Anchors, joint, mpc, rank, separation
 
-SILENCE = 1e-4  # root mean square under which a frame is digital silence, and nothing to guess
-MOSTLY_SILENT = 0.9  # share of such frames beyond which a crop is left out
+MOSTLY_SILENT = 0.9  # share of silent frames beyond which a crop is left out
 RANKED = 256  # vectors at most whose rank is logged
 
 
@@ -53,6 +53,9 @@ class AudioformerObjective(nn.Module):
         contrast: whether this is stage two; the encoder must then have been through stage one.
         alpha: share of masked modelling in the loss of stage two.
         temperature, anchors: of the contrast.
+
+    Attributes:
+        precomputed: whether batches will be codes instead of waveforms; for the count of FLOPs.
     """
 
     def __init__(
@@ -74,10 +77,10 @@ class AudioformerObjective(nn.Module):
         if not 0 < share < 1 or mode not in ("token", "span"):
             raise ValueError(f'share={share}, mode={mode!r}: masks take a share between 0 and 1, "token" or "span"')
         self.encoder = encoder
-        encoder.codec.requires_grad_(False)
         self.share, self.mode, self.span = share, mode, span
         self.alpha, self.temperature, self.anchors = alpha, temperature, anchors
         self.crop = encoder.window
+        self.precomputed = False
         sizes = config.sizes()
         heads = 1 if config.layout == "shared" else config.trained
         self.mlm = nn.ModuleList(
@@ -89,26 +92,36 @@ class AudioformerObjective(nn.Module):
         """Freezes the encoder as it is now, at the start of stage two."""
         self.frozen = FrozenViews(self.encoder)
 
-    def forward(self, audio: Tensor, step: int) -> tuple[Tensor, Logs]:
-        """Crops (batch, samples) -> the loss and what it is to be held against."""
-        if not self.encoder.config.codec_hash and not audio.is_meta:
-            raise ValueError("the encoder has no trained codec: name one, objective.codec=codec-16k")
+    def example(self, clips: int) -> Tensor | Coded:
+        """A batch of no content, to count FLOPs by."""
+        shape = (clips, self.encoder.config.window)
+        if not self.precomputed:
+            return torch.zeros(clips, self.crop, device="meta")
+        codes = torch.zeros(*shape, self.encoder.config.codebooks, dtype=torch.int32, device="meta")
+        return Coded(codes, torch.zeros(shape, dtype=torch.bool, device="meta"))
+
+    def coded(self, audio: Tensor) -> Coded:
+        """Crops (batch, samples) -> their codes."""
         codes = self.encoder.statistics(audio)
         assert codes is not None
-        codes = codes.long()
-        loss, logs = self.masked(codes, self.audible(audio))
+        return Coded(codes, heard(audio, self.encoder.codec.hop))
+
+    def forward(self, crops: Tensor | Coded, step: int) -> tuple[Tensor, Logs]:
+        """Waveforms (batch, samples), or their codes -> the loss and what it is to be held against."""
+        codes, there = crops if isinstance(crops, Coded) else self.coded(crops)
+        if not self.encoder.config.codec_hash and not codes.is_meta:
+            raise ValueError("the encoder has no trained codec: name one, objective.codec=codec-16k")
+        codes = codes.long().contiguous()  # what is drawn like them goes by their order in memory
+        loss, logs = self.masked(codes, self.audible(there))
         if self.frozen is not None:
             contrast, more = self.contrast(codes, step)
             logs |= {"masked": loss, "contrast": contrast, **more}
             loss = joint(loss, contrast, self.alpha)
         return loss, logs
 
-    def audible(self, audio: Tensor) -> Tensor:
+    def audible(self, there: Tensor) -> Tensor:
         """Frames worth guessing, (batch, frames): no digital silence, and nothing of crops that are hardly more."""
-        hop = self.encoder.codec.hop
-        frames = F.pad(audio, (0, -audio.shape[1] % hop)).unflatten(1, (-1, hop))
-        heard = frames.float().square().mean(-1).sqrt() >= SILENCE
-        return heard & (heard.float().mean(1, keepdim=True) >= 1 - MOSTLY_SILENT)
+        return there & (there.float().mean(1, keepdim=True) >= 1 - MOSTLY_SILENT)
 
     def masked(self, codes: Tensor, allowed: Tensor) -> tuple[Tensor, Logs]:
         """Codes (batch, frames, codebooks) -> the mean loss over masked places of all sequences, and its yardsticks."""
@@ -160,6 +173,12 @@ class AudioformerObjective(nn.Module):
         loss = mpc(vectors, clip, view, temperature=self.temperature, anchors=self.anchors)
         logs = {"separation": separation(vectors, clip), "rank": rank(views[0][:RANKED])}
         return loss, logs
+
+
+def initialise(encoder: Audioformer) -> None:
+    """BERT's initial weights for the language models; the codec stays."""
+    for backbone in encoder.backbones:
+        backbone.apply(draw)
 
 
 def words_from_codec(encoder: Audioformer, std: float = 0.02) -> None:

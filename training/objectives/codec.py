@@ -16,7 +16,7 @@ from hear_audioformer.codec import Codec
 from training.codec.codebooks import Averages, shared, start_all, summed
 from training.codec.decoder import Decoder
 from training.codec.spectral import MelDistance
-from training.precision import float32
+from training.precision import exact
 
 from . import Logs
 from .masked_lm import entropy
@@ -85,10 +85,10 @@ class CodecObjective(nn.Module):
             self._measure(latents)
             if step >= self.after and not self.ready:
                 self._gather(latents)
-        with float32(audio.device):
+        with exact(audio.device.type):
             quantised = self.quantise(latents, self.draw())
         found = self.decoder(quantised.values).float()
-        with float32(audio.device):
+        with exact(audio.device.type):
             spectral = self.distance(found, audio.float())
         plain = (found - audio).abs().mean()
         loss = self.weights[0] * plain + self.weights[1] * spectral + self.weights[2] * quantised.commitment

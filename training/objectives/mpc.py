@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.precision import float32
+from training.precision import exact
 
 Anchors = Literal["all", "first"]
 
@@ -35,7 +35,7 @@ def per_anchor(vectors: Tensor, audio: Tensor, temperature: float) -> tuple[Tens
 
 def mpc(vectors: Tensor, audio: Tensor, view: Tensor, *, temperature: float = 0.05, anchors: Anchors = "all") -> Tensor:
     """The mean loss of the anchors that have a partner: of all rows, or of those of view 0 alone."""
-    with float32(vectors.device):
+    with exact(vectors.device.type):
         losses, valid = per_anchor(vectors, audio, temperature)
     valid = valid & (view == 0) if anchors == "first" else valid
     return torch.where(valid, losses, 0).sum() / valid.sum().clamp(min=1)

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from hear_audioformer.layers import Block, Linear, patchify, sincos_1d, sincos_2d
 from hear_audioformer.msm_mae import MsmMae
 
+from ..precision import exact
 from . import Logs
 
 
@@ -84,7 +85,8 @@ class MsmMaeObjective(nn.Module):
 
     def forward(self, audio: Tensor, step: int) -> tuple[Tensor, Logs]:
         """Crops (batch, samples) -> the loss, and nothing else worth a log."""
-        features = self.encoder.features(audio, 0, self.encoder.config.frames, self.encoder.statistics(audio))
+        with exact(audio.device.type):
+            features = self.encoder.features(audio, 0, self.encoder.config.frames, self.encoder.statistics(audio))
         return self.loss(self.paint(features)), {}
 
     def paint(self, features: Tensor, noise: Tensor | None = None) -> Painted:
@@ -135,6 +137,17 @@ class MsmMaeObjective(nn.Module):
         rows, columns = self.encoder.config.grid
         ph, pw = self.encoder.config.patch
         return rearrange(values, "b (f t) (h w) -> b (t w) (f h)", f=rows, t=columns, h=ph, w=pw)
+
+    @torch.no_grad()
+    def panels(self, features: Tensor) -> dict[str, Tensor]:
+        """What a figure shows of windows (batch, frames, bands), by title; the same mask each time."""
+        torch.manual_seed(0)
+        painted = self.paint(features)
+        ph, pw = self.encoder.config.patch
+        mask = painted.mask.unflatten(1, self.encoder.config.grid).repeat_interleave(ph, 1).repeat_interleave(pw, 2)
+        seen = features.masked_fill(mask.mT.bool(), torch.nan)
+        hidden = f"visible, {1 - self.visible / self.patches:.0%} masked"
+        return {"input": features, hidden: seen, "masked patches as painted": self.picture(painted)}
 
 
 def flat_table(positions: int, width: int) -> Tensor:

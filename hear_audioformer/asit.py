@@ -1,0 +1,215 @@
+"""ASiT: a vision transformer on Kaldi filter banks, pretrained to restore masked groups and to agree with its teacher.
+
+Atito et al., "ASiT: Local-Global Audio Spectrogram vIsion Transformer for Event Classification", IEEE/ACM Transactions
+on Audio, Speech, and Language Processing, 2024 (arXiv 2211.13189). This module is a HEAR module by itself:
+``load_model``, ``get_scene_embeddings``, ``get_timestamp_embeddings``.
+
+The spectrogram is (time, mel) and so are the tokens: the patches of one column, low band first, are neighbours. A frame
+is one column. A class token, learnt from whole recordings, goes in front and into scene embeddings.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from . import weights
+from .embedder import Embedder, Encoder, Statistics, get_scene_embeddings, get_timestamp_embeddings
+from .features import FLOAT32_EPSILON, KaldiFilterBank
+from .layers import Block, Linear
+from .windows import Geometry
+
+__all__ = ["Asit", "Config", "get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
+
+METHOD = "asit"
+OPTIONS = ("positions", "window", "column")  # what a user may change of a trained model's configuration
+SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}  # width, depth, heads
+Pool = Literal["mean", "mean+std", "cls", "cls+mean", "freq_concat"]
+Positions = Literal["crop", "stretch"]
+Column = Literal["mean", "concat"]
+SUMMED = 1 << 20  # samples that a clip's mean takes at a time
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that makes one ASiT encoder.
+
+    Attributes:
+        width, depth, heads, mlp_ratio: the transformer.
+        bands, frames: the input that the learnt positions belong to; frames of 10 ms.
+        patch: frames and bands of one patch.
+        sample_rate: 32000 in the authors' code, 16000 for the weights that circulate.
+        mean, std: of the filter bank; values are divided by twice the deviation, as published.
+        positions: what other lengths get: "crop" the first columns, "stretch" all of them, resized (bicubic).
+        window: frames that one forward sees; by default ``frames``. More need stretched positions.
+        column: how the patches of a column make a timestamp's vector: their "mean", or "concat" side by side.
+        pool: how a clip becomes a scene embedding: "cls", "mean" over all patches, "cls+mean" both, "freq_concat" the
+            mean over time of the columns' patches side by side, "mean+std" of the timestamps' vectors.
+    """
+
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    mlp_ratio: float = 4.0
+    bands: int = 128
+    frames: int = 592
+    patch: int = 16
+    sample_rate: int = 16000
+    mean: float = -4.2677393
+    std: float = 4.5689974
+    positions: Positions = "crop"
+    window: int | None = None
+    column: Column = "mean"
+    pool: Pool = "cls+mean"
+
+    def __post_init__(self) -> None:
+        for name, size in (("bands", self.bands), ("frames", self.frames), ("window", self.window or 0)):
+            if size % self.patch:
+                raise ValueError(f"{name}={size} is not a multiple of the patch's {self.patch}")
+        for name, kind in (("positions", Positions), ("column", Column), ("pool", Pool)):
+            if getattr(self, name) not in get_args(kind):
+                raise ValueError(f"{name}={getattr(self, name)!r} is not one of {', '.join(get_args(kind))}")
+        if self.window and self.window > self.frames and self.positions == "crop":
+            raise ValueError(f'window={self.window} with positions for {self.frames} frames: pass positions="stretch"')
+        if not self.std > 0:
+            raise ValueError(f"std must be positive, got {self.std}")
+
+    @classmethod
+    def of_size(cls, size: str, **changes: Any) -> "Config":
+        """The configuration of a named size ("tiny", "small", "base"), with changes."""
+        width, depth, heads = SIZES[size]
+        return cls(width=width, depth=depth, heads=heads, **changes)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Columns (time) and rows (frequency) of the patches that the learnt positions belong to."""
+        return self.frames // self.patch, self.bands // self.patch
+
+
+class Asit(Encoder):
+    """The backbone; training adds heads, corruption and the teacher from outside."""
+
+    pools = get_args(Pool)
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        columns, self.rows = config.grid
+        self.front = KaldiFilterBank(config.sample_rate, config.bands)
+        self.embed = Linear(config.patch**2, config.width)
+        self.cls = nn.Parameter(torch.zeros(1, config.width))
+        self.positions = nn.Parameter(0.02 * torch.randn(1 + columns * self.rows, config.width))
+        self.blocks = nn.ModuleList(Block(config.width, config.heads, config.mlp_ratio) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(config.width, eps=1e-6)
+
+        frames = config.window or config.frames
+        self.sample_rate = config.sample_rate
+        self.dim = self._width(config.column)
+        self.depth = config.depth
+        self.hop = config.patch * self.front.hop
+        self.window = frames * self.front.hop
+        self.geometry = Geometry(
+            config.sample_rate, self.front.hop, self.front.origin, config.patch, frames // config.patch
+        )
+        self.pool = config.pool
+        self.silence = (math.log(FLOAT32_EPSILON) - config.mean) / (2 * config.std)
+
+    def count(self, samples: int) -> int:
+        return self.front.count(samples)
+
+    def statistics(self, audio: Tensor) -> Statistics:
+        """The mean of every clip, which is removed before anything else, (batch, 1)."""
+        total = audio.new_zeros(len(audio), dtype=torch.float64)
+        for part in audio.split(max(1, SUMMED // max(1, len(audio))), dim=1):
+            total += part.sum(1, dtype=torch.float64)
+        return (total / audio.shape[1]).to(audio.dtype)[:, None]
+
+    def features(self, audio: Tensor, start: int, stop: int, statistics: Statistics = None) -> Tensor:
+        """Waveforms (batch, samples) -> normalised filter bank frames start..stop, (batch, stop - start, bands)."""
+        mean = self.statistics(audio) if statistics is None else statistics
+        assert mean is not None
+        first, last = start * self.front.hop, (stop - 1) * self.front.hop + self.front.length
+        return (self.front(audio[:, first:last] - mean, 0, stop - start) - self.config.mean) / (2 * self.config.std)
+
+    def patches(self, features: Tensor) -> Tensor:
+        """Features (batch, frames, bands) -> embedded patches without positions, (batch, columns * rows, width)."""
+        size = self.config.patch
+        features = F.pad(features, (0, 0, 0, -features.shape[1] % size), value=self.silence)
+        return self.embed(rearrange(features, "b (t h) (m w) -> b (t m) (h w)", h=size, w=size))
+
+    def table(self, columns: int, positions: Positions) -> Tensor:
+        """Positions of the class token and of so many columns, (1 + columns * rows, width)."""
+        known = self.config.grid[0]
+        if columns == known:
+            return self.positions
+        if positions == "stretch":
+            learnt = rearrange(self.positions[1:], "(t m) d -> 1 d t m", t=known)
+            resized = F.interpolate(learnt, size=(columns, self.rows), mode="bicubic", align_corners=False)
+            return torch.cat([self.positions[:1], rearrange(resized, "1 d t m -> (t m) d")])
+        if columns > known:
+            raise ValueError(
+                f"{columns * self.config.patch} frames do not fit into a window of {self.config.frames}; "
+                'positions="stretch" lets them'
+            )
+        return self.positions[: 1 + columns * self.rows]
+
+    def tokens(self, features: Tensor, positions: Positions | None = None) -> Tensor:
+        """Features (batch, frames, bands) -> what the first block gets, CLS first, (batch, 1 + columns * rows, width).
+
+        ``positions`` overrides the configuration's way with other lengths.
+        """
+        patches = self.patches(features)
+        table = self.table(patches.shape[1] // self.rows, positions or self.config.positions)
+        return torch.cat([self.cls.expand(len(patches), 1, -1), patches], dim=1) + table
+
+    def run(self, tokens: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """Tokens -> outputs of the given blocks, CLS first, each through the last norm."""
+        outputs = {}
+        for number, block in enumerate(self.blocks, start=1):
+            tokens = block(tokens)
+            if number in layers:
+                outputs[number] = self.norm(tokens)
+        return [outputs[number] for number in layers]
+
+    def encode_layers(self, features: Tensor, layers: Sequence[int]) -> Tensor:
+        return self._vectors(features, layers, self.config.column)
+
+    def pooled_layers(self, features: Tensor, layers: Sequence[int], pool: str) -> Tensor:
+        return self._vectors(features, layers, self.config.column if pool == "mean+std" else pool)
+
+    def pooled_dim(self, pool: str) -> int:
+        return self._width(self.config.column if pool == "mean+std" else pool)
+
+    def _vectors(self, features: Tensor, layers: Sequence[int], kind: str) -> Tensor:
+        """A vector of one kind for each column, (layers, batch, columns, dim of this kind)."""
+        outputs = torch.stack(self.run(self.tokens(features), layers))
+        patches = rearrange(outputs[:, :, 1:], "l b (t m) d -> l b t m d", m=self.rows)
+        if kind in ("concat", "freq_concat"):
+            return patches.flatten(3)
+        if kind == "mean":
+            return patches.mean(3)
+        cls = outputs[:, :, :1].expand(-1, -1, patches.shape[2], -1)
+        return cls if kind == "cls" else torch.cat([cls, patches.mean(3)], dim=-1)
+
+    def _width(self, kind: str) -> int:
+        """Width of a kind of vector."""
+        return self.config.width * {"concat": self.rows, "freq_concat": self.rows, "cls+mean": 2}.get(kind, 1)
+
+
+def build(config: dict[str, Any]) -> Asit:
+    """An encoder with random weights, from the fields of a ``Config``."""
+    return Asit(Config(**config))
+
+
+def load_model(source: str = "", **options: Any) -> Embedder:
+    """HEAR: an ASiT model by name, path or ``hf://OWNER/REPO@REVISION/FILE``; the default ASiT without a source.
+
+    Options are those of ``Embedder`` (hop_ms, hop, pool, layers, precision, batch_size), and of ``Config``:
+    ``positions`` ("crop", "stretch"), ``window`` (frames) and ``column`` ("mean", "concat").
+    """
+    return weights.load_model(source, method=METHOD, **options)

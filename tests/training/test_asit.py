@@ -1,0 +1,428 @@
+"""ASiT's objective against the authors' outputs, losses, centres, gradients, schedules, and one optimiser step."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor
+
+from hear_audioformer.asit import Asit, Config
+from hear_audioformer.convert.names import upstream
+from hear_audioformer.layers import for_some
+from tests.test_golden_asit import CONFIG, GOLDEN, close, golden, model, pictures, state_dict
+from training.loop import Settings, _groups, clip_each, train
+from training.objectives.asit import AsitObjective, Local, Temperatures, Views
+from training.objectives.asit import Weights as LossWeights
+from training.objectives.asit_network import Heads, Network
+from training.objectives.distil import Centre, across, follow, surprise
+from training.objectives.gmml import Corrupted, Corruption
+from training.schedule import cosine, warm_cosine
+
+HEADS = Heads(
+    hidden=CONFIG["cls_hidden_dim"],
+    bottleneck=CONFIG["cls_bottleneck_dim"],
+    cls=CONFIG["out_dim_cls"],
+    patch=CONFIG["out_dim_data"],
+    paint_hidden=CONFIG["rec_hidden_dim"],
+    paint_bottleneck=CONFIG["rec_bottleneck_dim"],
+)
+NAMES = {
+    "project.layers.0": "head_cls.mlp.0",
+    "project.layers.1": "head_cls.mlp.2",
+    "project.layers.2": "head_cls.mlp.4",
+    "project.cls.weight": "head_cls.cls_layer.weight_v",
+    "project.cls.scale": "head_cls.cls_layer.weight_g",
+    "project.patch.weight": "head_cls.data_layer.weight_v",
+    "project.patch.scale": "head_cls.data_layer.weight_g",
+    "paint.layers.0": "head_recons.mlp.0",
+    "paint.layers.1": "head_recons.mlp.2",
+    "paint.layers.2": "head_recons.mlp.4",
+    "paint.spread.weight": "head_recons.convTrans.weight",
+    "paint.level": "head_recons.convTrans.bias",
+}
+
+
+def theirs(name: str) -> str:
+    """The authors' name of a network's parameter."""
+    if name.startswith("encoder."):
+        return "backbone." + upstream(name.removeprefix("encoder."))
+    for ours, found in NAMES.items():
+        name = name.replace(ours, found)
+    return name
+
+
+def as_theirs(name: str, tensor: Tensor) -> Tensor:
+    """A parameter of ours, or its gradient, in the authors' shape."""
+    wanted = golden(f"student/{theirs(name)}")
+    return (tensor.mT if name == "paint.spread.weight" else tensor).reshape(wanted.shape)
+
+
+def filled(network: Network, which: str) -> None:
+    state = state_dict(which)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            tensor = state[theirs(name)]
+            turned = tensor.flatten(1).mT if name == "paint.spread.weight" else tensor
+            parameter.copy_(turned.reshape(parameter.shape))
+
+
+def objective() -> AsitObjective:
+    """The golden's student and teacher, as they are at its epoch."""
+    made = AsitObjective(
+        model("student"),
+        epoch=1,
+        span=CONFIG["secs_per_crop"],
+        seconds=CONFIG["secs_per_crop"],
+        corruption=Corruption(drop=CONFIG["drop_perc"], align=CONFIG["drop_align"]),
+        heads=HEADS,
+        temperatures=temperatures(),
+        centring=CONFIG["center_momentum"],
+        drop_path=0.0,
+        fresh=False,
+    )
+    filled(made.student, "student")
+    filled(made.teacher, "teacher")
+    return made
+
+
+def temperatures() -> Temperatures:
+    return Temperatures(
+        CONFIG["student_temp"],
+        CONFIG["warmup_teacher_temp"],
+        CONFIG["teacher_temp"],
+        CONFIG["warmup_teacher_temp_epochs"],
+    )
+
+
+def views() -> Views:
+    return Views(pictures("out/normalised"), Corrupted(pictures("in/corrupted"), pictures("in/mask").bool()))
+
+
+def test_every_parameter_of_theirs_is_one_of_ours() -> None:
+    made = objective()
+    for network in (made.student, made.teacher):
+        assert {theirs(name) for name, _ in network.named_parameters()} == set(state_dict("student"))
+    learnt = [theirs(name) for name, parameter in made.student.named_parameters() if parameter.requires_grad]
+    assert sorted(learnt) == sorted(CONFIG["grad_param_names"])
+    assert not any(parameter.requires_grad for parameter in made.teacher.parameters())
+
+
+def test_outputs() -> None:
+    made, given = objective(), views()
+    with torch.no_grad():
+        for name, network, seen in (
+            ("student", made.student, given.seen.pictures),
+            ("teacher", made.teacher, given.clean),
+        ):
+            tokens = network.tokens(seen)
+            close(tokens, f"out/{name}_tokens", 1e-5)
+            cls, patch = network.project(tokens)
+            close(cls, f"out/{name}_cls", 1e-5)
+            close(patch.flatten(0, 1), f"out/{name}_data", 1e-5)
+        painted = made.student.paint(made.student.tokens(given.seen.pictures)[:, 1:], made.encoder.rows)
+        close(painted[:, None], "out/student_recons", 1e-5)
+
+
+@pytest.mark.parametrize("length", CONFIG["other_frames"])
+def test_other_lengths_are_painted_too(length: int) -> None:
+    made = objective()
+    with torch.no_grad():
+        tokens = made.student.tokens(golden(f"in/other_{length}")[:, 0])
+        close(made.student.paint(tokens[:, 1:], made.encoder.rows)[:, None], f"out/other_{length}_recons", 1e-5)
+
+
+def test_losses_and_centres_of_two_steps() -> None:
+    made, step = objective(), CONFIG["loss_epoch"]
+    for number in (1, 2):
+        total, parts = made.losses(views(), step)
+        close(parts["cls"], f"out/loss_cls_step{number}", 1e-5)
+        close(parts["patch"], f"out/loss_data_step{number}", 1e-5)
+        close(parts["pixel"], "out/loss_recons", 1e-5)
+        if number == 1:
+            close(total.detach(), "out/loss_total_step1", 1e-5)
+        for name, found in (("cls", "cls"), ("patch", "data")):
+            made.centres[name].move()  # type: ignore[operator]
+            close(made.centres[name].value[None], f"out/center_{found}_after{number}", 1e-5)  # type: ignore[index]
+
+
+def test_gradients_and_one_step() -> None:
+    """Per-tensor clipping, AdamW and the teacher's move, through the loop's own functions."""
+    made = objective()
+    made.losses(views(), CONFIG["loss_epoch"])[0].backward()
+    named = {theirs(name): (name, p) for name, p in made.student.named_parameters() if p.requires_grad}
+    gradients = {found: as_theirs(name, p.grad) for found, (name, p) in named.items() if p.grad is not None}
+    for found in stored("out/grad/"):
+        close(gradients[found], f"out/grad/{found}", 1e-5)
+    torch.testing.assert_close(norms(gradients), golden("out/grad_norms"), rtol=1e-5, atol=1e-5)
+    settings = Settings(steps=1, batch=256, lr=CONFIG["step_lr"], weight_decay=CONFIG["step_wd"], betas=(0.9, 0.999))
+    optimiser = torch.optim.AdamW(_groups(made, settings), lr=CONFIG["step_lr"], betas=settings.betas)
+    clip_each(made.parameters(), CONFIG["step_clip"])
+    close(norms({found: p.grad for found, (_, p) in named.items()}), "out/grad_norms_clipped", 1e-5)
+    optimiser.step()
+    follow(made.teacher, made.student, CONFIG["step_momentum"])
+    for which, network in (("student", made.student), ("teacher", made.teacher)):
+        ours = {theirs(name): as_theirs(name, p.detach()) for name, p in network.named_parameters()}
+        names = stored(f"out/after_step/{which}/")
+        assert names
+        for found in names:
+            close(ours[found], f"out/after_step/{which}/{found}", 1e-5)
+
+
+def stored(prefix: str) -> list[str]:
+    return [name.removeprefix(prefix) for name in GOLDEN.files if name.startswith(prefix)]
+
+
+def norms(gradients: dict[str, Any]) -> Tensor:
+    return torch.stack([gradients[name].norm() for name in CONFIG["grad_param_names"]])
+
+
+def test_schedules() -> None:
+    """Theirs are per epoch and step; the warm-up of theirs ends a step earlier, which is all that differs."""
+    steps, warm = CONFIG["sched_epochs"] * CONFIG["sched_niter"], CONFIG["sched_warmup"] * CONFIG["sched_niter"]
+    momentum = [cosine(step, steps, float(golden("out/sched_momentum")[0]), 1.0) for step in range(steps)]
+    close(torch.tensor(momentum, dtype=torch.float64), "out/sched_momentum", 1e-9)
+    wanted = golden("out/sched_wd")
+    settings = Settings(steps=steps, batch=256, lr=1.0, weight_decay=0.04, weight_decay_end=0.4)
+    decay = torch.tensor([settings.decay(step) for step in range(steps)], dtype=torch.float64)
+    assert (decay - wanted).abs().max() < 1e-9
+    rates = golden("out/sched_lr")
+    options: dict[str, Any] = {"warmup": warm, "end": 1e-6}
+    ours = torch.tensor([warm_cosine(s, steps, CONFIG["sched_lr"], **options) for s in range(steps)]).double()
+    assert (ours[warm:] - rates[warm:]).abs().max() < 1e-9
+    assert (ours[:warm] * warm / (warm - 1) - rates[:warm]).abs().max() < 1e-9
+    found = [temperatures().teacher(epoch) for epoch in range(CONFIG["epochs"])]
+    close(torch.tensor(found, dtype=torch.float64), "out/sched_teacher_temp", 1e-9)
+
+
+# What the file cannot show: views, pairing, teacher, centres, variants.
+
+
+def small(**options: Any) -> AsitObjective:
+    """A tiny objective with views of 0.5 s out of 1 s."""
+    torch.manual_seed(0)
+    encoder = Asit(Config(width=24, depth=2, heads=2, frames=48, patch=16))
+    heads = Heads(hidden=16, bottleneck=8, cls=12, patch=10, paint_hidden=16, paint_bottleneck=8)
+    made = {"epoch": 2, "span": 1.0, "seconds": 0.5, "heads": heads, "drop_path": 0.0, **options}
+    return AsitObjective(encoder, **made)
+
+
+def tones(batch: int, _: torch.Generator) -> Tensor:
+    time = torch.arange(16000) / 16000
+    return 0.3 * torch.sin(2 * torch.pi * time * torch.linspace(200, 3000, batch)[:, None])
+
+
+def trained(folder: Any, made: AsitObjective, until: int | None = None, **options: Any) -> AsitObjective:
+    settings = Settings(**{"steps": 4, "batch": 4, "lr": 0.3, "warmup": 1, "log_every": 1, **options})
+    train(made, tones, settings, folder, Fabric(accelerator="cpu", devices=1), until=until)
+    return made
+
+
+def state(made: AsitObjective) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in made.state_dict().items()}
+
+
+def moved(before: dict[str, Tensor], after: dict[str, Tensor], part: str) -> bool:
+    names = [name for name in before if name.startswith(part)]
+    assert names
+    return any(not torch.equal(before[name], after[name]) for name in names)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_views_are_pieces_of_a_rolled_recording(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = small(local=Local(count=3, seconds=0.3))
+    taken: list[Tensor] = []
+    monkeypatch.setattr(
+        made.encoder, "features", lambda crops, *_: taken.append(crops) or torch.zeros(len(crops), 48, 128)
+    )
+    batch = 64
+    audio = torch.arange(16000.0).repeat(batch, 1)
+    made.views(audio, generator())
+    whole, local = (crops.unflatten(0, (-1, batch)) for crops in taken)
+    assert whole.shape == (2, batch, 8000)
+    assert local.shape == (3, batch, 4800)
+    for crops in (whole, local):
+        assert ((crops.diff(dim=-1) - 1) % 16000 == 0).all()
+        assert crops[..., 0].unique().numel() > 1.8 * batch  # each begins elsewhere
+    jumps = (whole.diff(dim=-1) != 1).any(-1)
+    assert 0.1 < jumps.float().mean() < 0.4  # half are rolled, and half of a rolled one's views hold the seam
+    places = {tuple(row) for row in whole[..., 0].mT.tolist()}
+    assert len(places) == batch
+
+
+def test_view_order_is_all_of_one_view_first() -> None:
+    made = small()
+    audio = torch.stack([tones(1, generator())[0], torch.zeros(16000)])
+    clean = made.views(audio, generator()).clean
+    assert clean.shape == (4, 48, 128)
+    silent = [torch.allclose(crop, torch.tensor(made.encoder.silence)) for crop in clean]
+    assert silent == [False, True, False, True]
+
+
+def test_a_seed_means_the_same_views() -> None:
+    made, audio = small(), tones(3, generator())
+    one, two, other = (made.views(audio, generator(seed)) for seed in (1, 1, 2))
+    assert torch.equal(one.clean, two.clean)
+    assert torch.equal(one.seen.pictures, two.seen.pictures)
+    assert not torch.equal(one.seen.mask, other.seen.mask)
+    torch.manual_seed(5)
+    first = made(audio, 0)[0]
+    torch.manual_seed(5)
+    assert torch.equal(made(audio, 0)[0], first)
+
+
+def test_features_stay_exact_under_autocast() -> None:
+    made, audio = small(), tones(3, generator())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = made.views(audio, generator()).clean
+    assert torch.equal(rounded, made.views(audio, generator()).clean)
+
+
+def test_only_other_views_are_compared() -> None:
+    """A student who answers as the teacher of its own view gains nothing by it."""
+    wanted = [torch.eye(5)[[0]], torch.eye(5)[[1]]]
+    answers = [30 * torch.eye(5)[[place]] for place in (0, 1, 2, 3)]
+    assert float(across(wanted, answers[:2], 1.0)) == pytest.approx(30.0, abs=1e-3)
+    assert float(across(wanted, answers[1::-1], 1.0)) == pytest.approx(0.0, abs=1e-3)
+    pairs = [surprise(w, a, 1.0) for i, w in enumerate(wanted) for j, a in enumerate(answers) if i != j]
+    assert len(pairs) == 6
+    assert float(across(wanted, answers, 1.0)) == pytest.approx(float(sum(pairs)) / 6)
+
+
+def test_only_hidden_pixels_are_painted_for() -> None:
+    made = small()
+    given = made.views(tones(3, generator()), generator())
+    before = made.losses(given, 0)[1]["pixel"]
+    seen = torch.where(given.seen.mask, given.clean, 99.0)
+    assert torch.equal(made.losses(Views(seen, given.seen), 0)[1]["pixel"], before)
+    nothing = Views(given.clean, Corrupted(given.clean, torch.zeros_like(given.seen.mask)))
+    assert made.losses(nothing, 0)[1]["pixel"] == 0
+
+
+def test_each_loss_counts_as_told() -> None:
+    given = small().views(tones(3, generator()), generator())
+    parts = small().losses(given, 0)[1]
+    for weights in (LossWeights(), LossWeights(0.5, 0.0, 3.0)):
+        total = small(weights=weights).losses(given, 0)[0]
+        wanted = weights.cls * parts["cls"] + weights.patch * parts["patch"] + weights.pixel * parts["pixel"]
+        torch.testing.assert_close(total.detach(), wanted)
+
+
+def test_the_teacher_follows_and_nothing_else_moves_it(tmp_path: Any) -> None:
+    made = small(momentum=0.6)
+    before = state(made)
+    after = state(trained(tmp_path, made, steps=1, warmup=0))
+    for name, tensor in after.items():
+        if name.startswith("teacher."):
+            ours = after[name.replace("teacher", "student")]
+            torch.testing.assert_close(tensor, 0.6 * before[name] + 0.4 * ours)
+    assert moved(before, after, "teacher.encoder")
+
+
+@pytest.mark.parametrize("frozen", [0, 1])
+def test_prototypes_rest_in_the_first_epochs(tmp_path: Any, frozen: int) -> None:
+    made = small(frozen=frozen)
+    before = state(made)
+    trained(tmp_path, made, until=2)  # the first epoch
+    assert moved(before, state(made), "student.encoder")
+    for kind in ("cls", "patch"):
+        assert moved(before, state(made), f"student.project.{kind}.weight") is not bool(frozen)
+    trained(tmp_path, made)
+    assert moved(before, state(made), "student.project.patch.weight")
+    assert not moved(before, state(made), "student.project.patch.scale")
+
+
+def test_a_stopped_run_goes_on_with_teacher_and_centres(tmp_path: Any) -> None:
+    whole = state(trained(tmp_path / "whole", small()))
+    trained(tmp_path / "parts", small(), until=2)
+    parts = state(trained(tmp_path / "parts", small()))
+    assert whole["centres.cls.value"].any()
+    for name, tensor in whole.items():
+        assert torch.equal(parts[name], tensor), name
+
+
+def test_centres_learn_from_training_alone_and_not_from_failed_steps() -> None:
+    made = small()
+    given = made.views(tones(3, generator()), generator())
+    centre = made.centres["cls"]
+    made.eval()
+    made.losses(given, 0)
+    made.after_step(0, 4)
+    assert not centre.value.any()  # type: ignore[union-attr, operator]
+    made.train()
+    made.losses(Views(given.clean * torch.nan, given.seen), 1)  # no after_step: the loop leaves it out
+    made.losses(given, 2)
+    made.losses(given, 2)  # a batch in two parts
+    logits = made.teacher.project(made.teacher.tokens(given.clean))[0]
+    made.after_step(2, 4)
+    torch.testing.assert_close(centre.value, 0.1 * logits.mean(0))
+
+
+def test_a_centre_takes_the_common_out() -> None:
+    centre = Centre(3, 0.0)
+    centre.note(torch.tensor([[5.0, 0.0, 1.0]]))
+    centre.move()
+    found = centre.sharpened(torch.tensor([[5.0, 0.0, 1.0 + 0.04]]), 0.04)
+    torch.testing.assert_close(found, torch.tensor([[1.0, 1.0, torch.e]]) / (2 + torch.e))
+
+
+def test_branches_are_skipped_in_the_students_training_only() -> None:
+    made = small(drop_path=0.9)
+    assert [block.drop for block in made.student.encoder.blocks] == [0.0, 0.9]
+    assert [block.drop for block in made.teacher.encoder.blocks] == [0.0, 0.0]
+    block, x = made.student.encoder.blocks[1], torch.randn(4000, 2, 24)
+    with torch.no_grad():
+        whole, some = copy.deepcopy(block).eval()(x), block(x)
+        assert torch.equal(block.eval()(x), whole)
+    skipped = (some == x).all(-1).all(-1).float().mean()
+    assert float(skipped) == pytest.approx(0.9**2, abs=0.03)
+    branch = torch.ones(4000, 2, 24)
+    assert float(for_some(branch, 0.9, True).mean()) == pytest.approx(1.0, abs=0.15)
+
+
+def test_local_views_and_shared_prototypes(tmp_path: Any) -> None:
+    """The 16-kHz variant: one output layer whose magnitudes are learnt, and short views for the student alone."""
+    heads = Heads(hidden=16, bottleneck=8, cls=12, shared=True, paint_hidden=16, paint_bottleneck=16)
+    made = small(heads=heads, local=Local(count=2, seconds=0.3), frozen=0)
+    given = made.views(tones(3, generator()), generator())
+    assert given.local is not None
+    assert given.local.shape == (6, 16, 128)  # 28 frames, cut to whole patches
+    before = made.losses(given, 0)[1]
+    changed = made.losses(Views(given.clean, given.seen, given.local + 1), 0)[1]
+    assert changed["cls"] != before["cls"]
+    scale = made.student.project.cls.scale.clone()
+    assert made.student.project.patch is None
+    trained(tmp_path, made)
+    assert not torch.equal(made.student.project.cls.scale, scale)
+
+
+def test_training_restores_hidden_pixels(tmp_path: Any) -> None:
+    made = small()
+    given = made.views(tones(4, generator()), generator())
+    before = made.losses(given, 0)[1]["pixel"]
+    trained(tmp_path, made, steps=40, lr=0.5, clip=3.0, clip_each=True)
+    assert made.losses(given, 0)[1]["pixel"] < 0.7 * before
+
+
+def test_initial_weights() -> None:
+    made = small()
+    network = made.student
+    assert not network.encoder.blocks[0].mlp.up.bias.detach().any()  # type: ignore[union-attr, operator]
+    assert network.encoder.embed.bias.detach().any()
+    assert float(network.encoder.positions.std()) == pytest.approx(0.02, rel=0.15)
+    assert float(network.encoder.blocks[1].attention.qkv.weight.std()) == pytest.approx(0.02, rel=0.1)  # type: ignore
+    assert float(network.paint.spread.weight.abs().max()) == pytest.approx(1 / 16, rel=0.02)
+    for name, tensor in made.teacher.named_parameters():
+        assert torch.equal(tensor, dict(network.named_parameters())[name])
+
+
+@pytest.mark.parametrize(
+    "options", [{"seconds": 0.4}, {"seconds": 1.5}, {"local": Local(count=1, seconds=0.6)}], ids=str
+)
+def test_views_that_do_not_fit_are_refused(options: dict) -> None:
+    with pytest.raises(ValueError, match="do not fit: each must hold the next, and a view 48 frames"):
+        small(**options)
