@@ -8,16 +8,18 @@ safetensors with their provenance, and enters the file into ``weights/index.json
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 import torch
+import yaml
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from hear_audioformer import checkpoint
+from hear_audioformer import checkpoint, weights
 from hear_audioformer.checkpoint import Header
 from hear_audioformer.weights import METHODS
 
@@ -41,11 +43,20 @@ def learnt(run: Path) -> tuple[Any, dict[str, Any]]:
 
 
 def export(
-    run: Path, name: str, out: Path, *, licence: str, hardware: str, pool: str | None = None, default: bool = False
+    run: Path,
+    name: str,
+    out: Path,
+    *,
+    licence: str,
+    hardware: str,
+    pool: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    default: bool = False,
 ) -> dict[str, Any]:
     """Writes ``out/name.safetensors`` from a run's newest checkpoint and returns its entry of the index.
 
-    The run's log goes beside it, so that whoever has the weights can draw their loss curve.
+    The run's log goes beside it, so that whoever has the weights can draw their loss curve. ``pool`` and ``options``
+    change how the model is used, entries of its configuration that its weights do not depend on.
     """
     objective, saved = learnt(run)
     recipe = saved["facts"]["recipe"]
@@ -57,6 +68,7 @@ def export(
             f"{recipe['method']} does not pool by {pool}; choose from {', '.join(pools) or 'nothing'}"
         )
     config |= {"pool": pool} if pool else {}
+    config |= _usable(recipe["method"], encoder, {**config, **(options or {})})
     normalisation = {key: config.pop(key) for key in NORMALISATION if key in config}
     heard = saved["step"] * recipe["loop"]["batch"] * objective.crop / encoder.sample_rate / 3600
     provenance = {**_provenance(run, saved, hardware), "hours_heard": round(heard, 1)}
@@ -68,6 +80,15 @@ def export(
     (out / f"{name}.jsonl").write_text(logs.dump(logs.read(run / "log.jsonl")))
     _enter(out / "index.json", name, entry, default)
     return entry
+
+
+def _usable(method: str, encoder: nn.Module, config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration, once a network of it has taken the weights."""
+    try:
+        weights.method_module(method).build(config).load_state_dict(encoder.state_dict())
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise click.UsageError(f"the weights cannot be used with these options: {error}") from error
+    return config
 
 
 def _provenance(run: Path, saved: dict[str, Any], hardware: str) -> dict[str, Any]:
@@ -141,10 +162,24 @@ def _enter(index: Path, name: str, entry: dict[str, Any], default: bool) -> None
 @click.option("--licence", required=True, help="Under which the weights may be used, e.g. Apache-2.0.")
 @click.option("--hardware", required=True, help="What the run ran on, for its provenance.")
 @click.option("--pool", help="Frames -> scene, as the method offers it.  [default: the recipe's]")
+@click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="Other entries of its configuration.")
 @click.option("--default", is_flag=True, help="Make it the model that load_model() takes without a name.")
-def main(run: Path, name: str, out: Path, licence: str, hardware: str, pool: str | None, default: bool) -> None:
+def main(
+    run: Path,
+    name: str,
+    out: Path,
+    licence: str,
+    hardware: str,
+    pool: str | None,
+    options: tuple[str, ...],
+    default: bool,
+) -> None:
     """Exports the newest checkpoint of RUN as the model NAME."""
-    entry = export(run, name, out, licence=licence, hardware=hardware, pool=pool, default=default)
+    if wrong := [option for option in options if "=" not in option]:
+        raise click.UsageError(f"--option {wrong[0]} is not of the form KEY=VALUE")
+    told = {key: yaml.safe_load(value) for key, _, value in (option.partition("=") for option in options)}
+    about: dict[str, Any] = {"licence": licence, "hardware": hardware, "pool": pool, "options": told}
+    entry = export(run, name, out, **about, default=default)
     click.echo(json.dumps({name: entry}, indent=2))
 
 

@@ -101,6 +101,19 @@ def test_pooling_is_chosen_at_export(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert load_model("m").pool == "mean+std"
 
 
+def test_what_weights_do_not_depend_on_is_chosen_at_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained(tmp_path / "run")
+    monkeypatch.setattr(weights, "bundle", lambda: tmp_path)
+    command = [str(tmp_path / "run"), "m", "--licence", "x", "--hardware", "x", "--out", str(tmp_path), "--option"]
+    result = CliRunner().invoke(export.main, [*command, "short=pad"])
+    assert result.exit_code == 0, result.output
+    assert load_model("m").encoder.pad_short
+    for wrong, complaint in (("depth=9", "cannot be used"), ("shrot=pad", "shrot"), ("short", "KEY=VALUE")):
+        result = CliRunner().invoke(export.main, [*command, wrong])
+        assert result.exit_code == 2
+        assert complaint in result.output
+
+
 def test_training_time_is_that_of_the_log() -> None:
     lines = [{"step": 10.0, "crops_per_second": 4.0}, {"step": 15.0, "crops_per_second": 1.0}]
     assert export._hours(lines, batch=2) == pytest.approx((20 / 4 + 10 / 1) / 3600)
