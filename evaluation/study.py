@@ -59,8 +59,8 @@ def score(row: Row, study: dict[str, Any], corpus: Path, suite: Path) -> list[Pa
     subprocess.run([*python, "training.export", str(run), "model", *options], check=True, stdout=subprocess.DEVNULL)
     module = weights.METHODS[read_recipe(study["recipe"])["method"]]
     files = []
-    for options in [{}, *({"pool": pool} for pool in study.get("also", []))]:
-        model = Model(f"hear_audioformer.{module}", str(exported / "model.safetensors"), options)
+    for option in [{}, *({"pool": pool} for pool in study.get("also", []))]:
+        model = Model(f"hear_audioformer.{module}", str(exported / "model.safetensors"), option)
         files.append(probe.run(suite, model, row.folder / "results"))
     return files
 

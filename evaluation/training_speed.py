@@ -56,7 +56,7 @@ class AuthorsLoop:
         self.objective = copy.deepcopy(objective)
         for network in (self.objective.student, self.objective.teacher):
             for block in network.encoder.blocks:
-                block.attention = Eager(cast("Attention", block.attention))  # type: ignore[assignment]
+                block.attention = Eager(cast("Attention", block.attention))
         self.settings = settings
         self.optimiser = torch.optim.AdamW(loop._groups(self.objective, settings), lr=RATE, betas=settings.betas)
         self.random = random.Random(0)

@@ -61,7 +61,7 @@ def export(
     objective, saved = learnt(run)
     recipe = saved["facts"]["recipe"]
     encoder: Any = exported(objective)
-    config = asdict(encoder.config)
+    config, tensors = asdict(encoder.config), _tensors(encoder)
     pools = getattr(encoder, "pools", ())  # a codec has none
     if pool and pool not in pools:
         raise click.UsageError(
@@ -73,7 +73,6 @@ def export(
     heard = saved["step"] * recipe["loop"]["batch"] * objective.crop / encoder.sample_rate / 3600
     provenance = {**_provenance(run, saved, hardware), "hours_heard": round(heard, 1)}
     header = Header(recipe["method"], config, normalisation, provenance, licence)
-    tensors = _tensors(encoder)
     path = out / f"{name}.safetensors"
     digest = checkpoint.write(path, tensors, header)
     entry = {"method": recipe["method"], "file": path.name, "size": path.stat().st_size, "sha256": digest}
