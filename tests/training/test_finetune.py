@@ -321,8 +321,9 @@ def test_codes_are_fine_tuned_like_any_other_features(tmp_path: Path) -> None:
 def test_the_published_fine_tuning_from_the_command_line(tmp_path: Path) -> None:
     """What it leaves reads one codebook, pools as it was trained, and holds no frozen views."""
     start = write_model(small_encoder("audioformer"), "audioformer", tmp_path / "start.safetensors")
-    data, words = pair(tmp_path / "data"), ["layout=", "clips.reader=resident", "loop.epochs=1", "loop.warmup_epochs=0"]
-    finetune(tmp_path / "run", start, data, *words, "contrast.views=2", recipe="audioformer-ft2")
+    data, words = pair(tmp_path / "data"), ["layout=''", "clips.reader=resident", "contrast.views=2"]
+    words += ["loop.epochs=1", "loop.warmup_epochs=0"]
+    finetune(tmp_path / "run", start, data, *words, recipe="audioformer-ft2")
     model = load_model(tmp_path / "run" / "model.safetensors")
     assert (model.pool, model.scene_embedding_size) == ("tokens", 16)
     assert {"classification", "contrast"} <= set(logs.read(tmp_path / "run" / "log.jsonl")[-1])
