@@ -53,7 +53,7 @@ def test_a_few_steps_lower_the_loss(layout: str) -> None:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     assert losses[0] == pytest.approx(math.log(32), rel=0.1)
     assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
     assert set(logs) == {"accuracy", "copy_accuracy", "masked_share", "unigram_entropy"}
@@ -99,7 +99,7 @@ def test_silence_is_left_out() -> None:
     assert there[2].all()
     loss, _ = made(torch.zeros(2, 16000), 0)
     loss.backward()
-    assert float(loss) == 0
+    assert loss.item() == 0
     assert all(torch.isfinite(p.grad).all() for p in made.parameters() if p.grad is not None)
 
 
@@ -138,7 +138,7 @@ def test_each_codebook_takes_its_turn_in_stage_two() -> None:
         loss.backward()
         moved = [any(p.grad is not None and p.grad.any() for p in one.parameters()) for one in made.encoder.backbones]
         assert moved == [k == step % 3 for k in range(3)]
-        assert float(loss) == pytest.approx(float(logs["contrast"]))
+        assert loss.item() == pytest.approx(float(logs["contrast"]))
         assert {"masked", "separation", "rank"} <= set(logs)
 
 
@@ -238,7 +238,7 @@ def test_fine_tuning_with_the_contrast(layout: str) -> None:
     drawn = mpc(torch.cat(views), torch.arange(4).repeat(3), torch.arange(3).repeat_interleave(4))
     assert float(logs["classification"]) == pytest.approx(float(plain), rel=1e-4)
     assert float(logs["contrast"]) == pytest.approx(float(drawn), rel=1e-4)
-    assert float(loss) == pytest.approx(0.7 * float(plain) + 0.3 * float(drawn), rel=1e-4)
+    assert loss.item() == pytest.approx(0.7 * float(plain) + 0.3 * float(drawn), rel=1e-4)
     loss.backward()
     moved = {name for name, p in made.named_parameters() if p.grad is not None}
     assert any(name.startswith("encoder.backbones.0.") for name in moved)
