@@ -193,6 +193,11 @@ def test_impossible_options_say_why(sizes: dict, options: dict, message: str) ->
         build(small(**sizes), options)
 
 
+def test_words_of_no_codec_are_refused() -> None:
+    with pytest.raises(ValueError, match="words=codec needs a trained codec"):
+        build(small_audioformer(), {"words": "codec"})
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_words_that_lie_as_the_codec_has_them(layout: str) -> None:
     encoder = small(layout=layout, width=64, heads=4)

@@ -97,6 +97,27 @@ def test_asits_recipes_are_the_published_ones() -> None:
         assert recipe["objective"]["epoch"] * settings.batch == 2_000_000
 
 
+def test_audioformers_recipe_is_the_published_one() -> None:
+    recipe = read_recipe("audioformer-paper")
+    facts = json.loads(run("audioformer-paper", "--dry-run", "h100").stdout)
+    assert facts["epochs"] == pytest.approx(12, rel=1e-3)
+    assert recipe["loop"]["batch"] == 22 * 3
+    assert recipe["loop"]["lr"] * 66 / 256 == pytest.approx(1e-4, rel=1e-3)
+    with torch.device("meta"):
+        objective = build(recipe)
+    config = objective.encoder.config
+    assert (config.width, config.depth, config.sequences, config.backbones) == (768, 12, 4, 4)
+    assert config.codec.sample_rate == 24000
+    assert objective.crop == 240000  # ten seconds
+    assert (objective.share, objective.mode, objective.precomputed) == (0.25, "token", True)
+
+
+def test_the_open_model_reads_the_open_codec() -> None:
+    with torch.device("meta"):
+        model, codec = (build(read_recipe(f"{name}-open")).encoder for name in ("audioformer", "codec"))
+    assert codec.first(4).config == model.config.codec
+
+
 def test_a_corpus_of_another_rate_is_refused(tmp_path: Path) -> None:
     result = run("asit-open", tmp_path / "x", f"data.corpus={tmp_path}", *TINY, *ASIT, "encoder.sample_rate=32000")
     assert result.exit_code == 2

@@ -206,6 +206,8 @@ def build(encoder: Audioformer, options: dict[str, Any]) -> AudioformerObjective
     if codec is not None:
         encoder.adopt(*load(codec))
     if words == "codec":
+        if not encoder.config.codec_hash and not encoder.codec.scale.is_meta:
+            raise ValueError("words=codec needs a trained codec: name one, objective.codec=codec-16k")
         words_from_codec(encoder)
     objective = AudioformerObjective(encoder, **options)
     if start is not None:
