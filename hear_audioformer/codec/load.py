@@ -49,7 +49,6 @@ def _ours(path: Path) -> bool:
 
 
 def _from_transformers(path: Path) -> Codec:
-    from ..convert.codec import convert
-    from ..convert.pickles import read_state_dict
+    from ..convert.codec import read
 
-    return convert(read_state_dict(path))[0]
+    return read(path)

@@ -6,12 +6,14 @@ becomes one plain weight. Widths, strides and tables stand in the shapes; the sa
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from ..checkpoint import WeightsError
 from ..codec import ENCODEC_24KHZ, Codec, Config
+from .pickles import read_state_dict
 
 PARTS = ("encoder.", "quantizer.")
 TRAINING = ("embed_avg", "cluster_size", "inited")  # what only training needs of a codebook
@@ -19,6 +21,11 @@ NORMALISED = {  # a stored weight: the names of its gain and its direction
     ".parametrizations.weight.original0": ".parametrizations.weight.original1",
     ".weight_g": ".weight_v",
 }
+
+
+def read(path: Path) -> Codec:
+    """A codec from a file of transformers' ``EncodecModel``."""
+    return convert(read_state_dict(path))[0]
 
 
 def convert(
