@@ -30,6 +30,7 @@ SECONDS = 120.0  # of audio that share a call
 AHEAD = 256  # clips that are decoded ahead
 PACKAGE = Path(hear_audioformer.__file__).parent
 PARTS = ("audio", "embedder", "features", "layers", "windows")  # what every encoder of ours is made of
+MORE = {"audioformer": ("language.py", "codec/*.py")}  # what one of them is made of beside its own file
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,9 @@ def _sha256_of_weights(module: ModuleType, source: str) -> str | None:
 def _source_hash(module: ModuleType) -> str:
     """Of the source that embeddings come from: the module's folder's where it is not ours, else the encoder's parts."""
     own = Path(module.__file__ or "")
-    beside = [own] if own.parent == PACKAGE else own.parent.glob("*.py")
+    beside = list(own.parent.glob("*.py"))
+    if own.parent == PACKAGE:
+        beside = [own, *(file for part in MORE.get(own.stem, ()) for file in PACKAGE.glob(part))]
     digest = hashlib.sha256()
     for file in sorted({*beside, *(PACKAGE / f"{part}.py" for part in PARTS)}):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())

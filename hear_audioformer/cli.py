@@ -15,7 +15,7 @@ from torch import Tensor
 from . import __version__, audio, checkpoint, weights
 from .checkpoint import WeightsError
 from .convert import METHODS, convert_file
-from .embedder import Embedder, Precision
+from .embedder import Embedder, Encoder, Precision
 from .store import Store, StoreError, key_of
 
 AHEAD = 32  # files decoded ahead of the model
@@ -180,24 +180,27 @@ def info(model: str) -> None:
     """Prints what a model is: method, configuration, normalisation, origin, licence, sizes (JSON)."""
     path = weights.resolve(model)
     encoder, header = weights.load_encoder(path)
-    embedder = Embedder(encoder)
     facts = {
         "file": str(path),
         **asdict(header),
         "sha256": checkpoint.sha256(path),  # of the whole file; the header's own is its seal, checked on reading
         "parameters": sum(p.numel() for p in encoder.parameters()),
-        "sample_rate": embedder.sample_rate,
-        "window_seconds": encoder.window / encoder.sample_rate,
-        "scene_embedding_size": embedder.scene_embedding_size,
-        "timestamp_embedding_size": embedder.timestamp_embedding_size,
-        "hop_ms": embedder.hop_ms,
-        "hop_ms_choices": list(encoder.geometry.hops()),
+        "sample_rate": encoder.sample_rate,
     }
+    if isinstance(encoder, Encoder):  # and not a codec
+        embedder = Embedder(encoder)
+        facts |= {
+            "window_seconds": encoder.window / encoder.sample_rate,
+            "scene_embedding_size": embedder.scene_embedding_size,
+            "timestamp_embedding_size": embedder.timestamp_embedding_size,
+            "hop_ms": embedder.hop_ms,
+            "hop_ms_choices": list(encoder.geometry.hops()),
+        }
     click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
 
 
 @main.command()
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--method", type=click.Choice(list(METHODS)), required=True)
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Result: NAME.safetensors.")
 @click.option("--heads", type=click.IntRange(min=1), help="Attention heads.  [default: width / 64]")
@@ -205,10 +208,13 @@ def info(model: str) -> None:
 @click.option("--sample-rate", type=int, help="Hz. ASiT needs it.  [default: from the folder's name, else 16000]")
 @click.option("--normalisation", type=float, nargs=2, metavar="MEAN STD", help="[default: the file's or the papers']")
 @click.option("--network", type=click.Choice(["teacher", "student"]), help="ASiT.  [default: teacher]")
+@click.option("--codec", help="AudioFormer: whose codes it reads; a name or a file.  [default: encodec_24khz]")
+@click.option("--code-offset", type=int, help="AudioFormer: the id of code 0.  [default: 4 of 1028 words]")
+@click.option("--special-ids", type=int, nargs=4, metavar="FIRST PAD LAST MASK", help="[default: 0 1 2 3]")
 @click.option("--licence", default="see the source of the checkpoint", help="Kept in the file's header.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
 def convert(
-    source: Path,
+    sources: tuple[Path, ...],
     method: str,
     out: Path,
     heads: int | None,
@@ -216,10 +222,15 @@ def convert(
     sample_rate: int | None,
     normalisation: tuple[float, float] | None,
     network: str | None,
+    codec: str | None,
+    code_offset: int | None,
+    special_ids: tuple[int, ...] | None,
     licence: str,
     overwrite: bool,
 ) -> None:
     """Turns a published checkpoint into a weight file of this package.
+
+    AudioFormer has a file for each codebook: give them all, the first codebook's first.
 
     Pickles are opened with torch's weights_only reader alone, which runs no code of theirs. What the shapes do not
     tell comes from the folder's name, as the authors write it, or from the options.
@@ -229,17 +240,22 @@ def convert(
     if out.exists() and not overwrite:
         raise Failure(f"{out} exists; choose another name, or pass --overwrite")
     hints: dict[str, Any] = {"heads": heads, "sample_rate": sample_rate, "normalisation": normalisation}
-    hints = {name: hint for name, hint in {**hints, "network": network}.items() if hint is not None}
+    hints |= {"network": network, "codec": codec, "code_offset": code_offset, "special_ids": special_ids}
+    hints = {name: hint for name, hint in hints.items() if hint is not None}
     if size:
         try:
             bands, frames = map(int, size.lower().split("x"))
         except ValueError as error:
             raise click.BadParameter(f"{size!r} is not of the form 80x512", param_hint="--input") from error
         hints["input_size"] = (bands, frames)
-    result = convert_file(method, source, out, licence=licence, **hints)
+    if len(sources) > 1 and method != "audioformer":
+        raise Failure(f"a model of method {method} comes in one file, {len(sources)} were given")
+    result = convert_file(method, sources, out, licence=licence, **hints)
     for note in result.notes:
         click.echo(f"note: {note}")
-    click.echo(f"sha256 {result.source_sha256}  {source}\nsha256 {result.sha256}  {out}")
+    for digest, source in zip(result.source_sha256.split(", "), sources, strict=True):
+        click.echo(f"sha256 {digest}  {source}")
+    click.echo(f"sha256 {result.sha256}  {out}")
 
 
 @main.command()

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from .layers import Linear
-from .windows import Geometry, Grid, Window
+from .windows import Blend, Geometry, Grid, Window
 
 Precision = Literal["auto", "fp32", "bf16"]
 Pool = Literal["mean", "mean+std"]  # what every method offers
@@ -39,6 +39,9 @@ class Encoder(nn.Module):
         pool: the one that is taken unless the user says otherwise.
         pad_short: whether a window with too little audio is padded to full length instead of run at its own.
         silence: what normalised features hold where there is no audio.
+        towers: names of the networks that stand side by side in it, each with layers of its own.
+        fixed: beginnings of the names of tensors that no training of the method moves, such as a codec's: fresh
+            weights are to come with the ones that a file has.
     """
 
     sample_rate: int
@@ -52,13 +55,18 @@ class Encoder(nn.Module):
     pool: str = "mean"
     pad_short: bool = False
     silence: float = 0.0
+    towers: tuple[str, ...] = ("",)
+    fixed: tuple[str, ...] = ()
 
     def count(self, samples: int) -> int:
         """Feature frames in a clip of this many samples."""
         raise NotImplementedError
 
     def statistics(self, audio: Tensor) -> Statistics:
-        """What normalisation must know of whole clips, (batch, ...), or None where constants serve: the default."""
+        """What must be known of whole clips before their parts, (batch, ...), or None, the default: nothing.
+
+        Statistics that normalise a clip, or codes that come from all of its past.
+        """
         return None
 
     def features(self, audio: Tensor, start: int, stop: int, statistics: Statistics = None) -> Tensor:
@@ -192,6 +200,7 @@ class Embedder(nn.Module):
         batch = self.batch_size or (128 if self._device.type == "cuda" else 16)
         columns = self.encoder.geometry.columns
         waiting: dict[int, list[tuple[slice, Window, Tensor]]] = {}  # windows of one length share a forward
+        blend = Blend()  # those of one clip that overlap have one length: their order stays
         with self._ready() as encoder:
             for rows, group, grid in zip(_rows(groups), groups, grids, strict=True):
                 for clip, window, features in self._cut(rows, group, grid, batch):
@@ -199,9 +208,9 @@ class Embedder(nn.Module):
                     queue = waiting.setdefault(length, [])
                     queue.append((clip, window, features))
                     if sum(len(features) for _, _, features in queue) >= batch:
-                        yield from self._flush(encoder, waiting.pop(length), length, batch, pool)
+                        yield from self._flush(encoder, waiting.pop(length), length, batch, blend, pool)
             for length, queue in waiting.items():
-                yield from self._flush(encoder, queue, length, batch, pool)
+                yield from self._flush(encoder, queue, length, batch, blend, pool)
 
     def _cut(self, rows: slice, group: Tensor, grid: Grid, batch: int) -> Iterator[tuple[slice, Window, Tensor]]:
         """Features of all windows of equally long clips; those of neighbouring windows are computed together, once."""
@@ -212,7 +221,7 @@ class Embedder(nn.Module):
             audio = group[row : row + batch]
             known = None if statistics is None else statistics[row : row + batch]
             clip = slice(rows.start + row, rows.start + row + len(audio))
-            windows = grid.windows(encoder.geometry.columns)
+            windows = encoder.geometry.windows(grid)
             while run := list(islice(windows, max(grid.passes, batch // len(audio)))):
                 start = min(window.start for window in run)
                 stop = max(window.start + window.columns * grid.patch for window in run)
@@ -228,6 +237,7 @@ class Embedder(nn.Module):
         queue: list[tuple[slice, Window, Tensor]],
         columns: int,
         batch: int,
+        blend: Blend,
         pool: str | None,
     ) -> Iterator[tuple[slice, slice, Tensor]]:
         """Encodes windows of one length, ``batch`` at a time."""
@@ -235,7 +245,8 @@ class Embedder(nn.Module):
         filled = [_pad_time(features, 0, width - features.shape[1], encoder.silence) for _, _, features in queue]
         frames = torch.cat([self._encode(encoder, part, pool) for part in torch.cat(filled).split(batch)])
         for (clip, window, _), mine in zip(queue, frames.split([len(f) for _, _, f in queue]), strict=True):
-            yield clip, window.frames, mine[:, : window.columns]
+            mine = mine[:, : window.columns]
+            yield blend.add(clip, window, mine) if encoder.geometry.stride else (clip, window.frames, mine)
 
     def _encode(self, encoder: Encoder, features: Tensor, pool: str | None) -> Tensor:
         """Vectors for a way of pooling, or frames where there is none, the layers side by side."""

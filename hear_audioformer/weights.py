@@ -20,9 +20,10 @@ from typing import Any
 
 from . import checkpoint
 from .checkpoint import Header, WeightsError
-from .embedder import Embedder, Encoder
+from .embedder import Embedder
 
-METHODS = {"msm-mae": "msm_mae", "asit": "asit", "mast": "mast"}  # method -> its module
+METHODS = {"msm-mae": "msm_mae", "asit": "asit", "mast": "mast", "audioformer": "audioformer"}  # method -> its module
+PARTS = {"codec": "codec"}  # what a weight file may also hold: parts that models are made with
 EMBEDDER_OPTIONS = ("hop_ms", "pool", "layers", "precision", "batch_size", "hop")
 HUB = re.compile(r"hf://(?P<repo>[^/@]+/[^/@]+)(@(?P<revision>[^/@]+))?/(?P<file>.+)")
 
@@ -67,7 +68,8 @@ def index() -> Index:
 
 def list_models(method: str | None = None) -> list[str]:
     """Names that ``load_model`` takes, of all methods or of one."""
-    return [name for name, entry in index().models.items() if method in (None, entry.method)]
+    wanted = METHODS if method is None else (method,)
+    return [name for name, entry in index().models.items() if entry.method in wanted]
 
 
 def load_model(source: str | Path = "", *, method: str | None = None, **options: Any) -> Embedder:
@@ -76,18 +78,20 @@ def load_model(source: str | Path = "", *, method: str | None = None, **options:
     ``options`` are those of ``Embedder`` and those that the method offers (its module's ``OPTIONS``).
     """
     own = {name: value for name, value in options.items() if name not in EMBEDDER_OPTIONS}
-    encoder, _ = load_encoder(source, method=method, **own)
+    encoder, header = load_encoder(source, method=method, **own)
+    if header.method not in METHODS:
+        raise WeightsError(f"{source} holds a {header.method}, which embeds nothing by itself; load a model")
     return Embedder(encoder, **{name: value for name, value in options.items() if name in EMBEDDER_OPTIONS})
 
 
-def load_encoder(source: str | Path = "", *, method: str | None = None, **options: Any) -> tuple[Encoder, Header]:
-    """The bare encoder of a model, and its file's header."""
+def load_encoder(source: str | Path = "", *, method: str | None = None, **options: Any) -> tuple[Any, Header]:
+    """The bare encoder of a model (an ``Encoder``), or a part such as a codec, and its file's header."""
     path = resolve(source, method)
     header, tensors = checkpoint.read(path)
     if method not in (None, header.method):
         raise WeightsError(
             f"{path} holds a model of method {header.method}, not {method}; use hear_audioformer.load_model, "
-            f"which takes any method, or hear_audioformer.{METHODS.get(header.method, header.method)}"
+            f"which takes any method, or hear_audioformer.{(METHODS | PARTS).get(header.method, header.method)}"
         )
     module = method_module(header.method)
     unknown = sorted(options.keys() - set(module.OPTIONS))
@@ -104,9 +108,10 @@ def load_encoder(source: str | Path = "", *, method: str | None = None, **option
 
 def method_module(method: str) -> ModuleType:
     """The module of a method."""
-    if method not in METHODS:
+    modules = METHODS | PARTS
+    if method not in modules:
         raise WeightsError(f"unknown method {method!r}; this version knows {', '.join(METHODS)}: upgrade the package")
-    return importlib.import_module(f".{METHODS[method]}", __package__)
+    return importlib.import_module(f".{modules[method]}", __package__)
 
 
 def resolve(source: str | Path, method: str | None = None) -> Path:

@@ -20,6 +20,15 @@ class Geometry:
     origin: int  # the sample that feature frame 0 is centred on
     patch: int  # feature frames under one embedding frame
     columns: int  # embedding frames in one window
+    stride: int = 0  # embedding frames from one window to the next where windows overlap; 0 where they do not
+
+    def __post_init__(self) -> None:
+        if self.stride and (self.patch > 1 or not 0 < self.stride < self.columns):
+            raise ValueError("windows that overlap need patches of one feature frame and a stride within a window")
+
+    def windows(self, grid: "Grid") -> Iterator["Window"]:
+        """All windows of a grid, in order of time."""
+        return grid.overlapping(self.columns, self.stride) if self.stride else grid.windows(self.columns)
 
     def hops(self) -> dict[float, int]:
         """The hops that frame-shifted passes can reach: milliseconds -> feature frames, longest first."""
@@ -71,6 +80,7 @@ class Window:
     start: int  # its first feature frame; may lie before the clip
     columns: int  # its patches
     frames: slice  # which frames of the grid they are
+    done: int = 0  # where windows overlap: frames of the grid that no later window has a part in
 
 
 @dataclass(frozen=True)
@@ -106,6 +116,14 @@ class Grid:
                     index = shift + column * self.passes
                     yield Window(start, here, slice(index, index + (here - 1) * self.passes + 1, self.passes))
 
+    def overlapping(self, columns: int, stride: int) -> Iterator[Window]:
+        """Full windows each ``stride`` frames; the last one ends with the clip, and only a short clip's is not full."""
+        last = max(0, self.count - columns)
+        starts = [*range(0, last, stride), last]
+        for start, following in zip(starts, [*starts[1:], self.count], strict=True):
+            stop = min(start + columns, self.count)
+            yield Window(self.first + start, stop - start, slice(start, stop), following)
+
 
 def between(coarse: Tensor, steps: int, count: int) -> Tensor:
     """Frames (clips, frames, dim) -> ``count`` of them, ``steps`` to each, by straight lines; the last one holds."""
@@ -113,3 +131,33 @@ def between(coarse: Tensor, steps: int, count: int) -> Tensor:
     left = place // steps
     right = (left + 1).clamp(max=coarse.shape[1] - 1)
     return torch.lerp(coarse[:, left], coarse[:, right], (place % steps / steps).to(coarse.dtype)[:, None])
+
+
+class Blend:
+    """Frames of overlapping windows -> each frame once: their mean, weighted by a triangle over each window.
+
+    A window knows least about its edges. The windows of a clip come in order of time, and each begins where frames are
+    still open; those that no later window has a part in leave at once, so that less than a window of a clip is held.
+    """
+
+    def __init__(self) -> None:
+        self.held: dict[int, tuple[Tensor, Tensor]] = {}  # clip -> weighted sums and weights of its open frames
+
+    def add(self, clip: slice, window: Window, frames: Tensor) -> tuple[slice, slice, Tensor]:
+        """The next window of some clips, (clips, columns, dim) -> (which clips, which frames, those that are done)."""
+        start, weight = window.frames.start, triangle(window.columns, frames.device)
+        sums, weights = frames * weight, weight.clone()
+        if clip.start in self.held:
+            earlier, earlier_weights = self.held.pop(clip.start)
+            sums[:, : earlier.shape[1]] += earlier
+            weights[: len(earlier_weights)] += earlier_weights
+        done = window.done - start
+        if done < window.columns:
+            self.held[clip.start] = sums[:, done:].clone(), weights[done:]
+        return clip, slice(start, window.done), sums[:, :done] / weights[:done]
+
+
+def triangle(columns: int, device: torch.device) -> Tensor:
+    """1, 2, ... to the middle and back to 1: (columns, 1)."""
+    place = torch.arange(columns, device=device)
+    return (torch.minimum(place, columns - 1 - place) + 1).float()[:, None]

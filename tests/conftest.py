@@ -7,19 +7,31 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models on a busy machine: 
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from hear_audioformer import asit, checkpoint, mast, msm_mae
+from hear_audioformer import asit, audioformer, checkpoint, mast, msm_mae
 from hear_audioformer.checkpoint import Header
+from hear_audioformer.codec import Codec
 from hear_audioformer.embedder import Encoder
 from hear_audioformer.weights import METHODS
+
+SMALL_CODEC = {"filters": 2, "ratios": (8, 5, 8), "latent": 8, "codes": 32, "dilations": ()}
+
+
+def small_audioformer(**options: Any) -> audioformer.Audioformer:
+    """An AudioFormer with a codec of its own kind; ``options`` are those of its configuration."""
+    sizes = {"width": 16, "depth": 3, "heads": 2, "trained": 2, "average": 2, "window": 50, "codec": SMALL_CODEC}
+    return audioformer.build({**sizes, **options})
+
 
 SMALL: dict[str, Callable[[], Encoder]] = {
     "msm-mae": lambda: msm_mae.MsmMae(msm_mae.Config(width=48, depth=3, heads=4, frames=96)),
     "asit": lambda: asit.Asit(asit.Config(width=48, depth=3, heads=4, frames=96)),
     "mast": lambda: mast.Mast(mast.Config.of_size("nano", width=16, frames=96)),
+    "audioformer": small_audioformer,
 }
 
 
@@ -31,13 +43,30 @@ def small_encoder(method: str) -> Encoder:
         for parameter in encoder.parameters():
             if parameter.ndim == 1 or not parameter.any():
                 parameter.add_(0.1 * torch.randn_like(parameter))
+        if isinstance(encoder, audioformer.Audioformer):
+            learn_codebooks(encoder.codec)
     return encoder
+
+
+@torch.no_grad()
+def learn_codebooks(codec: Codec) -> None:
+    """Gives a random codec codes that change with the sound, and, as training does, an ear for the present."""
+    last: Any = codec.encoder.layers[-1]
+    last.conv.weight[..., :-1] = 0
+    levels = torch.logspace(-3, 0, 200).repeat_interleave(codec.hop)
+    latents = codec.latents(torch.randn(1, len(levels)) * levels)
+    codec.scale.copy_(latents.square().mean().sqrt())
+    residual = (latents / codec.scale)[0].mT
+    for codebook in codec.quantizer.codebooks:
+        open_ones = residual[residual.any(dim=1)]
+        codebook.embed.copy_(open_ones[torch.randperm(len(open_ones))[: len(codebook.embed)]])
+        residual = residual - codebook(codebook.nearest(residual))
 
 
 def write_model(encoder: Encoder, method: str, path: Path) -> Path:
     """Writes an encoder as a weight file."""
     config = asdict(encoder.config)  # type: ignore[call-overload]
-    normalisation = {name: config.pop(name) for name in ("mean", "std")}
+    normalisation = {name: config.pop(name) for name in ("mean", "std") if name in config}
     checkpoint.write(path, encoder.state_dict(), Header(method, config, normalisation, licence="CC0-1.0"))
     return path
 

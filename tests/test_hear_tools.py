@@ -94,6 +94,13 @@ def test_validators_accept(
         assert not complaints(run)
 
 
+def test_validators_accept_a_model_of_codes(tmp_path: Path) -> None:
+    file = write_small(small_encoder("audioformer"), "audioformer", tmp_path / "codes.safetensors")
+    for run in validate("hear_audioformer.audioformer", file, tmp_path).values():
+        assert_accepted(run)
+        assert not complaints(run)
+
+
 @pytest.mark.parametrize("module", [PACKAGE, MODULE])
 def test_validators_accept_the_bundled_model(module: str, tmp_path: Path) -> None:
     """Without ``--model``, as a user starts them who has installed the package and nothing else."""

@@ -368,7 +368,7 @@ def test_index_of_the_package_is_sound() -> None:
     assert index.default is None or index.default in index.models
     for entry in index.models.values():
         path = weights.bundle() / entry.file
-        assert entry.method in weights.METHODS
+        assert entry.method in weights.METHODS | weights.PARTS
         assert path.is_file() or (entry.repo and re.fullmatch(r"[0-9a-f]{40}", entry.revision or ""))
         assert not path.is_file() or (path.stat().st_size, checkpoint.sha256(path)) == (entry.size, entry.sha256)
 

@@ -1,11 +1,13 @@
 """Frames, windows and time stamps as arithmetic: every frame once, centres where they are, no drift."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hear_audioformer.windows import Geometry, Grid
+from hear_audioformer.windows import Blend, Geometry, Grid, Window
 
 LOG_MEL = Geometry(sample_rate=16000, step=160, origin=0, patch=16, columns=32)
 KALDI = Geometry(sample_rate=32000, step=320, origin=400, patch=16, columns=37)
@@ -81,3 +83,47 @@ def test_an_hour_does_not_drift() -> None:
     times = CODES.timestamps(CODES.centred(samples, 1), samples)
     exact = (torch.arange(len(times), dtype=torch.float64) + 0.5) * 320 / 24
     assert (times.double() - exact).abs().max() <= 0.13  # float32 resolves no finer at an hour
+
+
+def overlapping(count: int, columns: int, stride: int) -> list[Window]:
+    return list(Geometry(16000, 320, 160, 1, columns, stride).windows(Grid(0, 1, 1, count)))
+
+
+@pytest.mark.parametrize("count", [1, 9, 10, 11, 14, 15, 16, 40, 41, 57])
+def test_overlapping_windows_are_full_and_end_with_the_clip(count: int) -> None:
+    windows = overlapping(count, 10, 5)
+    assert all(window.columns == min(10, count) for window in windows)
+    assert [window.frames.start for window in windows] == [window.start for window in windows]
+    assert [window.start for window in windows[:-1]] == list(range(0, max(0, count - 10), 5))
+    assert windows[-1].frames.stop == windows[-1].done == count
+    for window, following in pairwise(windows):
+        assert window.done == following.start <= window.frames.stop
+
+
+@pytest.mark.parametrize("count", [1, 7, 10, 11, 16, 57])
+def test_blended_frames_are_weighted_means(count: int) -> None:
+    """Each frame leaves once, in order, whatever other clips' windows come in between."""
+    torch.manual_seed(0)
+    windows, blend = overlapping(count, 10, 4), Blend()
+    values = [torch.randn(2, window.columns, 3) for window in windows]
+    found = []
+    for window, value in zip(windows, values, strict=True):
+        found.append(blend.add(slice(0, 2), window, value))
+        blend.add(slice(2, 3), window, torch.zeros(1, window.columns, 3))
+    assert [part.start for _, part, _ in found] == [0, *(part.stop for _, part, _ in found[:-1])]
+    wanted = torch.zeros(2, count, 3)
+    for frame in range(count):
+        inside = [
+            (min(frame - w.start, w.columns - 1 - (frame - w.start)) + 1, v[:, frame - w.start])
+            for w, v in zip(windows, values, strict=True)
+            if w.frames.start <= frame < w.frames.stop
+        ]
+        wanted[:, frame] = sum(weight * value for weight, value in inside) / sum(weight for weight, _ in inside)
+    assert (torch.cat([part for *_, part in found], dim=1) - wanted).abs().max() < 1e-6
+    assert not blend.held
+
+
+@pytest.mark.parametrize(("patch", "stride"), [(2, 5), (1, 10), (1, 11), (1, -1)])
+def test_windows_that_cannot_overlap(patch: int, stride: int) -> None:
+    with pytest.raises(ValueError, match="windows that overlap need"):
+        Geometry(16000, 320, 160, patch, 10, stride)

@@ -17,9 +17,11 @@ import click
 import torch
 import yaml
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from hear_audioformer import checkpoint
 from hear_audioformer.checkpoint import Header
+from hear_audioformer.weights import METHODS
 
 from . import checkpoints, logs, methods
 from .objectives import exported, trainable
@@ -59,16 +61,18 @@ def export(
     objective, saved = learnt(run)
     recipe = saved["facts"]["recipe"]
     encoder: Any = exported(objective)
-    config = asdict(encoder.config)
-    if pool and pool not in encoder.pools:
-        raise click.UsageError(f"{recipe['method']} does not pool by {pool}; choose from {', '.join(encoder.pools)}")
+    config, tensors = asdict(encoder.config), _tensors(encoder)
+    pools = getattr(encoder, "pools", ())  # a codec has none
+    if pool and pool not in pools:
+        raise click.UsageError(
+            f"{recipe['method']} does not pool by {pool}; choose from {', '.join(pools) or 'nothing'}"
+        )
     config |= {"pool": pool} if pool else {}
     config |= _usable(recipe["method"], encoder, {**config, **(options or {})})
     normalisation = {key: config.pop(key) for key in NORMALISATION if key in config}
     heard = saved["step"] * recipe["loop"]["batch"] * objective.crop / encoder.sample_rate / 3600
     provenance = {**_provenance(run, saved, hardware), "hours_heard": round(heard, 1)}
     header = Header(recipe["method"], config, normalisation, provenance, licence)
-    tensors = {key: half(tensor) for key, tensor in encoder.state_dict().items()}
     path = out / f"{name}.safetensors"
     digest = checkpoint.write(path, tensors, header)
     entry = {"method": recipe["method"], "file": path.name, "size": path.stat().st_size, "sha256": digest}
@@ -117,6 +121,18 @@ def restore(objective: nn.Module, saved: dict[str, Any]) -> None:
                 parameter.copy_(average)
 
 
+def _tensors(encoder: nn.Module) -> dict[str, Tensor]:
+    """What a weight file holds of an encoder: plain weights in half precision, but for what must stay exact.
+
+    Weight normalisation, where the objective trains with it, is worked in.
+    """
+    for module in list(encoder.modules()):
+        if parametrize.is_parametrized(module, "weight"):
+            parametrize.remove_parametrizations(module, "weight")
+    exact: tuple[str, ...] = getattr(encoder, "exact", ())
+    return {key: tensor if key.startswith(exact) else half(tensor) for key, tensor in encoder.state_dict().items()}
+
+
 def half(tensor: Tensor) -> Tensor:
     """A weight as it is shipped."""
     halved = tensor.half()
@@ -129,7 +145,7 @@ def _enter(index: Path, name: str, entry: dict[str, Any], default: bool) -> None
     """Adds or replaces a model in the index, atomically; the first model of all becomes the default."""
     known = json.loads(index.read_text()) if index.exists() else {"default": None, "models": {}}
     known["models"][name] = {**known["models"].get(name, {}), **entry}
-    if default or known["default"] is None:
+    if default or (known["default"] is None and entry["method"] in METHODS):
         known["default"] = name
     temporary = index.with_suffix(".part")
     temporary.write_text(json.dumps(known, indent=2) + "\n")

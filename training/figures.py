@@ -3,6 +3,8 @@
 python -m training.figures loss RUN -o loss.png
 python -m training.figures reconstruction RUN recording.flac -o painted.png
 python -m training.figures attention RUN recording.flac -o attention.png
+python -m training.figures accuracy RUN -o accuracy.png
+python -m training.figures usage RUN recording.flac ... -o usage.png
 """
 
 import math
@@ -16,12 +18,16 @@ from torch import Tensor
 
 from hear_audioformer import audio
 from hear_audioformer.asit import Asit
+from hear_audioformer.audioformer import Audioformer
+from hear_audioformer.codec import Codec
 from hear_audioformer.msm_mae import MsmMae
 
-from . import logs
+from . import code_figures, logs
 from .export import learnt
 from .objectives import exported
 from .objectives.asit import AsitObjective
+from .objectives.audioformer import AudioformerObjective
+from .objectives.codec import CodecObjective
 from .objectives.msm_mae import MsmMaeObjective
 
 Transformer = MsmMae | Asit
@@ -205,8 +211,13 @@ def loss(run: Path, out: Path) -> None:
 @OUT
 @click.option("--windows", "count", default=3, show_default=True)
 def reconstruction(run: Path, clip: Path, out: Path, count: int) -> None:
-    """Input, masked input and reconstruction of windows of CLIP."""
+    """Input, masked input and reconstruction of windows of CLIP; of a codec, its beginning given back."""
     objective, _ = learnt(run)
+    if isinstance(objective, CodecObjective):
+        code_figures.draw_restored(objective, clip).savefig(out, dpi=150)
+        return
+    if isinstance(objective, AudioformerObjective):
+        raise click.UsageError(f"{run} guesses codes, and paints nothing; its codec's run can be drawn")
     draw_reconstruction(objective, *windows(objective.encoder, clip, count)).savefig(out, dpi=150)
 
 
@@ -215,9 +226,38 @@ def reconstruction(run: Path, clip: Path, out: Path, count: int) -> None:
 @CLIP
 @OUT
 def attention_(run: Path, clip: Path, out: Path) -> None:
-    """Attention of the CLS token and of three patches on the first window of CLIP."""
+    """Attention of the CLS token and of three patches on the first window of CLIP; of AudioFormer, all of it."""
     encoder: Any = exported(learnt(run)[0])
+    if isinstance(encoder, Codec):
+        raise click.UsageError(f"{run} trained a codec, which has no attention")
+    if isinstance(encoder, Audioformer):
+        code_figures.draw_attention(encoder, clip).savefig(out, dpi=150)
+        return
     draw_attention(encoder, windows(encoder, clip, 1)[0]).savefig(out, dpi=150)
+
+
+@main.command()
+@RUN
+@OUT
+def accuracy(run: Path, out: Path) -> None:
+    """How many masked codes were guessed in RUN, or in a log, beside what copying gets."""
+    try:
+        code_figures.draw_accuracy(run).savefig(out, dpi=150)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+@main.command()
+@RUN
+@click.argument("clips", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@OUT
+def usage(run: Path, clips: tuple[Path, ...], out: Path) -> None:
+    """How often the codes of the codec of RUN, or of the codec that its model reads, occur in the recordings CLIPS."""
+    encoder: Any = exported(learnt(run)[0])
+    codec = encoder if isinstance(encoder, Codec) else getattr(encoder, "codec", None)
+    if codec is None:
+        raise click.UsageError(f"{run} has no codec")
+    code_figures.draw_usage(codec, list(clips)).savefig(out, dpi=150)
 
 
 if __name__ == "__main__":

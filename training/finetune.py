@@ -24,6 +24,7 @@ from evaluation import records
 from evaluation.tasks import Fold, Item, Reading, TaskError
 from hear_audioformer import WeightsError, audio
 from hear_audioformer.audio import AudioError
+from hear_audioformer.audioformer import Audioformer
 
 from . import checkpoints, export, finetuned
 from .data.labelled import Clips, Labelled
@@ -33,6 +34,7 @@ from .data.specaugment import SpecAugment
 from .finetuned import Start
 from .loop import DivergedError, Settings, leave, train
 from .objectives.classify import Classifier
+from .objectives.ft2 import Contrast, ContrastClassifier
 from .pretrain import RECIPES, fabric_for, read_recipe
 
 FINETUNE = RECIPES / "finetune"
@@ -49,6 +51,8 @@ DEFAULTS: dict[str, Any] = {
     "loss": None,  # ce or bce; by default what the labels are
     "pool": None,  # by default the model's own
     "drop_path": 0.0,  # share of the clips that skip a branch of the last block
+    "options": {},  # of the model, such as how many codebooks an AudioFormer reads
+    "contrast": None,  # AudioFormer's second way of fine-tuning; see training.objectives.ft2
     "seed": 0,
     "precision": "bf16-mixed",
     "clips": {},
@@ -108,6 +112,11 @@ def rounds_of(task: Reading, recipe: dict[str, Any], run: Path) -> list[Round]:
     return rounds
 
 
+def start_of(recipe: dict[str, Any]) -> Start:
+    """What a recipe starts from."""
+    return Start.of(recipe["model"], recipe["seed"], recipe["options"])
+
+
 def build(recipe: dict[str, Any], start: Start, task: Reading) -> Classifier:
     """The objective of a recipe, around the encoder that it starts from."""
     loss: Any = recipe["loss"] or ("bce" if task.multilabel else "ce")
@@ -117,7 +126,13 @@ def build(recipe: dict[str, Any], start: Start, task: Reading) -> Classifier:
     crop = round(seconds * start.encoder.sample_rate)
     mask = SpecAugment(**recipe["specaugment"] or {})
     options = {key: recipe[key] for key in ("mode", "decay", "head_lr", "pool", "drop_path")}
-    return Classifier(start.encoder, len(task.vocabulary), crop, loss=loss, mask=mask, **options)
+    encoder, classes = start.encoder, len(task.vocabulary)
+    if recipe["contrast"] is None:
+        return Classifier(encoder, classes, crop, loss=loss, mask=mask, **options)
+    if not isinstance(encoder, Audioformer):
+        raise ValueError("contrast is AudioFormer's: set contrast=null")
+    contrast = Contrast(**recipe["contrast"])
+    return ContrastClassifier(encoder, classes, crop, loss=loss, mask=mask, contrast=contrast, **options)
 
 
 def source_of(recipe: dict[str, Any], objective: Classifier, task: Reading, turn: Round, device: Any) -> Labelled:
@@ -154,7 +169,7 @@ def settings_of(loop: dict[str, Any], clips: int) -> Settings:
 
 def learn(recipe: dict[str, Any], task: Reading, turn: Round, fabric: Fabric, until: int | None) -> bool:
     """Trains one round from where it stands, and writes its weights; whether it reached its end."""
-    start = Start.of(recipe["model"], recipe["seed"])
+    start = start_of(recipe)
     rate = start.encoder.sample_rate
     require_files(task, rate)
     objective = build(recipe, start, task)
@@ -199,7 +214,7 @@ def finish(recipe: dict[str, Any], task: Reading, rounds: list[Round], run: Path
     began = time.perf_counter()
     found = finetuned.outcome(task, [(turn.fold, turn.folder) for turn in rounds])
     line = finetuned.entry(task, found, {"score": time.perf_counter() - began})
-    start = Start.of(recipe["model"], recipe["seed"])
+    start = start_of(recipe)
     folder = task.folder.parent if task.folder.parent.name == "tasks" else task.folder
     suite = folder.parent.name if folder.name == "tasks" else folder.name
     told = finetuned.facts(start, recipe, rounds[0].folder, suite, command)

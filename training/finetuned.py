@@ -24,6 +24,7 @@ from hear_audioformer.embedder import Embedder, Encoder
 from . import methods
 from .data.labelled import many_hot
 from .export import NORMALISATION, half
+from .objectives import keep_fixed
 from .objectives.classify import Classifier, Head
 
 MODEL, HEAD = "model.safetensors", "head.safetensors"
@@ -54,20 +55,31 @@ class Start:
     sha256: str
 
     @classmethod
-    def of(cls, source: str, seed: int) -> "Start":
-        """From a recipe's ``model``."""
-        name = source.removeprefix(SCRATCH)
+    def of(cls, source: str, seed: int, options: dict[str, Any] | None = None) -> "Start":
+        """From a recipe's ``model`` and its ``options``."""
+        name, options = source.removeprefix(SCRATCH), options or {}
         if source.startswith(SCRATCH) and (sized := methods.sized(name)):
-            encoder = methods.fresh(*sized, seed)
-            config = asdict(encoder.config)  # type: ignore[call-overload]
-            header = Header(sized[0], config, {key: config.pop(key) for key in NORMALISATION if key in config})
-            return cls(source, encoder, header, {}, "")
+            return cls._of_size(source, *sized, seed, options)
         path = weights.resolve(name)
-        encoder, header = weights.load_encoder(path)
-        dtypes = {name: tensor.dtype for name, tensor in checkpoint.read(path)[1].items()}
+        encoder, header = weights.load_encoder(path, **options)
+        header = replace(header, config={**header.config, **options})
+        tensors = checkpoint.read(path)[1]
+        dtypes = {name: tensor.dtype for name, tensor in tensors.items()}
         if source.startswith(SCRATCH):
             encoder = methods.fresh(header.method, {**header.config, **header.normalisation}, seed)
+            keep_fixed(encoder, tensors)
         return cls(source, encoder, header, dtypes, checkpoint.sha256(path))
+
+    @classmethod
+    def _of_size(cls, source: str, method: str, size: dict[str, Any], seed: int, options: dict[str, Any]) -> "Start":
+        """From random weights and no file at all."""
+        encoder = methods.fresh(method, {**size, **options}, seed)
+        if encoder.fixed:
+            parts = ", ".join(part.rstrip(".") for part in encoder.fixed)
+            raise ValueError(f"model={source}: {method} needs a trained {parts}; name a weight file, {SCRATCH}FILE")
+        config = asdict(encoder.config)  # type: ignore[call-overload]
+        header = Header(method, config, {key: config.pop(key) for key in NORMALISATION if key in config})
+        return cls(source, encoder, header, {}, "")
 
     @property
     def scratch(self) -> bool:

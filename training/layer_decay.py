@@ -8,11 +8,15 @@ from torch import nn
 def scales(encoder: nn.Module, decay: float) -> dict[str, float]:
     """Factors on the learning rate by name of parameter: ``decay`` to the power of the layers between it and the head.
 
-    The last norm learns at one, the last block at ``decay``, what comes before the first block slowest of all.
+    The last norm learns at one, the last block at ``decay``, what comes before the first block slowest of all. An
+    encoder's ``towers`` are counted each by itself; what is in none of them does not learn.
     """
-    layers = layer_numbers(encoder)
-    top = 1 + len(list(_blocks(encoder)))
-    return {name: decay ** (top - layer) for name, layer in layers.items()}
+    found: dict[str, float] = {}
+    for tower in getattr(encoder, "towers", ("",)):
+        network = encoder.get_submodule(tower)
+        top, prefix = 1 + len(list(_blocks(network))), tower and f"{tower}."
+        found |= {prefix + name: decay ** (top - layer) for name, layer in layer_numbers(network).items()}
+    return found
 
 
 def layer_numbers(encoder: nn.Module) -> dict[str, int]:

@@ -22,9 +22,10 @@ def module_of(method: str) -> ModuleType:
 
 
 def objective_of(method: str) -> ModuleType:
-    """The module with a method's objective: its ``build`` and ``initialise``."""
+    """The module with the objective of a method, or of a part such as a codec: its ``build`` and ``initialise``."""
     method = LEARNS_AS.get(method, method)
-    return importlib.import_module(f".objectives.{weights.METHODS[method]}", __package__)
+    modules = weights.METHODS | weights.PARTS
+    return importlib.import_module(f".objectives.{modules[method]}", __package__)
 
 
 def fresh(method: str, config: dict[str, Any], seed: int) -> Encoder:

@@ -21,12 +21,15 @@ import yaml
 from lightning.fabric import Fabric
 from torch import nn
 
+from hear_audioformer.audioformer import Audioformer
 from hear_audioformer.embedder import Encoder
 
 from . import fsdp, methods, precision
 from .data.augment import Augment
 from .data.blends import Blends, Recipe
 from .data.clips import RATE
+from .data.code_crops import CodeCrops, CodeMixture
+from .data.codes import Codes
 from .data.crops import Crops
 from .data.index import Index
 from .data.mixture import Mixture
@@ -81,21 +84,28 @@ def build(recipe: dict[str, Any]) -> nn.Module:
     size = options.pop("size", None)
     config = module.Config.of_size(size, **options) if size else module.Config(**options)
     encoder: Encoder = module.build(vars(config))
-    objective = methods.objective_of(recipe["method"])
-    return objective.build(encoder, recipe["objective"])
+    made: Any = methods.objective_of(recipe["method"]).build(encoder, recipe["objective"])
+    if recipe["data"].get("reader") == "codes":
+        if not isinstance(encoder, Audioformer):
+            raise click.UsageError("data.reader=codes: only AudioFormer reads codes; choose resident or stream")
+        made.precomputed = True
+    return made
 
 
 def source_of(
     recipe: dict[str, Any], objective: Any, device: torch.device
-) -> tuple[Mixture | Blends, Pack | Index | TaggedSet]:
+) -> tuple[Mixture | CodeMixture | Blends, Pack | Index | Codes | TaggedSet]:
     """Batches of the recipe's corpus, which is kept on the device or read ahead from disk, and what is known of it.
 
-    A recipe with labels names a labelled set instead.
+    A recipe with labels names a labelled set instead; AudioFormer may read a corpus of codes.
     """
     data, rate = recipe["data"], objective.encoder.sample_rate
+    if data.get("corpus") and data.get("reader") == "codes":
+        return codes_of(data, objective, device)
     if rate != RATE:
         raise click.UsageError(
-            f"corpora are kept at {RATE} Hz, the encoder wants {rate}: set encoder.sample_rate={RATE}"
+            f"corpora are kept at {RATE} Hz, the encoder wants {rate}: set encoder.sample_rate={RATE}, or for a codec "
+            "of that rate data.reader=codes"
         )
     if "labelled" in data:
         return labelled_source(data, objective, device)
@@ -116,7 +126,7 @@ def source_of(
         workers = workers_for(int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
         reader = Stream(corpus, objective.crop, data["shares"], **options, workers=workers)
     else:
-        raise click.UsageError(f"data.reader={kind}: choose resident or stream")
+        raise click.UsageError(f"data.reader={kind}: choose resident, stream or codes")
     synthetic = data.get("synthetic", 0.0)
     return Mixture(reader, objective.crop, rate, synthetic=synthetic, augment=augment), corpus
 
@@ -129,6 +139,22 @@ def labelled_source(data: dict[str, Any], objective: Any, device: torch.device) 
     if len(table.classes) != objective.classes:
         raise click.UsageError(f"{table.folder} has {len(table.classes)} classes: set objective.classes to that")
     return Blends(table, "train", objective.crop, Recipe(**data.get("mixtures") or {}), device), table
+
+
+def codes_of(data: dict[str, Any], objective: Any, device: torch.device) -> tuple[CodeMixture, Codes]:
+    """Windows of the codes that ``training.data.codes`` has made with the encoder's codec."""
+    encoder = objective.encoder
+    if not encoder.config.codec_hash:
+        raise click.UsageError("name the codec that made the codes: objective.codec=NAME")
+    if data.get("augment"):
+        raise click.UsageError("recordings can only be augmented before they are codes: set data.augment=null")
+    corpus = Codes.open(Path(data["corpus"]), encoder.config.codec_id)
+    if not corpus.speaks(encoder.codec):
+        raise click.UsageError(f"{data['corpus']}: its codes of {corpus.codec} are of a codec that was trained anew")
+    frames, count = encoder.config.window, encoder.config.codebooks
+    reader = CodeCrops(corpus, frames, count, data["shares"], cap=data.get("cap", 0.08), device=device)
+    synthetic = data.get("synthetic", 0.0)
+    return CodeMixture(reader, objective.coded, objective.crop, encoder.sample_rate, synthetic), corpus
 
 
 def dry_run(recipe: dict[str, Any], device: str) -> dict[str, Any]:

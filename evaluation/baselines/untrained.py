@@ -2,8 +2,8 @@
 
     python -m evaluation.probe evaluation.baselines.untrained --model weights/msm-mae-tiny.safetensors ...
 
-reads a weight file's configuration alone and draws weights as training does at its start. Without a file it is an
-MSM-MAE of a named size.
+reads a weight file's configuration and draws weights as training does at its start; only what the method itself does
+not train, AudioFormer's codec, is kept. Without a file it is an MSM-MAE of a named size.
 """
 
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from hear_audioformer import checkpoint, msm_mae, weights
 from hear_audioformer.embedder import Embedder, get_scene_embeddings, get_timestamp_embeddings
 from training import methods
+from training.objectives import keep_fixed
 
 __all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
 
@@ -24,15 +25,16 @@ def load_model(source: str = "", *, seed: int = 0, size: str = "tiny", **options
     """
     own = {name: value for name, value in options.items() if name not in weights.EMBEDDER_OPTIONS}
     if source:
-        header = checkpoint.read_header(weights.resolve(source))
+        header, tensors = checkpoint.read(weights.resolve(source))
         method, config = header.method, {**header.config, **header.normalisation}
     else:
         width, depth, heads = msm_mae.SIZES[size]
-        method, config = msm_mae.METHOD, {"width": width, "depth": depth, "heads": heads}
+        method, config, tensors = msm_mae.METHOD, {"width": width, "depth": depth, "heads": heads}, {}
     module = methods.module_of(method)
     objective = methods.objective_of(method)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         encoder = module.build({**config, **own})
         objective.initialise(encoder)
+    keep_fixed(encoder, tensors)
     return Embedder(encoder, **{name: value for name, value in options.items() if name in weights.EMBEDDER_OPTIONS})

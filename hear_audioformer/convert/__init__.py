@@ -8,7 +8,7 @@ Each method's rules stand in a file of their own: which names the authors used, 
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +21,7 @@ from ..checkpoint import Header, WeightsError
 from ..embedder import Encoder
 from .pickles import read_state_dict
 
-METHODS = {"msm-mae": "msm_mae", "asit": "asit"}  # method -> its module here
+METHODS = {"msm-mae": "msm_mae", "asit": "asit", "audioformer": "audioformer", "codec": "codec"}  # -> its module here
 NORMALISATION = ("mean", "std")
 
 
@@ -29,7 +29,7 @@ NORMALISATION = ("mean", "std")
 class Conversion:
     """What a conversion made and what it noticed."""
 
-    encoder: Encoder
+    encoder: Any
     notes: list[str]
     source_sha256: str
     sha256: str
@@ -41,16 +41,29 @@ def from_upstream(method: str, state_dict: Mapping[str, Tensor], **hints: Any) -
 
 
 def convert_file(
-    method: str, source: str | Path, out: str | Path, *, licence: str = "see the source of the checkpoint", **hints: Any
+    method: str,
+    source: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    licence: str = "see the source of the checkpoint",
+    **hints: Any,
 ) -> Conversion:
-    """Converts a published file and writes ours; the folder's name serves as a hint, as the authors meant it."""
+    """Converts a published file and writes ours; the folder's name serves as a hint, as the authors meant it.
+
+    Several files make one model where a method has a file a codebook; their names get "0.", "1.", ... in front.
+    """
     rules = _rules(method)
-    source_sha256 = checkpoint.sha256(_existing(source))
-    state = read_state_dict(source, getattr(rules, "NETWORKS", ()))
-    encoder, notes = _checked(rules, hints)(state, name=Path(source).resolve().parent.name, **hints)
+    sources = [Path(one) for one in ([source] if isinstance(source, (str, Path)) else source)]
+    digests = [checkpoint.sha256(_existing(one)) for one in sources]
+    states = [read_state_dict(one, getattr(rules, "NETWORKS", ())) for one in sources]
+    state = states[0]
+    if len(states) > 1:
+        state = {f"{k}.{name}": tensor for k, one in enumerate(states) for name, tensor in one.items()}
+    encoder, notes = _checked(rules, hints)(state, name=sources[0].resolve().parent.name, **hints)
     config = asdict(encoder.config)
     normalisation = {name: config.pop(name) for name in NORMALISATION if name in config}
-    provenance = {"converted_from": Path(source).name, "source_sha256": source_sha256, "notes": notes}
+    names, source_sha256 = ", ".join(one.name for one in sources), ", ".join(digests)
+    provenance = {"converted_from": names, "source_sha256": source_sha256, "notes": notes}
     header = Header(method, config, normalisation, provenance, licence)
     return Conversion(encoder, notes, source_sha256, checkpoint.write(out, encoder.state_dict(), header))
 

@@ -11,6 +11,7 @@ import torch
 from evaluation import embeddings, tasks
 from evaluation.embeddings import Model
 from evaluation.tasks import Reading
+from hear_audioformer import audioformer, msm_mae
 
 from ..conftest import small_encoder, write_model
 from . import stand_in, toy
@@ -111,6 +112,13 @@ def test_what_is_kept_depends_on_code_weights_options_and_clips(task: Reading, t
     assert len(set(files)) == len(files)
     copy = embeddings._cache_file(task, Model(MODULE, str(tmp_path / "copy.txt")), tmp_path, "scene")
     assert copy == files[1]
+
+
+def test_a_codec_is_part_of_the_code_of_what_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = [embeddings._source_hash(module) for module in (audioformer, msm_mae)]
+    monkeypatch.setattr(embeddings, "MORE", {})
+    after = [embeddings._source_hash(module) for module in (audioformer, msm_mae)]
+    assert [one == other for one, other in zip(before, after, strict=True)] == [False, True]
 
 
 def test_code_beside_a_foreign_module_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

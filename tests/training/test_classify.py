@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 from evaluation import ast
 from hear_audioformer.embedder import Embedder, Encoder
 from hear_audioformer.msm_mae import Config, MsmMae
+from tests.conftest import small_audioformer
 from training.data.labelled import Batch
 from training.data.specaugment import SpecAugment
 from training.flops import flops_per_crop
@@ -30,8 +31,8 @@ def batch(classes: int = 3) -> Batch:
 
 @pytest.mark.parametrize("pool", ["mean", "mean+std"])
 def test_training_hears_what_inference_hears(encoder: Encoder, pool: Any) -> None:
-    """Clips of all lengths in one batch, held against the embedder's vectors of the clips alone."""
-    objective = Classifier(encoder, 3, 16000, pool=pool)
+    """Clips of all lengths in one batch, held against the embedder's vectors of the clips alone; dropout aside."""
+    objective = Classifier(encoder, 3, 16000, pool=pool).eval()
     heard = objective.vectors(batch().audio, LENGTHS)
     embedder = Embedder(encoder, pool=pool, precision="fp32")
     wanted = torch.cat([embedder.scene(clip[None]) for clip in clips()])
@@ -42,7 +43,7 @@ def test_training_hears_what_inference_hears(encoder: Encoder, pool: Any) -> Non
 @pytest.mark.parametrize("layers", [None, [-1], [2, 1]])
 def test_it_hears_the_layers_that_it_is_told(encoder: Encoder, layers: Any) -> None:
     """By default those of the embedder: of MAST all stages."""
-    heard = Classifier(encoder, 3, 16000, layers=layers).vectors(batch().audio, LENGTHS)
+    heard = Classifier(encoder, 3, 16000, layers=layers).eval().vectors(batch().audio, LENGTHS)
     embedder = Embedder(encoder, layers=layers, precision="fp32")
     assert torch.allclose(heard, torch.cat([embedder.scene(clip[None]) for clip in clips()]), atol=1e-4)
 
@@ -70,7 +71,7 @@ def random_head(objective: Classifier) -> Classifier:
 
 def test_losses_are_those_of_shared_labels(encoder: Encoder) -> None:
     told = batch()._replace(targets=torch.rand(len(LENGTHS), 3).softmax(1))
-    objective = random_head(Classifier(encoder, 3, 16000, loss="ce"))
+    objective = random_head(Classifier(encoder, 3, 16000, loss="ce")).eval()
     logits = objective.head(objective.vectors(told.audio, told.lengths))
     loss, logs = objective(told, 0)
     assert loss.item() == pytest.approx(-(told.targets * logits.log_softmax(1)).sum(1).mean().item(), rel=1e-5)
@@ -92,10 +93,12 @@ def test_only_a_frozen_encoder_gets_no_gradient(encoder: Encoder, mode: Any, mov
 
 
 def test_spectrograms_are_masked_in_training_alone(encoder: Encoder) -> None:
-    """What the mask hides is zero in what the encoder gets; all else is the front end's, to the bit."""
-    objective = Classifier(encoder, 3, 16000, mask=SpecAugment(bands=0.5, frames=0.5))
+    """What the mask hides is zero in what the encoder gets, no code where it gets codes; all else is the front end's,
+    to the bit."""
     audio = torch.stack(clips((15000,) * 8))
     plain = encoder.features(audio, 0, encoder.count(15000), encoder.statistics(audio))
+    codes = not plain.is_floating_point()
+    objective = Classifier(encoder, 3, 16000, mask=SpecAugment(bands=0.0 if codes else 0.5, frames=0.5))
     got: list[torch.Tensor] = []
     encode = encoder.pooled_layers
 
@@ -107,11 +110,16 @@ def test_spectrograms_are_masked_in_training_alone(encoder: Encoder) -> None:
     objective.vectors(audio, [15000] * 8)
     masked = got[0][:, : plain.shape[1]]
     hidden = masked != plain
-    assert (masked[hidden] == 0).all()
+    assert (masked[hidden] == (-1 if codes else 0)).all()
     assert 0.1 < hidden.float().mean() < 0.9
     objective.eval()
     objective.vectors(audio, [15000] * 8)
     assert torch.equal(got[1][:, : plain.shape[1]], plain)
+
+
+def test_stochastic_depth_is_refused_where_blocks_know_none() -> None:
+    with pytest.raises(ValueError, match=r"drop_path=0\.2: the blocks of Audioformer have none; set drop_path=0"):
+        Classifier(small_audioformer(), 3, 16000, drop_path=0.2)
 
 
 def test_features_keep_their_precision_under_autocast(encoder: Encoder) -> None:

@@ -130,11 +130,12 @@ def test_scratch_has_the_configuration_and_none_of_the_weights(tmp_path: Path, s
 
 
 def test_a_size_of_a_method_is_enough_to_start_from(tmp_path: Path) -> None:
-    """MAST from random weights, with stochastic depth; no weight file tells its configuration."""
-    changes = ["clips={seconds: 0.2}", "loop.epochs=0.3", "loop.warmup_epochs=0"]  # all else is the recipe's
+    """MAST from random weights, with the recipe's stochastic depth; no weight file tells its configuration."""
+    changes = ["clips={seconds: 0.2}", "loop.epochs=0.3", "loop.warmup_epochs=0", "options={positions: stretch}"]
     finetune(tmp_path / "run", "scratch:mast-nano", pair(tmp_path / "data", clips=8), *changes, recipe="mast-paper")
     header = checkpoint.read_header(tmp_path / "run" / "model.safetensors")
     assert (header.method, header.config["width"], header.config["depths"]) == ("mast", 32, [1, 1, 2, 1])
+    assert header.config["positions"] == "stretch"
     assert header.normalisation["mean"] == pytest.approx(-4.2677393)
     assert header.provenance["started_from"] == {"model": "scratch:mast-nano"}
     assert json.loads((tmp_path / "run" / "result.json").read_text())["name"] == "scratch-mast-nano-full"
@@ -273,6 +274,8 @@ def test_defaults_serve_a_short_recipe(tmp_path: Path) -> None:
         (["model=null"], "say model=...: a name, a weight file, or scratch:NAME"),
         (["model=nobody"], "no file and no model is called 'nobody'"),
         (["model=scratch:nobody"], "no file and no model is called 'nobody'"),
+        (["model=scratch:audioformer-tiny"], "audioformer needs a trained codec; name a weight file, scratch:FILE"),
+        (["model=scratch:mast-nano", "options={colour: red}"], "unexpected keyword argument 'colour'"),
         (["data=null"], "say data=...: a data set's folder"),
         (["data=nowhere"], "there is no nowhere"),
         (["mode=half"], "mode=half: choose one of full, frozen, layer-decay"),
@@ -307,6 +310,37 @@ def test_a_missing_recording_is_named_before_training(tmp_path: Path, start: Pat
 def test_events_are_refused(tmp_path: Path, start: Path) -> None:
     result = attempt("hear", tmp_path / "run", f"model={start}", f"data={beeps(tmp_path / 'tasks')}", *QUICK)
     assert "beeps asks for events in time" in result.output
+
+
+def test_codes_are_fine_tuned_like_any_other_features(tmp_path: Path) -> None:
+    """The codec comes out as it went in, from a trained model or from fresh weights; codes have no bands to hide."""
+    start = write_model(small_encoder("audioformer"), "audioformer", tmp_path / "start.safetensors")
+    before, data = checkpoint.read(start)[1], pair(tmp_path / "data")
+    result = attempt("hear", tmp_path / "no", f"model={start}", f"data={data}", *QUICK)
+    assert "codes have no bands to hide: set specaugment.bands=0" in result.output
+    for source in (start, f"scratch:{start}"):
+        run = tmp_path / str(source).partition(":")[0].replace("/", "")
+        finetune(run, source, data, "specaugment={frames: 0.3}", "loop.epochs=2")
+        after = checkpoint.read(run / "model.safetensors")[1]
+        same = {name for name, tensor in before.items() if torch.equal(after[name], tensor)}
+        assert {name for name in before if name.startswith("codec.")} <= same
+        assert "backbones.0.encoder.layer.2.output.dense.weight" not in same
+        assert score(run)["test_clips"] == 12
+
+
+def test_the_published_fine_tuning_from_the_command_line(tmp_path: Path) -> None:
+    """What it leaves reads one codebook, pools as it was trained, and holds no frozen views."""
+    start = write_model(small_encoder("audioformer"), "audioformer", tmp_path / "start.safetensors")
+    data, words = pair(tmp_path / "data"), ["layout=''", "clips.reader=resident", "contrast.views=2"]
+    words += ["loop.epochs=1", "loop.warmup_epochs=0"]
+    finetune(tmp_path / "run", start, data, *words, recipe="audioformer-ft2")
+    model = load_model(tmp_path / "run" / "model.safetensors")
+    assert (model.pool, model.scene_embedding_size) == ("tokens", 16)
+    assert {"classification", "contrast"} <= set(logs.read(tmp_path / "run" / "log.jsonl")[-1])
+    assert score(tmp_path / "run")["test_clips"] == 12
+    other = write_model(small_encoder("msm-mae"), "msm-mae", tmp_path / "other.safetensors")
+    result = attempt("hear", tmp_path / "no", f"model={other}", f"data={data}", *QUICK, "contrast={views: 2}")
+    assert "contrast is AudioFormer's: set contrast=null" in result.output
 
 
 if __name__ == "__main__":

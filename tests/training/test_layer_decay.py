@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from hear_audioformer.audioformer import Audioformer
 from hear_audioformer.embedder import Encoder
+from tests.conftest import small_audioformer
 from tests.training.test_loop import Line
 from training import layer_decay
 from training.loop import Settings, _groups
@@ -52,22 +54,34 @@ def test_an_encoder_without_blocks_is_refused() -> None:
 
 
 def test_each_layer_of_every_method_gets_its_rate(encoder: Encoder) -> None:
-    """Held against the groups that the optimiser is made of; no parameter is left out or taken twice."""
+    """Held against the groups that the optimiser is made of; no parameter is left out or taken twice, but a codec's,
+    which does not learn."""
     objective = Classifier(encoder, 3, 16000, mode="layer-decay", decay=0.5, head_lr=10.0)
-    names = {parameter: name for name, parameter in objective.named_parameters()}
+    names = {p: name for name, p in objective.named_parameters() if ".codec." not in name}
     groups = _groups(objective, Settings(steps=1, batch=1, lr=1.0, weight_decay=0.1))
     found = {names[p]: group for group in groups for p in group["params"]}
     assert sorted(found) == sorted(names.values())
     assert sum(len(group["params"]) for group in groups) == len(names)
-    blocks, first = len(encoder.blocks), next(name for name in found if name.endswith(("embed.weight", "stem.weight")))  # type: ignore[arg-type]
+    words = isinstance(encoder, Audioformer)  # whose norms are parts of its blocks
+    blocks, place = len(encoder.blocks), "backbones.0.encoder.layer" if words else "blocks"  # type: ignore[arg-type]
     for number in range(blocks):
-        mine = {group["scale"] for name, group in found.items() if name.startswith(f"encoder.blocks.{number}.")}
+        mine = {group["scale"] for name, group in found.items() if name.startswith(f"encoder.{place}.{number}.")}
         assert mine == {0.5 ** (blocks - number)}
+    first = next(name for name in found if name.endswith(("word_embeddings.weight", "embed.weight", "stem.weight")))
     assert found[first]["scale"] == 0.5 ** (blocks + 1)
-    assert found["encoder.norm.weight"]["scale"] == 1.0
+    assert words or found["encoder.norm.weight"]["scale"] == 1.0
     assert found["head.linear.weight"]["scale"] == 10.0
     assert found["head.linear.weight"]["weight_decay"] == 0.1
     assert found["head.linear.bias"]["weight_decay"] == 0.0
+
+
+def test_networks_side_by_side_are_counted_each_by_itself() -> None:
+    encoder = small_audioformer(layout="separate")
+    found = layer_decay.scales(encoder, 0.5)
+    assert not [name for name in found if name.startswith("codec.")]
+    for tower in (0, 1):
+        assert found[f"backbones.{tower}.encoder.layer.2.output.dense.weight"] == 0.5
+        assert found[f"backbones.{tower}.embeddings.word_embeddings.weight"] == 0.5**4
 
 
 def test_pretraining_has_the_groups_that_it_had() -> None:

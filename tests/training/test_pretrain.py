@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,26 @@ def test_asits_recipes_are_the_published_ones() -> None:
         assert settings.warmup == 10 * recipe["objective"]["epoch"]
         assert settings.steps == 100 * recipe["objective"]["epoch"]
         assert recipe["objective"]["epoch"] * settings.batch == 2_000_000
+
+
+def test_audioformers_recipe_is_the_published_one() -> None:
+    recipe = read_recipe("audioformer-paper")
+    assert recipe["loop"]["steps"] * 66 / recipe["published"]["clips"] == pytest.approx(12, rel=1e-3)
+    assert recipe["loop"]["batch"] == 22 * 3
+    assert recipe["loop"]["lr"] * 66 / 256 == pytest.approx(1e-4, rel=1e-3)
+    with torch.device("meta"):
+        objective = build(recipe)
+    config = objective.encoder.config
+    assert (config.width, config.depth, config.sequences, config.backbones) == (768, 12, 4, 4)
+    assert config.codec.sample_rate == 24000
+    assert objective.crop == 240000  # ten seconds
+    assert (objective.share, objective.mode, objective.precomputed) == (0.25, "token", True)
+
+
+def test_the_open_model_reads_the_open_codec() -> None:
+    with torch.device("meta"):
+        model, codec = (build(read_recipe(f"{name}-open")).encoder for name in ("audioformer", "codec"))
+    assert replace(codec.config, codebooks=4) == model.config.codec
 
 
 def test_a_corpus_of_another_rate_is_refused(tmp_path: Path) -> None:

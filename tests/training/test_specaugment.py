@@ -51,8 +51,20 @@ def test_nothing_is_hidden_or_drawn_by_default() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_what_is_no_spectrogram_is_refused() -> None:
+def test_codes_are_masked_in_stretches_of_time() -> None:
+    torch.manual_seed(0)
+    codes = torch.randint(1024, (50, 40, 4), dtype=torch.int32)
+    masked = SpecAugment(frames=0.25)(codes)
+    gone = (masked == -1).all(2)
+    assert torch.equal(masked, codes.masked_fill(gone[..., None], -1))
+    assert (runs(gone) <= 1).all()
+    assert 8 <= gone.sum(1).max() <= 10
+
+
+def test_what_cannot_be_hidden_is_refused() -> None:
+    with pytest.raises(ValueError, match="codes have no bands to hide"):
+        SpecAugment(bands=0.1, frames=0.1)(torch.zeros(2, 4, 4, dtype=torch.long))
     with pytest.raises(ValueError, match="set specaugment=null"):
-        SpecAugment(bands=0.1)(torch.zeros(2, 4, 4, dtype=torch.long))
+        SpecAugment(frames=0.1)(torch.zeros(2, 4))
     with pytest.raises(ValueError, match="from 0 to 1"):
         SpecAugment(bands=48)

@@ -27,14 +27,19 @@ class SpecAugment:
                 raise ValueError(f"specaugment.{name} is a share, from 0 to 1; got {getattr(self, name)}")
 
     def __call__(self, features: Tensor) -> Tensor:
-        """Normalised features (batch, frames, bands) -> the same, zero, which is their mean, where they are hidden."""
+        """Normalised features (batch, frames, bands) -> the same, zero, which is their mean, where they are hidden.
+
+        Codes (batch, frames, codebooks), integers, become -1 there, which their models read as a mask.
+        """
         if not (self.bands or self.frames):
             return features
-        if features.ndim != 3 or not features.is_floating_point():
-            raise ValueError(
-                "SpecAugment hides parts of spectrograms, which this encoder does not take: set specaugment=null"
-            )
+        if features.ndim != 3:
+            raise ValueError("SpecAugment hides parts of spectrograms and of codes: set specaugment=null")
         frames = hidden(len(features), features.shape[1], self.frames, features.device)
+        if not features.is_floating_point():
+            if self.bands:
+                raise ValueError("codes have no bands to hide: set specaugment.bands=0, or specaugment=null")
+            return features.masked_fill(frames[:, :, None], -1)
         bands = hidden(len(features), features.shape[2], self.bands, features.device)
         return features.masked_fill(frames[:, :, None] | bands[:, None, :], 0.0)
 

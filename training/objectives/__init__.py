@@ -4,6 +4,7 @@ An objective owns what its encoder does not need at inference and answers ``loss
 raw crops on the device; the loop owns everything else.
 """
 
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -49,6 +50,12 @@ def exported(objective: Any) -> Encoder:
     return objective.encoder if teacher is None else teacher.encoder
 
 
+def keep_fixed(encoder: Encoder, tensors: Mapping[str, Tensor]) -> None:
+    """Gives an encoder of fresh weights those tensors of a file that no training of its method moves."""
+    kept = {name: tensor for name, tensor in tensors.items() if name.startswith(encoder.fixed)}
+    encoder.load_state_dict(kept, strict=False)
+
+
 def trainable(module: nn.Module) -> list[nn.Parameter]:
     """The parameters that gradients move."""
     return [parameter for parameter in module.parameters() if parameter.requires_grad]
@@ -61,11 +68,15 @@ def lr_scales(module: nn.Module) -> dict[str, float]:
 
 
 def no_decay(module: nn.Module) -> set[str]:
-    """Names of parameters that weight decay leaves alone: biases, all 1-D, and a part's ``undecayed`` ones."""
+    """Names of parameters that weight decay leaves alone.
+
+    Biases, everything 1-D, tables of embeddings, and what a part names as ``undecayed``.
+    """
     told = {f"{path}.{name}" for path, part in module.named_modules() for name in getattr(part, "undecayed", ())}
+    tables = {f"{path}.weight" for path, part in module.named_modules() if isinstance(part, nn.Embedding)}
     spared = (
         name
         for name, parameter in module.named_parameters()
-        if parameter.ndim <= 1 or name.endswith(".bias") or name in told
+        if parameter.ndim <= 1 or name.endswith(".bias") or name in told | tables
     )
     return set(spared)

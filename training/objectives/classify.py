@@ -6,13 +6,14 @@ beside it takes its scene embeddings.
 """
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hear_audioformer.embedder import Embedder, Encoder
+from hear_audioformer.windows import Blend, Window
 
 from .. import layer_decay
 from ..data.labelled import Batch
@@ -22,6 +23,7 @@ from . import Logs
 
 Mode = Literal["full", "frozen", "layer-decay"]
 Loss = Literal["ce", "bce"]
+Waiting = dict[int, list[tuple[Tensor, Window, Tensor]]]  # width -> rows of clips, the window, its features
 FLAT = 1e-12  # of a variance: below, its root has no slope
 
 
@@ -39,6 +41,15 @@ class Head(nn.Module):
         return self.linear(self.norm(vectors))
 
 
+def drop_branches(encoder: Encoder, share: float) -> None:
+    """Stochastic depth: the last block leaves its branches out for this share of the clips, earlier ones less often."""
+    blocks: list[Any] = list(encoder.blocks)  # type: ignore[arg-type]
+    if not all(hasattr(block, "drop") for block in blocks):
+        raise ValueError(f"drop_path={share}: the blocks of {type(encoder).__name__} have none; set drop_path=0")
+    for number, block in enumerate(blocks):
+        block.drop = share * number / max(1, len(blocks) - 1)
+
+
 class Classifier(nn.Module):
     """An encoder, a head and a loss.
 
@@ -54,7 +65,7 @@ class Classifier(nn.Module):
         pool: how frames become a vector; by default the encoder's own way.
         layers: whose frames those are; by default the encoder's own choice, as of the Embedder.
         drop_path: share of the clips that skip a branch of the last block in training, growing from 0 at the first.
-        mask: what is hidden of spectrograms in training.
+        mask: what is hidden of spectrograms, or of codes, in training.
     """
 
     def __init__(
@@ -84,8 +95,8 @@ class Classifier(nn.Module):
         embedder = Embedder(encoder, pool=pool, layers=layers)
         self.pool, self.layers = embedder.pool, embedder.layers
         self.head = Head(embedder.scene_embedding_size, classes)
-        for number, block in enumerate(blocks := list(encoder.blocks) if drop_path else []):  # type: ignore[arg-type]
-            block.drop = drop_path * number / max(1, len(blocks) - 1)
+        if drop_path:
+            drop_branches(encoder, drop_path)
         self.encoder.requires_grad_(mode != "frozen")
         self.train()
 
@@ -110,47 +121,64 @@ class Classifier(nn.Module):
 
     def forward(self, batch: Batch, step: int) -> tuple[Tensor, Logs]:
         """A batch -> the loss, and with one label a clip the share of clips whose likeliest class is the likeliest."""
-        logits = self.logits(batch.audio, batch.lengths)
+        return self.judge(self.vectors(batch.audio, batch.lengths), batch.targets)
+
+    def judge(self, vectors: Tensor, targets: Tensor) -> tuple[Tensor, Logs]:
+        """Scene embeddings (clips, width) -> the loss of what the head makes of them, and what is known beside it."""
+        logits = self.head(vectors).float()
         if self.loss == "bce":
-            return F.binary_cross_entropy_with_logits(logits, batch.targets), {}
-        right = logits.argmax(1) == batch.targets.argmax(1)
-        return F.cross_entropy(logits, batch.targets), {"accuracy": right.float().mean()}
+            return F.binary_cross_entropy_with_logits(logits, targets), {}
+        right = logits.argmax(1) == targets.argmax(1)
+        return F.cross_entropy(logits, targets), {"accuracy": right.float().mean()}
 
     def logits(self, audio: Tensor, lengths: Sequence[int]) -> Tensor:
         """Clips (clips, samples) of these lengths -> (clips, classes), float32."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.mode != "frozen"):
-            vectors = self.vectors(audio, lengths)
-        return self.head(vectors).float()
+        return self.head(self.vectors(audio, lengths)).float()
 
     def vectors(self, audio: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Clips (clips, samples) of these lengths -> the scene embeddings that the Embedder gives, with gradients."""
+        """Clips (clips, samples) of these lengths -> the scene embeddings that the Embedder gives.
+
+        With gradients, unless the encoder is frozen.
+        """
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.mode != "frozen"):
+            sums, counts = self._sums(self._cut(audio, lengths), len(audio))
+            mean, square = sums / counts
+            if self.pool != "mean+std":
+                return mean.float()
+            return torch.cat([mean, (square - mean.square()).clamp(min=FLAT).sqrt()], dim=1).float()
+
+    def _cut(self, audio: Tensor, lengths: Sequence[int]) -> Waiting:
+        """The windows of all clips by their width: those of one width share a forward."""
         geometry = self.encoder.geometry
-        waiting: dict[int, list[tuple[Tensor, int, Tensor]]] = {}  # windows of one length share a forward
-        counts = torch.zeros(len(audio), 1, dtype=torch.float64)
+        waiting: Waiting = {}
         for length in sorted(set(lengths)):
             rows = [row for row, mine in enumerate(lengths) if mine == length]
             features = self.features(audio[rows, :length])
-            grid = geometry.native(features.shape[1])
-            counts[rows] = grid.count
-            for window in grid.windows(geometry.columns):
+            for window in geometry.windows(geometry.native(features.shape[1])):
                 width = geometry.patch * (geometry.columns if self.encoder.pad_short else window.columns)
                 part = features[:, window.start : window.start + window.columns * geometry.patch]
                 after = (0, 0) * (part.ndim - 2) + (0, width - part.shape[1])
                 part = F.pad(part, after, value=self.encoder.silence)
-                waiting.setdefault(width, []).append((torch.tensor(rows), window.columns, part))
+                waiting.setdefault(width, []).append((torch.tensor(rows), window, part))
+        return waiting
+
+    def _sums(self, waiting: Waiting, clips: int) -> tuple[Tensor, Tensor]:
+        """Sums of the frames and of their squares, (2, clips, dim), and how many they are, (clips, 1)."""
         sums: Tensor | float = 0.0
+        counts = torch.zeros(clips, 1, dtype=torch.float64)
+        blend = Blend()
         for queue in waiting.values():
             features = torch.cat([part for _, _, part in queue])
             frames = torch.cat(list(self.encoder.pooled_layers(features, self.layers, self.pool)), dim=-1).double()
-            for (clips, columns, _), mine in zip(queue, frames.split([len(p) for _, _, p in queue]), strict=True):
-                kept = mine[:, :columns]
+            for (rows, window, _), mine in zip(queue, frames.split([len(p) for _, _, p in queue]), strict=True):
+                kept = mine[:, : window.columns]
+                if self.encoder.geometry.stride:
+                    kept = blend.add(slice(int(rows[0]), 0), window, kept)[2]
                 both = torch.stack([kept.sum(1), kept.square().sum(1)])
-                sums = sums + both.new_zeros(2, len(audio), both.shape[2]).index_add(1, clips.to(both.device), both)
+                sums = sums + both.new_zeros(2, clips, both.shape[2]).index_add(1, rows.to(both.device), both)
+                counts[rows] += kept.shape[1]
         assert isinstance(sums, Tensor)
-        mean, square = sums / counts.to(sums.device)
-        if self.pool != "mean+std":
-            return mean.float()
-        return torch.cat([mean, (square - mean.square()).clamp(min=FLAT).sqrt()], dim=1).float()
+        return sums, counts.to(sums.device)
 
     def features(self, audio: Tensor) -> Tensor:
         """Clips of one length -> their features, partly hidden in training; they have nothing to learn.

@@ -1,0 +1,181 @@
+"""Waveform -> discrete codes: EnCodec's encoder and residual quantiser, and a compact codec of the same family.
+
+Défossez et al., "High Fidelity Neural Audio Compression" (arXiv 2210.13438). There is no decoder here: embeddings need
+none. Codes are computed in float32 whatever the precision around them, because a rounding error can change a code.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .layers import Conv, Recurrent, Residual
+from .quantiser import Quantiser
+
+__all__ = ["COMPACT_16K", "ENCODEC_24KHZ", "PRESETS", "Codec", "Config", "build"]
+
+METHOD = "codec"
+OPTIONS: tuple[str, ...] = ()
+BLOCK_SECONDS = 30  # of a long recording are encoded at a time
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that makes one codec's encoder.
+
+    Attributes:
+        sample_rate: Hz.
+        filters: channels of the first layer; every stride doubles them.
+        ratios: strides, first to last.
+        latent: width of a frame before quantisation.
+        lstm: recurrent layers after the last stride.
+        dilations: of residual blocks there.
+        codebooks, codes: the residual quantiser: how many tables, of how many vectors.
+        context: seconds before a block of a long recording that are encoded with it and dropped. A convolution's reach
+            is shorter than the default; an LSTM has no such limit.
+    """
+
+    sample_rate: int = 16000
+    filters: int = 16
+    ratios: tuple[int, ...] = (2, 4, 5, 8)
+    latent: int = 64
+    lstm: int = 0
+    dilations: tuple[int, ...] = (1, 3)
+    codebooks: int = 8
+    codes: int = 1024
+    context: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ratios", tuple(self.ratios))
+        object.__setattr__(self, "dilations", tuple(self.dilations))
+
+    @classmethod
+    def of_size(cls, size: str, **changes: Any) -> "Config":
+        """The configuration of a codec known by name ("compact_16k", "encodec_24khz"), with changes."""
+        return replace(PRESETS[size], **changes)
+
+    @property
+    def hop(self) -> int:
+        """Samples of one frame."""
+        return prod(self.ratios)
+
+
+COMPACT_16K = Config()
+ENCODEC_24KHZ = Config(sample_rate=24000, filters=32, latent=128, lstm=2, dilations=(), codebooks=32)
+PRESETS = {"compact_16k": COMPACT_16K, "encodec_24khz": ENCODEC_24KHZ}
+
+
+class Stack(nn.Module):
+    """Waveforms (batch, 1, samples) -> latents (batch, latent, frames)."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        channels = config.filters
+        layers: list[nn.Module] = [Conv(1, channels, 7)]
+        for ratio in config.ratios:
+            layers += [Residual(channels), nn.ELU(), Conv(channels, 2 * channels, 2 * ratio, stride=ratio)]
+            channels *= 2
+        layers += [Recurrent(channels, config.lstm)] if config.lstm else []
+        layers += [Residual(channels, dilation) for dilation in config.dilations]
+        layers += [nn.ELU(), Conv(channels, config.latent, 7)]
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+class Codec(nn.Module):
+    """A codec without its decoder.
+
+    Attributes:
+        scale: what latents are divided by before quantisation, learnt with the codec; 1 in EnCodec.
+        exact: beginnings of the names of tensors that must not be rounded when a file is written.
+    """
+
+    scale: Tensor
+    exact = ("quantizer.", "scale")
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.sample_rate = config.sample_rate
+        self.hop = config.hop
+        self.encoder = Stack(config)
+        self.quantizer = Quantiser(config.codebooks, config.codes, config.latent)
+        self.register_buffer("scale", torch.ones(()))
+
+    def count(self, samples: int) -> int:
+        """Frames of a clip; the last may be partly padded."""
+        return max(1, -(-samples // self.hop))
+
+    def latents(self, audio: Tensor) -> Tensor:
+        """Waveforms (batch, samples), padded with silence to whole frames -> (batch, latent, frames)."""
+        padded = F.pad(audio, (0, self.count(audio.shape[1]) * self.hop - audio.shape[1]))
+        return self.encoder(padded[:, None]) / self.scale
+
+    @torch.no_grad()
+    def forward(self, audio: Tensor, count: int | None = None) -> Tensor:
+        """Waveforms (batch, samples) -> codes of the first ``count`` codebooks, (batch, count, frames), int64.
+
+        Clips go through one by one and long ones in blocks at fixed places: a product that is summed in another order
+        can turn a near tie, and then a clip's codes would depend on what was in the batch with it. The audio may lie
+        on another device than the codec: a block at a time travels.
+        """
+        if audio.ndim != 2 or not audio.shape[1]:
+            raise ValueError(f"audio must be (clips, samples) with at least one sample, got {tuple(audio.shape)}")
+        if not len(audio):
+            shape = (0, count or self.config.codebooks, self.count(audio.shape[1]))
+            return torch.zeros(shape, dtype=torch.int64, device=self.scale.device)
+        with _full_precision(self.scale.device):
+            clips = [torch.cat(list(self._blocks(clip[None].float(), count)), dim=-1) for clip in audio]
+        return torch.cat(clips)
+
+    def _blocks(self, clip: Tensor, count: int | None) -> Iterator[Tensor]:
+        frames = BLOCK_SECONDS * self.sample_rate // self.hop
+        context = -(-int(self.config.context * self.sample_rate) // self.hop)
+        for first in range(0, self.count(clip.shape[1]), frames):
+            before = min(first, context)
+            part = clip[:, (first - before) * self.hop : (first + frames) * self.hop]
+            yield self.quantizer.encode(self.latents(part.to(self.scale.device))[..., before:], count)
+
+    def first(self, count: int) -> "Codec":
+        """The same codec with its first ``count`` codebooks only."""
+        if not 0 < count <= self.config.codebooks:
+            raise ValueError(f"this codec has {self.config.codebooks} codebooks, {count} were asked for")
+        fewer = Codec(replace(self.config, codebooks=count))
+        state = self.state_dict()
+        fewer.load_state_dict({name: state[name] for name in fewer.state_dict()})
+        return fewer.train(self.training)
+
+    def codebook_hash(self) -> str:
+        """A sha256 of the codebooks: two codecs that differ in it speak different languages."""
+        digest = hashlib.sha256()
+        for codebook in self.quantizer.codebooks:
+            digest.update(codebook.embed.detach().float().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+def build(config: dict[str, Any]) -> Codec:
+    """A codec with random weights and empty codebooks, from the fields of a ``Config``."""
+    return Codec(Config(**config))
+
+
+@contextmanager
+def _full_precision(device: torch.device) -> Iterator[None]:
+    """Float32 products in float32: no autocast, and none of the TF32 that convolutions on CUDA use unasked."""
+    allowed = torch.backends.cudnn.allow_tf32
+    known = torch.amp.is_autocast_available(device.type)
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        with torch.autocast(device.type, enabled=False) if known else nullcontext():
+            yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = allowed

@@ -1,0 +1,87 @@
+"""The contrast against its reference: every case, both kinds of anchors, gradients, the joint loss.
+
+The file names its own cases; $GOLDENS may name a folder with another one of the same layout.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from training.objectives.mpc import Anchors, joint, mpc, per_anchor
+
+FOLDER = Path(os.environ.get("GOLDENS", Path(__file__).parent / "goldens"))
+GOLDEN = np.load(FOLDER / "mpc.npz", allow_pickle=False)
+CASES = sorted(name.removesuffix("_z") for name in GOLDEN.files if name.endswith("_z"))
+IN_VARIANT = sorted(name for name in GOLDEN.files if name.endswith("_in_variant"))
+GRADIENTS = sorted(name for name in GOLDEN.files if "_grad_" in name)
+TOLERANCE = 1e-10  # of float64
+
+
+def golden(name: str) -> Tensor:
+    return torch.from_numpy(np.asarray(GOLDEN[name]))
+
+
+def inputs(case: str) -> tuple[Tensor, Tensor, Tensor, float]:
+    return golden(f"{case}_z"), golden(f"{case}_audio"), golden(f"{case}_view"), float(GOLDEN[f"{case}_temperature"])
+
+
+def close(found: Tensor, name: str, tolerance: float = TOLERANCE) -> None:
+    wanted = golden(name)
+    assert found.shape == wanted.shape
+    deviation = float((found - wanted).abs().max())
+    print(f"{name}: {deviation:.1e} of {tolerance:.0e}")
+    assert deviation <= tolerance
+
+
+@pytest.mark.parametrize("anchors", ["all", "first"])
+@pytest.mark.parametrize("case", CASES)
+def test_losses(case: str, anchors: Anchors) -> None:
+    z, audio, view, temperature = inputs(case)
+    loss = mpc(z, audio, view, temperature=temperature, anchors=anchors)
+    close(loss, f"{case}_loss_{anchors}_loops")
+    close(loss, f"{case}_loss_{anchors}_vectorised")
+    single = mpc(z.float(), audio, view, temperature=temperature, anchors=anchors)
+    assert abs(float(single) - float(loss)) < 1e-4
+    assert single.dtype == torch.float32
+
+
+@pytest.mark.parametrize("anchors", ["all", "first"])
+@pytest.mark.parametrize("case", CASES)
+def test_every_anchor(case: str, anchors: Anchors) -> None:
+    z, audio, view, temperature = inputs(case)
+    losses, valid = per_anchor(z, audio, temperature)
+    if anchors == "first":
+        valid = valid & (view == 0)
+    close(losses[valid], f"{case}_per_anchor_{anchors}")
+    if f"{case}_anchor_index_{anchors}" in GOLDEN.files:
+        assert torch.equal(valid.nonzero().flatten(), golden(f"{case}_anchor_index_{anchors}"))
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_gradients(name: str) -> None:
+    case, rest = name.split("_grad_")
+    anchors, kind = rest.split("_", 1)
+    z, audio, view, temperature = inputs(case)
+    z.requires_grad_()
+    frozen = (view > 0)[:, None] & (kind == "frozen_views")
+    mpc(torch.where(frozen, z.detach(), z), audio, view, temperature=temperature, anchors=anchors).backward()  # type: ignore[arg-type]
+    assert z.grad is not None
+    close(z.grad, name, 1e-9)
+
+
+@pytest.mark.parametrize("name", IN_VARIANT)
+def test_it_is_not_the_other_form(name: str) -> None:
+    """Positives averaged inside the logarithm give another number, unless there is one positive at most."""
+    z, audio, view, temperature = inputs(name.split("_loss_")[0])
+    assert abs(float(mpc(z, audio, view, temperature=temperature)) - float(GOLDEN[name])) > 1e-3
+
+
+def test_joint_loss() -> None:
+    mlc = F.binary_cross_entropy_with_logits(golden("joint_logits"), golden("joint_targets"))
+    close(mlc, "joint_mlc")
+    close(joint(mlc, golden("joint_mpc"), float(GOLDEN["joint_alpha"])), "joint_total")

@@ -1,0 +1,39 @@
+"""RoBERTa against transformers: the same tests as RoFormer's, on the other file, and its positions.
+
+The file names its own sizes; $GOLDENS may name a folder with another one of the same layout.
+"""
+
+import pytest
+import torch
+from torch import Tensor
+
+from hear_audioformer.language import Backbone
+from tests.language_goldens import Golden
+from tests.test_golden_roformer import (  # noqa: F401
+    test_a_sequence_alone,
+    test_every_hidden_state,
+    test_logits_and_loss,
+    test_pooling_over_everything_and_over_frames,
+)
+
+
+@pytest.fixture(scope="module")
+def golden() -> Golden:
+    return Golden("roberta")
+
+
+@pytest.fixture(scope="module")
+def model(golden: Golden) -> Backbone:
+    return golden.backbone()
+
+
+@pytest.fixture(scope="module")
+def states(golden: Golden, model: Backbone) -> list[Tensor]:
+    return golden.states(model)
+
+
+def test_more_tokens_than_positions_are_refused(golden: Golden, model: Backbone) -> None:
+    longest = golden.config["max_position_embeddings"] - 2
+    with pytest.raises(ValueError, match=f"{longest + 1} tokens do not fit into the {longest} that this model"):
+        model(model.words(torch.full((1, longest + 1), 4)))
+    assert len(model(model.words(torch.full((1, longest), 4)))) == golden.config["num_hidden_layers"] + 1

@@ -1,0 +1,86 @@
+"""What a codec keeps of a sound: recordings given back by its decoder, to listen to, and how far off they are.
+
+    python -m training.codec.listen runs/codec-16k recording.flac -o heard
+
+writes ``recording.wav`` and ``recording-1.wav``, ``recording-2.wav``, ... for more and more codebooks, and prints the
+mean distance of log-mel values in natural logarithms.
+"""
+
+from pathlib import Path
+
+import click
+import soundfile
+import torch
+from torch import Tensor
+
+from hear_audioformer import audio
+from hear_audioformer.audio import AudioError
+from training.export import learnt
+from training.objectives.codec import CodecObjective
+
+from .spectral import WINDOWS
+
+
+def of_run(run: Path) -> CodecObjective:
+    """The codec of a run, with its decoder, ready to be used."""
+    objective, _ = learnt(run)
+    if not isinstance(objective, CodecObjective):
+        raise click.UsageError(f"{run} trained no codec")
+    if not objective.ready:
+        raise click.UsageError(f"{run} ended before its codebooks began: train it longer, or lower objective.after")
+    return objective
+
+
+def counts(codebooks: int) -> list[int]:
+    """Numbers of codebooks to compare: 1, 2, 4, ... and all."""
+    return [count for count in (1, 2, 4, 8, 16) if count < codebooks] + [codebooks]
+
+
+def whole(clip: Tensor, hop: int) -> Tensor:
+    """A clip (samples,) with silence up to a whole frame, as a batch of one."""
+    return torch.nn.functional.pad(clip, (0, -len(clip) % hop))[None]
+
+
+@torch.no_grad()
+def restored(objective: CodecObjective, codes: Tensor) -> Tensor:
+    """Codes (batch, codebooks, frames) -> waveforms (batch, samples)."""
+    codec = objective.encoder
+    return objective.decoder(codec.quantizer.decode(codes) * codec.scale)
+
+
+@torch.no_grad()
+def distance(objective: CodecObjective, found: Tensor, wanted: Tensor) -> float:
+    """The mean absolute difference of log-mel values, over windows of all lengths."""
+    spectral = objective.distance
+    parts = [spectral.log_mel(found, window) - spectral.log_mel(wanted, window) for window in WINDOWS]
+    return sum(float(part.abs().mean()) for part in parts) / len(parts)
+
+
+@click.command()
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("clips", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("-o", "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder.")
+def main(run: Path, clips: tuple[Path, ...], out: Path) -> None:
+    """Writes the recordings CLIPS as the codec of RUN gives them back."""
+    objective = of_run(run)
+    codec, numbers = objective.encoder, counts(objective.encoder.config.codebooks)
+    out.mkdir(parents=True, exist_ok=True)
+    click.echo(f"{'codebooks':24}" + "".join(f"{count:8}" for count in numbers))
+    for path in clips:
+        try:
+            clip = audio.read(path, codec.sample_rate)
+        except AudioError as error:
+            raise click.ClickException(str(error)) from error
+        wanted = whole(clip, codec.hop)
+        soundfile.write(out / f"{path.stem}.wav", clip.numpy(), codec.sample_rate)
+        codes, errors = codec(wanted), []
+        for count in numbers:
+            found = restored(objective, codes[:, :count])
+            errors.append(distance(objective, found, wanted))
+            sound = found[0, : len(clip)].clamp(-1, 1).numpy()
+            soundfile.write(out / f"{path.stem}-{count}.wav", sound, codec.sample_rate)
+        click.echo(f"{path.stem[:23]:24}" + "".join(f"{error:8.3f}" for error in errors))
+
+
+if __name__ == "__main__":
+    main()

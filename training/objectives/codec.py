@@ -1,0 +1,157 @@
+"""The codec's objective: give back the sound, through a residual quantiser that may stop after any of its codebooks.
+
+After Défossez et al. (arXiv 2210.13438), section 3, without a discriminator: tokens have to be stable and informative,
+and need not sound well. How many codebooks take part is drawn for every batch, so that the first alone means something.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import weight_norm
+
+from hear_audioformer.codec import Codec
+from training.codec.codebooks import Averages, shared, start_all, summed
+from training.codec.decoder import Decoder
+from training.codec.spectral import MelDistance
+from training.precision import exact
+
+from . import Logs
+from .masked_lm import entropy
+
+SCALE_DECAY = 0.99
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """What the quantiser made of latents (batch, dim, frames).
+
+    Attributes:
+        values: quantised; their gradient is that of the latents.
+        codes: (batch, count, frames).
+        commitment: how far the latents lie from what stands for them, a scalar.
+        revived: entries that were replaced, a scalar.
+    """
+
+    values: Tensor
+    codes: Tensor
+    commitment: Tensor
+    revived: Tensor
+
+
+class CodecObjective(nn.Module):
+    """Decoder, losses and learning codebooks around a codec.
+
+    Args:
+        encoder: the codec to train.
+        waveform, mel, commitment: weights of the losses.
+        after: the step from which latents are gathered for the codebooks' start; until they have started, nothing is
+            quantised. Fresh encoders say nearly the same of all sounds, and their mean runs away from any codebook.
+        gathered: how many latents the start is computed from.
+    """
+
+    ready: Tensor
+
+    def __init__(
+        self,
+        encoder: Codec,
+        *,
+        waveform: float = 0.1,
+        mel: float = 1.0,
+        commitment: float = 0.25,
+        after: int = 0,
+        gathered: int = 10_000,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = Decoder(encoder.config)
+        for part in [*encoder.modules(), *self.decoder.modules()]:
+            if isinstance(part, (nn.Conv1d, nn.ConvTranspose1d)):
+                weight_norm(part)
+        self.averages = nn.ModuleList(Averages(codebook) for codebook in encoder.quantizer.codebooks)
+        self.distance = MelDistance(encoder.sample_rate)
+        self.register_buffer("ready", torch.zeros((), dtype=torch.bool))
+        self.weights = waveform, mel, commitment
+        self.after, self.gathered = after, gathered
+        self.crop = encoder.sample_rate // encoder.hop * encoder.hop
+        self._waiting: list[Tensor] = []
+
+    def forward(self, audio: Tensor, step: int) -> tuple[Tensor, Logs]:
+        """Crops (batch, samples) -> the loss, its parts, and how well the first codebook is used."""
+        latents = self.encoder.encoder(audio[:, None]).float()
+        if self.training and not audio.is_meta:
+            self._measure(latents)
+            if step >= self.after and not self.ready:
+                self._gather(latents)
+        with exact(audio.device.type):
+            quantised = self.quantise(latents, self.draw())
+        found = self.decoder(quantised.values).float()
+        with exact(audio.device.type):
+            spectral = self.distance(found, audio.float())
+        plain = (found - audio).abs().mean()
+        loss = self.weights[0] * plain + self.weights[1] * spectral + self.weights[2] * quantised.commitment
+        first = quantised.codes[:, 0]
+        logs = {
+            "mel": spectral,
+            "waveform": plain,
+            "commitment": quantised.commitment,
+            "perplexity": entropy(first, self.encoder.config.codes, torch.ones_like(first)).exp(),
+            "revived": quantised.revived,
+        }
+        return loss, logs
+
+    def draw(self) -> int:
+        """How many codebooks take part: 1, 2, 4, ... or all of them, each as likely."""
+        total = self.encoder.config.codebooks
+        choices = [count for count in (1, 2, 4, 8, 16, 32) if count < total] + [total]
+        return choices[int(shared_number(torch.randint(len(choices), ())))]
+
+    def quantise(self, latents: Tensor, count: int) -> Quantised:
+        """Latents -> their quantised values; in training, the codebooks learn from them."""
+        unit = latents / self.encoder.scale
+        if not latents.is_meta and not self.ready:
+            zeros = torch.zeros_like(latents[:, :1], dtype=torch.long)
+            return Quantised(latents, zeros, latents.new_zeros(()), latents.new_zeros(()))
+        residual, total = unit.mT, torch.zeros_like(unit.mT)
+        codes, commitment, revived = [], latents.new_zeros(()), latents.new_zeros(())
+        for codebook, averages in zip(self.encoder.quantizer.codebooks[:count], self.averages, strict=False):
+            codes.append(codebook.nearest(residual.detach()))
+            nearest = codebook(codes[-1])
+            commitment = commitment + F.mse_loss(residual, nearest) / count
+            if self.training and not latents.is_meta:
+                vectors: Any = residual.detach().flatten(0, 1)
+                averages.follow(codebook, vectors, codes[-1])  # type: ignore[operator]
+                revived = revived + averages.revive(codebook, vectors)  # type: ignore[operator]
+            residual, total = residual - nearest, total + nearest
+        values = latents + (total.mT * self.encoder.scale - latents).detach()
+        return Quantised(values, torch.stack(codes, dim=1), commitment, revived)
+
+    @torch.no_grad()
+    def _measure(self, latents: Tensor) -> None:
+        """Keeps the scale at the latents' root mean square, so that codebooks see values of about one."""
+        square = summed(torch.stack([latents.detach().square().mean(), latents.new_ones(())]))
+        now = (square[0] / square[1]).sqrt()
+        share = torch.where(self.ready, 1 - SCALE_DECAY, 1.0) * torch.isfinite(now)
+        self.encoder.scale.copy_(torch.where(share > 0, torch.lerp(self.encoder.scale, now, share), self.encoder.scale))
+
+    @torch.no_grad()
+    def _gather(self, latents: Tensor) -> None:
+        """Collects latents until there are enough to start the codebooks from."""
+        self._waiting.append(latents.detach().mT.flatten(0, 1))
+        if sum(map(len, self._waiting)) >= self.gathered:
+            start_all(self.encoder.quantizer, self.averages, torch.cat(self._waiting) / self.encoder.scale)
+            self._waiting = []
+            self.ready.fill_(True)
+
+
+def shared_number(x: Tensor) -> Tensor:
+    """The first process's draw, on all of them; through the device, where its messages need one."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return shared(x.to(device)) if torch.distributed.is_initialized() else x
+
+
+def build(encoder: Codec, options: dict[str, Any]) -> CodecObjective:
+    """An objective from a recipe's ``objective`` section."""
+    return CodecObjective(encoder, **options)
