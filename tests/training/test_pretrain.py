@@ -193,7 +193,7 @@ def test_a_corpus_without_a_pack_is_one_line(tmp_path: Path) -> None:
         (("msm-mae-open", "x", "loop.steps"), "not of the form section.key=value"),
         (("msm-mae-open", "x", "loops.steps=3"), "not of the form section.key=value"),
         (("msm-mae-open", "x", "stepps=3"), "unknown sections stepps"),
-        (("msm-mae-open", "x", "data.corpus=x", "data.reader=tape"), "data.reader=tape: choose resident, stream or codes"),
+        (("msm-mae-open", "x", "data.corpus=x", "data.reader=tape"), "choose resident, stream or codes"),
         (("msm-mae-open", "--dry-run", "abacus"), "unknown device 'abacus'; known are"),
     ],
 )
