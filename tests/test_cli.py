@@ -59,12 +59,12 @@ def test_scenes_to_npz(model_file: Path, recordings: Path, tmp_path: Path) -> No
     assert not list(tmp_path.glob("out.npz.*"))
 
 
-def test_timestamps_to_npz_and_parquet(method: str, model_file: Path, recordings: Path, tmp_path: Path) -> None:
-    files, hop = [recordings / name for name in RATES], 20 if method == "audioformer" else 80
-    options = ("--model", model_file, "--timestamps", "--hop-ms", hop)
+def test_timestamps_to_npz_and_parquet(model_file: Path, recordings: Path, tmp_path: Path) -> None:
+    files = [recordings / name for name in RATES]
+    options = ("--model", model_file, "--timestamps", "--hop-ms", 20)  # which every method has
     for suffix in ("npz", "parquet"):
         assert run("embed", *files, "-o", tmp_path / f"out.{suffix}", *options).exit_code == 0
-    clips, model = wanted(model_file, recordings, hop_ms=hop)
+    clips, model = wanted(model_file, recordings, hop_ms=20)
     table = parquet.read_table(tmp_path / "out.parquet")
     with np.load(tmp_path / "out.npz") as found:
         for index, clip in enumerate(clips):
@@ -87,7 +87,7 @@ def test_scenes_to_parquet(model_file: Path, recordings: Path, tmp_path: Path) -
 
 
 def test_an_interrupted_run_goes_on(
-    method: str, model_file: Path, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model_file: Path, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run dies after its first file; the next computes the others only, and the result is the same as in one go."""
     out = tmp_path / "out.npz"
@@ -104,7 +104,7 @@ def test_an_interrupted_run_goes_on(
     monkeypatch.setattr(Embedder, "timestamps", dying)
     assert run(*command).exit_code == 1  # click's "Aborted!"
     assert not out.exists()
-    other = run(*command, *(("--precision", "bf16") if method == "audioformer" else ("--hop-ms", 80)))
+    other = run(*command, "--precision", "bf16")
     assert other.exit_code == 2
     assert "begun with another model or other options" in other.stderr
     second = run(*command)
