@@ -156,6 +156,7 @@ def train(
     average = Average(objective, settings.ema, settings.swa)
     newest = checkpoints.latest(folder)
     first = _resume(fabric, newest, model, optimiser, average, facts or {}) if newest else 0
+    steers = objective if isinstance(objective, Steers) else None
     log = Log(folder, first) if fabric.is_global_zero else None
     peak = peak_flops(fabric.device, str(fabric._precision.precision))
     meter, saved, bad = Meter(), time.monotonic(), 0
@@ -168,7 +169,6 @@ def train(
             group["lr"] = settings.rate(step) * group.get("scale", 1.0)
             if group.get("decays"):
                 group["weight_decay"] = settings.decay(step)
-        steers = objective if isinstance(objective, Steers) else None
         norm, failed = _step(model, optimiser, source, settings, fabric, seed, step, meter, steers)
         bad = bad + 1 if failed else 0
         if bad > settings.patience:
@@ -187,9 +187,7 @@ def train(
             meter = Meter()
         if step + 1 == end or _due(fabric, saved, settings.checkpoint_seconds):
             state = {"model": model, "optimiser": optimiser, "step": step + 1, "facts": facts or {}}
-            state["average"] = average.state(fabric.is_global_zero)
-            state["precision"] = fabric._precision.state_dict()  # the scale of fp16
-            checkpoints.save(fabric, folder, step + 1, state, settings.keep)
+            _save(fabric, folder, state, average, settings.keep)
             saved = time.monotonic()
     if log:
         log.close()
@@ -303,6 +301,13 @@ def _look(fabric: Fabric, watch: Watch, average: Average, meter: Meter) -> dict[
         fabric.barrier()
     meter.started += time.perf_counter() - began
     return seen
+
+
+def _save(fabric: Fabric, folder: Path, state: dict[str, Any], average: Average, keep: int) -> None:
+    """Writes a checkpoint, with what follows from the run beside its state."""
+    state["average"] = average.state(fabric.is_global_zero)
+    state["precision"] = fabric._precision.state_dict()  # the scale of fp16
+    checkpoints.save(fabric, folder, state["step"], state, keep)
 
 
 def _resume(fabric: Fabric, path: Path, model: Any, optimiser: Any, average: Average, facts: dict[str, Any]) -> int:
