@@ -65,6 +65,9 @@ class Interval:
         error = math.sqrt(sum(part.error**2 for part in parts)) / len(parts)
         return cls.of(value, error, sum(part.degrees for part in parts))
 
+    def per_cent(self) -> str:
+        return f"{100 * self.value:.1f} ({100 * self.low:.1f} to {100 * self.high:.1f})"
+
 
 def draw(task: str, folds: np.ndarray, groups: np.ndarray, draws: int = DRAWS) -> Draws:
     """Draws of a task's test set, seeded by its name."""

@@ -42,16 +42,12 @@ def table(results: list[dict[str, Any]]) -> list[str]:
     columns = [scores(result) for result in results]
     tasks = [task for task in columns[0] if all(task in column for column in columns)]
     lines = [f"| task | {' | '.join(title(result) for result in results)} |", "|---" * (1 + len(results)) + "|"]
-    lines += [f"| {task} | {' | '.join(_cell(column[task]) for column in columns)} |" for task in tasks]
-    means = [_cell(Interval.mean([column[task] for task in tasks])) for column in columns]
+    lines += [f"| {task} | {' | '.join(column[task].per_cent() for column in columns)} |" for task in tasks]
+    means = [Interval.mean([column[task] for task in tasks]).per_cent() for column in columns]
     wins = [sum(columns[0][task].value > column[task].value for task in tasks) for column in columns[1:]]
     lines.append(f"| mean | {' | '.join(means)} |")
     lines.append(f"| tasks won | | {' | '.join(f'{won} of {len(tasks)}' for won in wins)} |")
     return lines
-
-
-def _cell(score: Interval) -> str:
-    return f"{100 * score.value:.1f} ({100 * score.low:.1f} to {100 * score.high:.1f})"
 
 
 def card(name: str, path: Path, header: Header, results: list[dict[str, Any]]) -> str:

@@ -1,4 +1,9 @@
-"""Results side by side: read from files, compared by the same draws, task by task."""
+"""Results side by side: read from files, compared by the same draws, task by task.
+
+    python -m evaluation.compare runs/pretrained/result.json runs/scratch/result.json
+
+prints what the first has over the second on each task of both, whether of ``evaluation.probe`` or of fine-tuning.
+"""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -6,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 
 from .bootstrap import Draws, Interval, draw
@@ -62,15 +68,22 @@ class Result:
 
 def read(folder: Path) -> list[Result]:
     """All results below a folder, baselines last."""
-    results = []
-    for file in sorted(folder.glob("*/*/*.json")):
-        told = json.loads(file.read_text())
-        if told.get("format") != FORMAT:
-            raise ResultsError(f"{file} has format {told.get('format')}, this version reads {FORMAT}: run it again")
-        results.append(Result(told))
+    results = [read_file(file) for file in sorted(folder.glob("*/*/*.json"))]
     if not results:
         raise ResultsError(f"{folder} holds no results; `python -m evaluation.probe ... --out {folder}` makes them")
     return sorted(results, key=lambda result: (result.is_baseline, result.label))
+
+
+def read_file(file: Path) -> Result:
+    """One file of results."""
+    try:
+        told = json.loads(file.read_text())
+    except ValueError as error:
+        raise ResultsError(f"{file} is no file of results: {error}") from error
+    if not isinstance(told, dict) or told.get("format") != FORMAT:
+        found = told.get("format") if isinstance(told, dict) else None
+        raise ResultsError(f"{file} has format {found}, this version reads {FORMAT}: run it again")
+    return Result(told)
 
 
 def difference(one: Result, other: Result, task: str) -> Interval:
@@ -131,3 +144,26 @@ def drop(clean: Result, perturbed: Result, tasks: Sequence[str]) -> float | None
 def _scores(line: dict[str, Any], draws: Draws) -> np.ndarray:
     columns = {name: np.array(column) for name, column in line["columns"].items()}
     return folded(line["score"], columns, np.array(line["folds"]), draws.weights)
+
+
+@click.command()
+@click.argument("one", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("other", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def main(one: Path, other: Path) -> None:
+    """What the results in ONE have over those in OTHER, in per cent with 95 % intervals of the same draws."""
+    try:
+        first, second = read_file(one), read_file(other)
+        tasks = [task for task in first.tasks if task in second.tasks]
+        if not tasks:
+            raise ResultsError(f"{one} and {other} have no task in common")
+        gains = [difference(first, second, task) for task in tasks]
+    except ResultsError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo("| task | score | first | second | gain |\n|---|---|---|---|---|")
+    for task, gain in zip(tasks, gains, strict=True):
+        intervals = " | ".join(shown.per_cent() for shown in (first.interval(task), second.interval(task), gain))
+        click.echo(f"| {task} | {first.tasks[task]['score']} | {intervals} |")
+
+
+if __name__ == "__main__":
+    main()

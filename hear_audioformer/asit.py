@@ -19,7 +19,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import weights
-from .embedder import Embedder, Encoder, Statistics, get_scene_embeddings, get_timestamp_embeddings
+from .embedder import (
+    Embedder,
+    Encoder,
+    Statistics,
+    get_scene_embeddings,
+    get_timestamp_embeddings,
+    layer_numbers,
+)
 from .features import FLOAT32_EPSILON, KaldiFilterBank
 from .layers import Block, Linear
 from .windows import Geometry
@@ -50,6 +57,7 @@ class Config:
         column: how the patches of a column make a timestamp's vector: their "mean", or "concat" side by side.
         pool: how a clip becomes a scene embedding: "cls", "mean" over all patches, "cls+mean" both, "freq_concat" the
             mean over time of the columns' patches side by side, "mean+std" of the timestamps' vectors.
+        layers: those that an embedding has side by side unless the user says otherwise; the last alone if None.
     """
 
     width: int = 768
@@ -66,8 +74,11 @@ class Config:
     window: int | None = None
     column: Column = "mean"
     pool: Pool = "cls+mean"
+    layers: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.layers is not None:
+            object.__setattr__(self, "layers", tuple(layer_numbers(self.layers, self.depth)))
         for name, size in (("bands", self.bands), ("frames", self.frames), ("window", self.window or 0)):
             if size % self.patch:
                 raise ValueError(f"{name}={size} is not a multiple of the patch's {self.patch}")
@@ -109,8 +120,9 @@ class Asit(Encoder):
 
         frames = config.window or config.frames
         self.sample_rate = config.sample_rate
-        self.dim = self._width(config.column)
         self.depth = config.depth
+        self.layers = config.layers
+        self.dim = self.layer_dim(self.depth) * len(self.layers or [self.depth])
         self.hop = config.patch * self.front.hop
         self.window = frames * self.front.hop
         self.geometry = Geometry(
@@ -170,7 +182,7 @@ class Asit(Encoder):
     def run(self, tokens: Tensor, layers: Sequence[int]) -> list[Tensor]:
         """Tokens -> outputs of the given blocks, CLS first, each through the last norm."""
         outputs = {}
-        for number, block in enumerate(self.blocks, start=1):
+        for number, block in enumerate(self.blocks[: max(layers)], start=1):
             tokens = block(tokens)
             if number in layers:
                 outputs[number] = self.norm(tokens)
@@ -181,6 +193,9 @@ class Asit(Encoder):
 
     def pooled_layers(self, features: Tensor, layers: Sequence[int], pool: str) -> Tensor:
         return self._vectors(features, layers, self.config.column if pool == "mean+std" else pool)
+
+    def layer_dim(self, layer: int) -> int:
+        return self._width(self.config.column)
 
     def pooled_dim(self, layer: int, pool: str) -> int:
         return self._width(self.config.column if pool == "mean+std" else pool)

@@ -134,7 +134,7 @@ class Embedder(nn.Module):
         self.pool = _one_of("pool", pool or encoder.pool, encoder.pools)
         self.fast = _one_of("hop", hop, get_args(Hop)) == "fast"
         self.precision = _one_of("precision", precision, get_args(Precision))
-        self.layers = _layer_numbers(encoder.layers if layers is None else layers, encoder.depth)
+        self.layers = layer_numbers(encoder.layers if layers is None else layers, encoder.depth)
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.batch_size = batch_size
@@ -334,7 +334,8 @@ def _pad_time(features: Tensor, before: int, after: int, value: float) -> Tensor
     return nn.functional.pad(features, (0, 0) * (features.ndim - 2) + (before, after), value=value)
 
 
-def _layer_numbers(layers: Sequence[int] | None, depth: int) -> list[int]:
+def layer_numbers(layers: Sequence[int] | None, depth: int) -> list[int]:
+    """Layers counted from 1, of those that a user named, perhaps backwards; the last if none was."""
     numbers = [depth] if layers is None else [depth + 1 + n if n < 0 else n for n in layers]
     if not numbers or not all(1 <= n <= depth for n in numbers):
         raise ValueError(f"layers={layers!r}: name layers 1 to {depth} of this model, or -1 to -{depth} from its end")

@@ -16,7 +16,15 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from . import weights
-from .embedder import Embedder, Encoder, Pool, Statistics, get_scene_embeddings, get_timestamp_embeddings
+from .embedder import (
+    Embedder,
+    Encoder,
+    Pool,
+    Statistics,
+    get_scene_embeddings,
+    get_timestamp_embeddings,
+    layer_numbers,
+)
 from .features import LogMel
 from .layers import Block, Linear, patchify, sincos_2d
 from .windows import Geometry
@@ -44,6 +52,7 @@ class Config:
         short: what happens to less than a window: "crop" runs it at its own length with the first positions of each
             row; "pad" fills it up with the mean, as the authors' HEAR module does.
         pool: how frames become a scene embedding.
+        layers: those that an embedding has side by side unless the user says otherwise; the last alone if None.
     """
 
     width: int = 768
@@ -60,8 +69,11 @@ class Config:
     normalisation: Literal["fixed", "batch"] = "fixed"
     short: Literal["crop", "pad"] = "crop"
     pool: Pool = "mean"
+    layers: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.layers is not None:
+            object.__setattr__(self, "layers", tuple(layer_numbers(self.layers, self.depth)))
         object.__setattr__(self, "patch", tuple(self.patch))
         for name, size, patch in (("bands", self.bands, self.patch[0]), ("frames", self.frames, self.patch[1])):
             if size % patch:
@@ -102,8 +114,9 @@ class MsmMae(Encoder):
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
 
         self.sample_rate = config.sample_rate
-        self.dim = rows * config.width
         self.depth = config.depth
+        self.layers = config.layers
+        self.dim = self.layer_dim(self.depth) * len(self.layers or [self.depth])
         self.hop = config.patch[1] * self.front.hop
         self.window = config.frames * self.front.hop
         self.geometry = Geometry(config.sample_rate, self.front.hop, self.front.origin, config.patch[1], columns)
@@ -154,11 +167,14 @@ class MsmMae(Encoder):
         if self.cls is not None:
             tokens = torch.cat([self.cls.expand(len(tokens), 1, -1), tokens], dim=1)
         outputs = {}
-        for number, block in enumerate(self.blocks, start=1):
+        for number, block in enumerate(self.blocks[: max(layers)], start=1):
             tokens = block(tokens)
             if number in layers:
                 outputs[number] = tokens if number < self.depth else self.norm(tokens)
         return [outputs[number] for number in layers]
+
+    def layer_dim(self, layer: int) -> int:
+        return self.config.grid[0] * self.config.width
 
     def encode_layers(self, features: Tensor, layers: Sequence[int]) -> Tensor:
         first = 0 if self.cls is None else 1

@@ -205,3 +205,32 @@ def test_what_cannot_be_shown_is_said(folder: Path, tmp_path: Path) -> None:
     old = call(folder)
     assert old.exit_code == 1
     assert "has format 0" in old.output
+
+
+def test_what_one_file_has_over_another(folder: Path) -> None:
+    [one], [other] = folder.glob("*/default/toys.json"), folder.glob("*/*scale*/toys.json")
+    done = CliRunner().invoke(compare.main, [str(one), str(other)])
+    assert done.exit_code == 0, done.output
+    found = rows(done.output)
+    first, second = compare.read_file(one), compare.read_file(other)
+    for task in ("folds", "tones"):
+        gain = compare.difference(first, second, task)
+        assert found[task] == ["accuracy", *(i.per_cent() for i in (first.interval(task), second.interval(task), gain))]
+    same = CliRunner().invoke(compare.main, [str(one), str(one)])
+    assert rows(same.output)["tones"][3] == "0.0 (0.0 to 0.0)"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "is no file of results"), ("[1]", "has format None, this version reads"), ('{"format": 0}', "run it again")],
+)
+def test_files_that_cannot_be_compared(folder: Path, text: str, message: str) -> None:
+    [one] = folder.glob("*/default/toys.json")
+    broken = folder / "broken.json"
+    broken.write_text(text)
+    done = CliRunner().invoke(compare.main, [str(one), str(broken)])
+    assert done.exit_code == 1
+    assert message in done.output
+    change(folder, "default", tasks={})
+    done = CliRunner().invoke(compare.main, [str(one), str(one)])
+    assert "have no task in common" in done.output
