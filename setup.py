@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 TRAIN = ["lightning>=2.4", "webdataset", "tensorboard", "pyyaml"]  # Fabric; shards; logs; recipes
 PARQUET = ["pyarrow>=15"]  # `embed -o OUT.parquet`
 PLOT = ["matplotlib>=3.8"]
+CLUSTER = ["scikit-learn>=1.4", *PLOT]  # `python -m evaluation.clusters`
 TEST = [
     "pytest>=8",
     "pytest-timeout",
@@ -49,7 +50,8 @@ setup(
         "parquet": PARQUET,
         "ray": ["ray[data]>=2.40", *PARQUET],
         "plot": PLOT,
-        "test": [*TEST, *TRAIN, *PLOT, *PARQUET],
+        "cluster": CLUSTER,
+        "test": [*TEST, *TRAIN, *CLUSTER, *PARQUET],
     },
     entry_points={"console_scripts": ["hear-audioformer = hear_audioformer.cli:main"]},
 )
