@@ -54,9 +54,9 @@ def learn_codebooks(codec: Codec) -> None:
     last: Any = codec.encoder.layers[-1]
     last.conv.weight[..., :-1] = 0
     levels = torch.logspace(-3, 0, 200).repeat_interleave(codec.hop)
-    latents = codec.latents(torch.randn(1, len(levels)) * levels)
-    codec.scale.copy_(latents.square().mean().sqrt())
-    residual = (latents / codec.scale)[0].mT
+    audio = torch.randn(1, len(levels)) * levels
+    codec.scale.copy_(codec.latents(audio).square().mean().sqrt())
+    residual = codec.latents(audio)[0].mT
     for codebook in codec.quantizer.codebooks:
         open_ones = residual[residual.any(dim=1)]
         codebook.embed.copy_(open_ones[torch.randperm(len(open_ones))[: len(codebook.embed)]])

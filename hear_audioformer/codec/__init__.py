@@ -96,12 +96,14 @@ class Codec(nn.Module):
     """A codec without its decoder.
 
     Attributes:
-        scale: what latents are divided by before quantisation, learnt with the codec; 1 in EnCodec.
+        centre, scale: mean and deviation of each dimension of the latents, which quantisation takes them less and by;
+            learnt with the codec, 0 and 1 in EnCodec.
         exact: beginnings of the names of tensors that must not be rounded when a file is written.
     """
 
+    centre: Tensor
     scale: Tensor
-    exact = ("quantizer.", "scale")
+    exact = ("quantizer.", "centre", "scale")
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -110,7 +112,8 @@ class Codec(nn.Module):
         self.hop = config.hop
         self.encoder = Stack(config)
         self.quantizer = Quantiser(config.codebooks, config.codes, config.latent)
-        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("centre", torch.zeros(config.latent))
+        self.register_buffer("scale", torch.ones(config.latent))
 
     def count(self, samples: int) -> int:
         """Frames of a clip; the last may be partly padded."""
@@ -119,7 +122,11 @@ class Codec(nn.Module):
     def latents(self, audio: Tensor) -> Tensor:
         """Waveforms (batch, samples), padded with silence to whole frames -> (batch, latent, frames)."""
         padded = F.pad(audio, (0, self.count(audio.shape[1]) * self.hop - audio.shape[1]))
-        return self.encoder(padded[:, None]) / self.scale
+        return self.normalise(self.encoder(padded[:, None]))
+
+    def normalise(self, latents: Tensor) -> Tensor:
+        """What the encoder says, as the quantiser wants it, (batch, latent, frames)."""
+        return (latents - self.centre[:, None]) / self.scale[:, None]
 
     @torch.no_grad()
     def forward(self, audio: Tensor, count: int | None = None) -> Tensor:

@@ -36,7 +36,7 @@ def convert(
     inside = {key: tensor for key, tensor in inside.items() if not key.endswith(TRAINING)}
     plain = fold(inside)
     codec = Codec(_config(plain, sample_rate))
-    plain["scale"] = codec.scale
+    plain |= {"centre": codec.centre, "scale": codec.scale}
     wanted = codec.state_dict()
     for key in sorted(wanted.keys() ^ plain.keys()):
         where = "missing from the checkpoint" if key in wanted else "not part of an EnCodec encoder"

@@ -163,7 +163,7 @@ def sounds(clips: int, step: int = 0) -> Tensor:
 
 
 def test_twenty_steps() -> None:
-    """The loss falls, codebooks start when they should and are used, and the scale is that of the latents."""
+    """The loss falls, codebooks start when they should and are used."""
     made = small(after=2)
     optimiser = torch.optim.AdamW(made.parameters(), lr=3e-3, betas=(0.8, 0.99), weight_decay=0)
     losses, ready, started, logs = [], [], made, []
@@ -182,11 +182,39 @@ def test_twenty_steps() -> None:
     assert float(logs[3]["perplexity"]) > 4
     assert sum(losses[-4:]) < 0.8 * sum(losses[:4])
     with torch.no_grad():
-        latents = made.encoder.encoder(sounds(8)[:, None])
-        assert float((latents / made.encoder.scale).square().mean().sqrt()) == pytest.approx(1, abs=0.5)
-        before = started.encoder.encoder(sounds(8, 3)[:, None])
+        before = started.encoder.latents(sounds(8, 3))
         errors = [float((started.quantise(before, count).values - before).square().mean()) for count in (1, 2, 4)]
     assert errors[0] > errors[1] > errors[2]
+
+
+def test_latents_are_normalised_by_their_batch_and_the_codec_learns_how() -> None:
+    """A shift of all latents changes nothing in training, and is what the codec takes off afterwards."""
+    made, other = small(), small()
+    with torch.no_grad():
+        bias: Any = other.encoder.encoder.layers[-1]
+        bias.conv.bias += 50
+    for step in range(2):
+        losses = []
+        for one in (made, other):
+            torch.manual_seed(step)
+            losses.append(one(sounds(8, step), step)[0].item())
+        assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert torch.allclose(other.encoder.centre, made.encoder.centre + 50, atol=1e-3)
+    assert torch.allclose(other.encoder.scale, made.encoder.scale, rtol=1e-3)
+    latents = made.eval().encoder.latents(sounds(8, 1))
+    assert latents.mean((0, 2)).abs().max() < 1e-4
+    assert torch.allclose(latents.std((0, 2)), torch.ones(8), atol=0.02)
+    now = copy.deepcopy(made.encoder.scale)
+    made.train().ready.fill_(True)
+    made(sounds(8, 1), 2)
+    made(torch.full((8, 3200), torch.nan), 3)
+    assert float(made(sounds(8, 1), 4)[1]["lag"]) < 0.05
+    assert float(other(sounds(8, 1), 4)[1]["lag"]) < 0.05
+    with torch.no_grad():
+        bias.conv.bias += other.encoder.scale
+    assert float(other(sounds(8, 1), 5)[1]["lag"]) == pytest.approx(1, abs=0.05)
+    assert torch.isfinite(made.encoder.scale).all()
+    assert torch.allclose(made.encoder.scale, now, rtol=1e-3)
 
 
 def test_how_many_codebooks_take_part() -> None:

@@ -45,7 +45,7 @@ def whole(clip: Tensor, hop: int) -> Tensor:
 def restored(objective: CodecObjective, codes: Tensor) -> Tensor:
     """Codes (batch, codebooks, frames) -> waveforms (batch, samples)."""
     codec = objective.encoder
-    return objective.decoder(codec.quantizer.decode(codes) * codec.scale)
+    return objective.decoder(codec.quantizer.decode(codes))
 
 
 @torch.no_grad()

@@ -21,7 +21,8 @@ from training.precision import exact
 from . import Logs
 from .masked_lm import entropy
 
-SCALE_DECAY = 0.99
+DECAY = 0.95  # of the latents' running mean and deviation
+SMALLEST = 1e-12  # variance of a latent's dimension
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Quantised:
     """What the quantiser made of latents (batch, dim, frames).
 
     Attributes:
-        values: quantised; their gradient is that of the latents.
+        values: quantised latents; their gradient is that of the latents.
         codes: (batch, count, frames).
         commitment: how far the latents lie from what stands for them, a scalar.
         revived: entries that were replaced, a scalar.
@@ -44,11 +45,14 @@ class Quantised:
 class CodecObjective(nn.Module):
     """Decoder, losses and learning codebooks around a codec.
 
+    In training latents are normalised by their own batch, dimension by dimension. Otherwise their mean, which all
+    weights of a layer move together, runs away from codebooks that follow by a hundredth a step, and one entry is left.
+
     Args:
         encoder: the codec to train.
         waveform, mel, commitment: weights of the losses.
         after: the step from which latents are gathered for the codebooks' start; until they have started, nothing is
-            quantised. Fresh encoders say nearly the same of all sounds, and their mean runs away from any codebook.
+            quantised. Fresh encoders say nearly the same of all sounds.
         gathered: how many latents the start is computed from.
     """
 
@@ -80,11 +84,9 @@ class CodecObjective(nn.Module):
 
     def forward(self, audio: Tensor, step: int) -> tuple[Tensor, Logs]:
         """Crops (batch, samples) -> the loss, its parts, and how well the first codebook is used."""
-        latents = self.encoder.encoder(audio[:, None]).float()
-        if self.training and not audio.is_meta:
-            self._measure(latents)
-            if step >= self.after and not self.ready:
-                self._gather(latents)
+        latents, lag = self._normalised(self.encoder.encoder(audio[:, None]).float())
+        if self.training and not audio.is_meta and step >= self.after and not self.ready:
+            self._gather(latents)
         with exact(audio.device.type):
             quantised = self.quantise(latents, self.draw())
         found = self.decoder(quantised.values).float()
@@ -99,6 +101,7 @@ class CodecObjective(nn.Module):
             "commitment": quantised.commitment,
             "perplexity": entropy(first, self.encoder.config.codes, torch.ones_like(first)).exp(),
             "revived": quantised.revived,
+            "lag": lag,
         }
         return loss, logs
 
@@ -109,12 +112,11 @@ class CodecObjective(nn.Module):
         return choices[int(shared_number(torch.randint(len(choices), ())))]
 
     def quantise(self, latents: Tensor, count: int) -> Quantised:
-        """Latents -> their quantised values; in training, the codebooks learn from them."""
-        unit = latents / self.encoder.scale
+        """Normalised latents -> their quantised values; in training, the codebooks learn from them."""
         if not latents.is_meta and not self.ready:
             zeros = torch.zeros_like(latents[:, :1], dtype=torch.long)
             return Quantised(latents, zeros, latents.new_zeros(()), latents.new_zeros(()))
-        residual, total = unit.mT, torch.zeros_like(unit.mT)
+        residual, total = latents.mT, torch.zeros_like(latents.mT)
         codes, commitment, revived = [], latents.new_zeros(()), latents.new_zeros(())
         for codebook, averages in zip(self.encoder.quantizer.codebooks[:count], self.averages, strict=False):
             codes.append(codebook.nearest(residual.detach()))
@@ -125,23 +127,38 @@ class CodecObjective(nn.Module):
                 averages.follow(codebook, vectors, codes[-1])  # type: ignore[operator]
                 revived = revived + averages.revive(codebook, vectors)  # type: ignore[operator]
             residual, total = residual - nearest, total + nearest
-        values = latents + (total.mT * self.encoder.scale - latents).detach()
+        values = latents + (total.mT - latents).detach()
         return Quantised(values, torch.stack(codes, dim=1), commitment, revived)
 
+    def _normalised(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents by their batch's mean and deviation in training, else by those that the codec has learnt.
+
+        And how far the batch's mean is ahead of the codec's, in deviations.
+        """
+        if not self.training or latents.is_meta:
+            return self.encoder.normalise(latents), latents.new_zeros(())
+        variance, mean = torch.var_mean(latents, (0, 2), correction=0)
+        deviation = (variance + SMALLEST).sqrt()
+        lag = ((mean - self.encoder.centre) / self.encoder.scale).detach().square().mean().sqrt()
+        self._follow(mean, deviation)
+        return (latents - mean[:, None]) / deviation[:, None], lag
+
     @torch.no_grad()
-    def _measure(self, latents: Tensor) -> None:
-        """Keeps the scale at the latents' root mean square, so that codebooks see values of about one."""
-        square = summed(torch.stack([latents.detach().square().mean(), latents.new_ones(())]))
-        now = (square[0] / square[1]).sqrt()
-        share = torch.where(self.ready, 1 - SCALE_DECAY, 1.0) * torch.isfinite(now)
-        self.encoder.scale.copy_(torch.where(share > 0, torch.lerp(self.encoder.scale, now, share), self.encoder.scale))
+    def _follow(self, mean: Tensor, deviation: Tensor) -> None:
+        """Moves the codec's own mean and deviation towards those of the batches of all processes."""
+        all_of_them = summed(torch.cat([mean, deviation, mean.new_ones(1)]))
+        share = torch.where(self.ready, 1 - DECAY, 1.0) * torch.isfinite(all_of_them).all()
+        for known, now in zip(
+            (self.encoder.centre, self.encoder.scale), (all_of_them[:-1] / all_of_them[-1]).chunk(2), strict=True
+        ):
+            known.copy_(torch.where(share > 0, known.lerp(now, share), known))
 
     @torch.no_grad()
     def _gather(self, latents: Tensor) -> None:
         """Collects latents until there are enough to start the codebooks from."""
         self._waiting.append(latents.detach().mT.flatten(0, 1))
         if sum(map(len, self._waiting)) >= self.gathered:
-            start_all(self.encoder.quantizer, self.averages, torch.cat(self._waiting) / self.encoder.scale)
+            start_all(self.encoder.quantizer, self.averages, torch.cat(self._waiting))
             self._waiting = []
             self.ready.fill_(True)
 
