@@ -30,7 +30,7 @@ from .windows import Geometry, between
 __all__ = ["Config", "Mast", "get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
 
 METHOD = "mast"
-OPTIONS = ("positions",)  # what a user may change of a trained model's configuration
+OPTIONS = ("positions", "overlap")  # what a user may change of a trained model's configuration
 SIZES = {  # width of the first stage, blocks of each
     "nano": (32, (1, 1, 2, 1)),
     "tiny": (64, (1, 2, 5, 2)),
@@ -59,6 +59,8 @@ class Config:
         mean, std: of the filter bank; values are divided by twice the deviation, as AST does.
         pool: how a clip becomes a scene embedding: "tokens" the mean over each stage's own tokens, "mean" and
             "mean+std" those of the frames.
+        overlap: whether the windows of a long clip overlap by half, weighted by triangles; without, they lie side by
+            side and cost half.
     """
 
     width: int = 96
@@ -77,6 +79,7 @@ class Config:
     mean: float = -4.2677393
     std: float = 4.5689974
     pool: Pool = "tokens"
+    overlap: bool = True
 
     def __post_init__(self) -> None:
         for name in ("depths", "stem_kernel", "stem_stride", "key_stride"):
@@ -145,7 +148,9 @@ class Mast(Encoder):
         self.window = config.frames * self.front.hop
         # A token's centre is that of the first frame under it, not of the middle one: kernels are odd and centred.
         origin = self.front.origin - self.front.hop * (step - 1) // 2
-        self.geometry = Geometry(config.sample_rate, self.front.hop, origin, step, config.frames // step)
+        columns = config.frames // step
+        stride = columns // 2 if config.overlap else 0
+        self.geometry = Geometry(config.sample_rate, self.front.hop, origin, step, columns, stride)
         self.pool = config.pool
 
     def layer_dim(self, layer: int) -> int:
@@ -196,6 +201,6 @@ def load_model(source: str = "", **options: Any) -> Embedder:
     """HEAR: a MAST model by name, path or ``hf://OWNER/REPO@REVISION/FILE``; the default MAST without a source.
 
     Options are those of ``Embedder`` (hop_ms, hop, pool, layers, precision, batch_size), where layers are the four
-    stages, and of ``Config``: ``positions`` ("clamp", "stretch").
+    stages, and of ``Config``: ``positions`` ("clamp", "stretch") and ``overlap`` (of windows).
     """
     return weights.load_model(source, method=METHOD, **options)

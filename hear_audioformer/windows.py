@@ -6,6 +6,7 @@ rounded hop nor a float32 sum can let timestamps drift from the frames they name
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 
 import torch
 from torch import Tensor
@@ -23,8 +24,8 @@ class Geometry:
     stride: int = 0  # embedding frames from one window to the next where windows overlap; 0 where they do not
 
     def __post_init__(self) -> None:
-        if self.stride and (self.patch > 1 or not 0 < self.stride < self.columns):
-            raise ValueError("windows that overlap need patches of one feature frame and a stride within a window")
+        if self.stride and not 0 < self.stride < self.columns:
+            raise ValueError(f"a stride of {self.stride} frames does not make windows of {self.columns} overlap")
 
     def windows(self, grid: "Grid") -> Iterator["Window"]:
         """All windows of a grid, in order of time."""
@@ -80,7 +81,7 @@ class Window:
     start: int  # its first feature frame; may lie before the clip
     columns: int  # its patches
     frames: slice  # which frames of the grid they are
-    done: int = 0  # where windows overlap: frames of the grid that no later window has a part in
+    done: int = 0  # where windows overlap: how many of its patches no later window has a part in
 
 
 @dataclass(frozen=True)
@@ -113,16 +114,30 @@ class Grid:
                 here = min(columns, -(-(self.count - shift) // self.passes) - column)
                 if here > 0:
                     start = self.first + shift * self.step + column * self.patch
-                    index = shift + column * self.passes
-                    yield Window(start, here, slice(index, index + (here - 1) * self.passes + 1, self.passes))
+                    yield Window(start, here, every(self.passes, shift + column * self.passes, here))
 
     def overlapping(self, columns: int, stride: int) -> Iterator[Window]:
-        """Full windows each ``stride`` frames; the last one ends with the clip, and only a short clip's is not full."""
-        last = max(0, self.count - columns)
+        """Full windows each ``stride`` patches, in order of time, those of the shifted passes side by side.
+
+        The last one of a pass ends with the clip, and only a short clip's is not full.
+        """
+        passes = [self._overlapping(shift, columns, stride) for shift in range(min(self.passes, self.count))]
+        yield from (window for window in chain(*zip_longest(*passes)) if window)
+
+    def _overlapping(self, shift: int, columns: int, stride: int) -> Iterator[Window]:
+        """Those of one pass."""
+        count = -(-(self.count - shift) // self.passes)
+        last = max(0, count - columns)
         starts = [*range(0, last, stride), last]
-        for start, following in zip(starts, [*starts[1:], self.count], strict=True):
-            stop = min(start + columns, self.count)
-            yield Window(self.first + start, stop - start, slice(start, stop), following)
+        for start, following in zip(starts, [*starts[1:], count], strict=True):
+            here = min(columns, count - start)
+            frames = every(self.passes, shift + start * self.passes, here)
+            yield Window(self.first + shift * self.step + start * self.patch, here, frames, following - start)
+
+
+def every(step: int, first: int, count: int) -> slice:
+    """So many places, from the first on, a step apart."""
+    return slice(first, first + (count - 1) * step + 1, step)
 
 
 def between(coarse: Tensor, steps: int, count: int) -> Tensor:
@@ -136,25 +151,26 @@ def between(coarse: Tensor, steps: int, count: int) -> Tensor:
 class Blend:
     """Frames of overlapping windows -> each frame once: their mean, weighted by a triangle over each window.
 
-    A window knows least about its edges. The windows of a clip come in order of time, and each begins where frames are
-    still open; those that no later window has a part in leave at once, so that less than a window of a clip is held.
+    A window knows least about its edges. The windows of a clip's pass come in order of time, and each begins where
+    frames are still open; those that no later window has a part in leave at once, so that less than a window is held.
     """
 
     def __init__(self) -> None:
-        self.held: dict[int, tuple[Tensor, Tensor]] = {}  # clip -> weighted sums and weights of its open frames
+        self.held: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}  # clip, pass -> sums, weights of open frames
 
     def add(self, clip: slice, window: Window, frames: Tensor) -> tuple[slice, slice, Tensor]:
         """The next window of some clips, (clips, columns, dim) -> (which clips, which frames, those that are done)."""
-        start, weight = window.frames.start, triangle(window.columns, frames.device)
+        start, step, done = window.frames.start, window.frames.step, window.done
+        weight = triangle(window.columns, frames.device)
         sums, weights = frames * weight, weight.clone()
-        if clip.start in self.held:
-            earlier, earlier_weights = self.held.pop(clip.start)
+        key = clip.start, start % step
+        if key in self.held:
+            earlier, earlier_weights = self.held.pop(key)
             sums[:, : earlier.shape[1]] += earlier
             weights[: len(earlier_weights)] += earlier_weights
-        done = window.done - start
         if done < window.columns:
-            self.held[clip.start] = sums[:, done:].clone(), weights[done:]
-        return clip, slice(start, window.done), sums[:, :done] / weights[:done]
+            self.held[key] = sums[:, done:].clone(), weights[done:]
+        return clip, every(step, start, done), sums[:, :done] / weights[:done]
 
 
 def triangle(columns: int, device: torch.device) -> Tensor:

@@ -1,5 +1,6 @@
 """MAST's stages, sizes, frames and refusals: what the golden file, which holds single blocks, cannot show."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -125,7 +126,22 @@ def test_windows_of_a_long_clip_weigh_by_their_length() -> None:
     audio = 0.1 * torch.randn(1, 400 + 160 * 383, generator=torch.Generator().manual_seed(0))  # a window and a half
     whole, half = (encoder.stages(encoder.features(audio, *span)) for span in ((0, 256), (256, 384)))
     wanted = torch.cat([(2 * a.mean((1, 2)) + b.mean((1, 2))) / 3 for a, b in zip(whole, half, strict=True)], dim=1)
-    assert torch.allclose(Embedder(encoder).scene(audio), wanted.detach(), atol=1e-5)
+    side_by_side = Mast(replace(encoder.config, overlap=False))
+    side_by_side.load_state_dict(encoder.state_dict())
+    assert torch.allclose(Embedder(side_by_side).scene(audio), wanted.detach(), atol=1e-5)
+
+
+def test_windows_of_a_long_clip_overlap_by_half() -> None:
+    """A window and a half: 64 and 32 columns; the second starts in the middle of the first, weighted by triangles."""
+    encoder = small()
+    audio = 0.1 * torch.randn(1, 400 + 160 * 383, generator=torch.Generator().manual_seed(0))
+    given = encoder.features(audio, 0, 384)
+    with torch.no_grad():
+        one, other = encoder.encode(given[:, :256]), encoder.encode(given[:, 128:])
+    weight = torch.tensor([*range(1, 33), *range(32, 0, -1)])[:, None]
+    middle = (one * weight)[:, 32:] + (other * weight)[:, :32]
+    wanted = torch.cat([one[:, :32], middle / 33, other[:, 32:]], dim=1)
+    assert torch.allclose(Embedder(encoder).frames(audio), wanted, atol=1e-5)
 
 
 def test_stages_that_nobody_asked_for_are_not_run() -> None:

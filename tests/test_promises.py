@@ -251,12 +251,14 @@ def neighbouring_windows(encoder: Encoder, audio: Tensor) -> Tensor:
 @torch.no_grad()
 def overlapping_windows(encoder: Encoder, audio: Tensor) -> Tensor:
     """Full windows, the last one ending with the clip; a frame is a mean over its windows, surest in their middle."""
-    columns, total = encoder.geometry.columns, encoder.count(audio.shape[1])
+    columns, patch, features = encoder.geometry.columns, encoder.geometry.patch, encoder.count(audio.shape[1])
+    total = -(-features // patch)
     weight = torch.tensor([float(min(i + 1, columns - i)) for i in range(columns)])[:, None]
     sums, weights = torch.zeros(len(audio), total, encoder.dim), torch.zeros(total, 1)
     for start in [*range(0, total - columns, encoder.geometry.stride), total - columns]:
         part = slice(start, start + columns)
-        sums[:, part] += weight * encoder.encode(encoder.features(audio, start, start + columns))
+        stop = min(patch * part.stop, features)
+        sums[:, part] += weight * encoder.encode(encoder.features(audio, patch * start, stop))
         weights[part] += weight
     return sums / weights
 

@@ -85,8 +85,8 @@ def test_an_hour_does_not_drift() -> None:
     assert (times.double() - exact).abs().max() <= 0.13  # float32 resolves no finer at an hour
 
 
-def overlapping(count: int, columns: int, stride: int) -> list[Window]:
-    return list(Geometry(16000, 320, 160, 1, columns, stride).windows(Grid(0, 1, 1, count)))
+def overlapping(count: int, columns: int, stride: int, passes: int = 1) -> list[Window]:
+    return list(Geometry(16000, 320, 160, passes, columns, stride).windows(Grid(0, 1, passes, count)))
 
 
 @pytest.mark.parametrize("count", [1, 9, 10, 11, 14, 15, 16, 40, 41, 57])
@@ -95,9 +95,9 @@ def test_overlapping_windows_are_full_and_end_with_the_clip(count: int) -> None:
     assert all(window.columns == min(10, count) for window in windows)
     assert [window.frames.start for window in windows] == [window.start for window in windows]
     assert [window.start for window in windows[:-1]] == list(range(0, max(0, count - 10), 5))
-    assert windows[-1].frames.stop == windows[-1].done == count
+    assert windows[-1].frames.stop == windows[-1].start + windows[-1].done == count
     for window, following in pairwise(windows):
-        assert window.done == following.start <= window.frames.stop
+        assert window.start + window.done == following.start <= window.frames.stop
 
 
 @pytest.mark.parametrize("count", [1, 7, 10, 11, 16, 57])
@@ -123,7 +123,28 @@ def test_blended_frames_are_weighted_means(count: int) -> None:
     assert not blend.held
 
 
-@pytest.mark.parametrize(("patch", "stride"), [(2, 5), (1, 10), (1, 11), (1, -1)])
-def test_windows_that_cannot_overlap(patch: int, stride: int) -> None:
-    with pytest.raises(ValueError, match="windows that overlap need"):
-        Geometry(16000, 320, 160, patch, 10, stride)
+@pytest.mark.parametrize("count", [1, 3, 4, 39, 40, 43, 75, 200])
+def test_passes_overlap_each_by_itself(count: int) -> None:
+    """Every frame once; a pass is what a clip of its frames alone would be; no window lies far ahead of another's."""
+    windows, blend = overlapping(count, 10, 4, passes=4), Blend()
+    found = torch.full((1, count, 1), torch.nan)
+    for window in windows:
+        frames = torch.arange(count)[window.frames]
+        assert len(frames) == window.columns
+        assert frames[0] == window.start  # each feature frame begins a patch
+        clip, done, mine = blend.add(slice(0, 1), window, frames[None, :, None].float())
+        assert found[clip, done].isnan().all()
+        found[clip, done] = mine
+    assert torch.allclose(found[0, :, 0], torch.arange(count).float())
+    assert not blend.held
+    for shift in range(min(4, count)):
+        alone = overlapping(-(-(count - shift) // 4), 10, 4)
+        mine_too = [window for window in windows if window.frames.start % 4 == shift]
+        assert [(w.columns, w.done, w.start) for w in alone] == [(w.columns, w.done, w.start // 4) for w in mine_too]
+    assert all(after.start >= before.start - 4 * 10 for before, after in pairwise(windows))
+
+
+@pytest.mark.parametrize("stride", [10, 11, -1])
+def test_windows_that_cannot_overlap(stride: int) -> None:
+    with pytest.raises(ValueError, match="does not make windows of 10 overlap"):
+        Geometry(16000, 320, 160, 1, 10, stride)
