@@ -18,7 +18,14 @@ from . import weights
 from .checkpoint import WeightsError
 from .codec import COMPACT_16K, PRESETS, Codec
 from .codec import Config as CodecConfig
-from .embedder import Embedder, Encoder, Statistics, get_scene_embeddings, get_timestamp_embeddings
+from .embedder import (
+    Embedder,
+    Encoder,
+    Statistics,
+    get_scene_embeddings,
+    get_timestamp_embeddings,
+    layer_numbers,
+)
 from .language import Arch, Backbone, Sizes, layers_of
 from .windows import Geometry
 
@@ -53,6 +60,7 @@ class Config:
             trained with.
         pool: how frames become a scene embedding: "mean", "mean+std", or "tokens", the mean over a window's first and
             last token too.
+        layers: those that an embedding has side by side unless the user says otherwise; the last alone if None.
     """
 
     width: int = 768
@@ -76,8 +84,11 @@ class Config:
     codec_id: str = ""
     codec_hash: str = ""
     pool: str = "mean"
+    layers: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.layers is not None:
+            object.__setattr__(self, "layers", tuple(layer_numbers(self.layers, self.depth)))
         codec: Any = self.codec
         codec = PRESETS[codec] if isinstance(codec, str) else CodecConfig(**codec) if isinstance(codec, dict) else codec
         object.__setattr__(self, "codec", replace(codec, codebooks=self.trained))
@@ -162,12 +173,16 @@ class Audioformer(Encoder):
         self.sample_rate = config.codec.sample_rate
         self.hop = hop
         self.window = config.window * hop
-        self.dim = config.width * (config.sequences if config.concatenated else 1)
         self.depth = config.depth
+        self.layers = config.layers
+        self.dim = self.layer_dim(self.depth) * len(self.layers or [self.depth])
         self.geometry = Geometry(self.sample_rate, hop, hop // 2, 1, config.window, max(1, config.window // 2))
         self.pool = config.pool
         self.towers = tuple(f"backbones.{number}" for number in range(config.backbones))
         self.register_load_state_dict_post_hook(_check_codec)
+
+    def layer_dim(self, layer: int) -> int:
+        return self.config.width * (self.config.sequences if self.config.concatenated else 1)
 
     @property
     def blocks(self) -> nn.ModuleList:

@@ -21,7 +21,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import weights
-from .embedder import Embedder, Encoder, Statistics, get_scene_embeddings, get_timestamp_embeddings
+from .embedder import (
+    Embedder,
+    Encoder,
+    Statistics,
+    get_scene_embeddings,
+    get_timestamp_embeddings,
+    layer_numbers,
+)
 from .features import KaldiFilterBank
 from .pooled import PooledBlock, Shape, pooled_size
 from .relative import Positions, Size
@@ -61,6 +68,7 @@ class Config:
             "mean+std" those of the frames.
         overlap: whether the windows of a long clip overlap by half, weighted by triangles; without, they lie side by
             side and cost half.
+        layers: stages that an embedding has side by side unless the user says otherwise; all if None.
     """
 
     width: int = 96
@@ -80,8 +88,11 @@ class Config:
     std: float = 4.5689974
     pool: Pool = "tokens"
     overlap: bool = True
+    layers: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.layers is not None:
+            object.__setattr__(self, "layers", tuple(layer_numbers(self.layers, len(self.depths))))
         for name in ("depths", "stem_kernel", "stem_stride", "key_stride"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "query_strides", tuple(tuple(stride) for stride in self.query_strides))
@@ -141,7 +152,7 @@ class Mast(Encoder):
         step = config.stem_stride[1]
         self.steps = list(accumulate((1, *(time for _, time in config.query_strides)), mul))  # frames to a token
         self.depth = len(config.depths)
-        self.layers = range(1, self.depth + 1)
+        self.layers = config.layers or range(1, self.depth + 1)
         self.sample_rate = config.sample_rate
         self.dim = sum(map(self.layer_dim, self.layers))
         self.hop = step * self.front.hop

@@ -50,6 +50,7 @@ DEFAULTS: dict[str, Any] = {
     "head_lr": 1.0,
     "loss": None,  # ce or bce; by default what the labels are
     "pool": None,  # by default the model's own
+    "layers": None,  # likewise
     "drop_path": 0.0,  # share of the clips that skip a branch of the last block
     "options": {},  # of the model, such as how many codebooks an AudioFormer reads
     "contrast": None,  # AudioFormer's second way of fine-tuning; see training.objectives.ft2
@@ -125,7 +126,7 @@ def build(recipe: dict[str, Any], start: Start, task: Reading) -> Classifier:
     seconds = min(float(recipe["clips"]["seconds"]), float(task.metadata.get("sample_duration") or "inf"))
     crop = round(seconds * start.encoder.sample_rate)
     mask = SpecAugment(**recipe["specaugment"] or {})
-    options = {key: recipe[key] for key in ("mode", "decay", "head_lr", "pool", "drop_path")}
+    options = {key: recipe[key] for key in ("mode", "decay", "head_lr", "pool", "layers", "drop_path")}
     encoder, classes = start.encoder, len(task.vocabulary)
     if recipe["contrast"] is None:
         return Classifier(encoder, classes, crop, loss=loss, mask=mask, **options)
@@ -242,7 +243,7 @@ def main(recipe: str, run: Path, changes: tuple[str, ...], until: int | None) ->
     try:
         task = open_task(Path(chosen["data"]), chosen["layout"], chosen["name"])
         rounds = rounds_of(task, chosen, run)
-        fabric = fabric_for(chosen)
+        fabric = fabric_for({**chosen, "strategy": "ddp_find_unused_parameters_true"})  # of layers that are not run
         fabric.launch()
         ended = [learn(chosen, task, turn, fabric, until) for turn in rounds]
         if fabric.is_global_zero and all(ended):

@@ -100,6 +100,8 @@ def write(folder: Path, objective: Classifier, start: Start, task: Reading, abou
     origin = None if start.scratch else {"sha256": start.sha256, "provenance": start.header.provenance}
     provenance = {**about, "started_from": {"model": start.source, **(origin or {})}}
     config = {**start.header.config, "pool": objective.pool}
+    if list(objective.layers) != list(start.encoder.layers or [start.encoder.depth]):
+        config["layers"] = list(objective.layers)
     tensors = {
         name: half(tensor) if start.dtypes.get(name) == torch.float16 else tensor.to(start.dtypes.get(name))
         for name, tensor in objective.encoder.state_dict().items()

@@ -102,6 +102,20 @@ def test_full_training_learns_and_what_it_leaves_is_what_was_scored(tmp_path: Pa
     assert result.interval("pair").value == 1.0
 
 
+def test_layers_of_ones_choice_stay_with_the_model(tmp_path: Path, start: Path) -> None:
+    run = tmp_path / "run"
+    finetune(run, start, pair(tmp_path / "data"), "mode=full", "loop.epochs=10", "layers=[1]")
+    header, model = checkpoint.read_header(run / "model.safetensors"), load_model(run / "model.safetensors")
+    assert header.config["layers"] == [1]
+    assert model.layers == [1]
+    head, _ = finetuned.read_head(run)
+    assert head.linear.weight.shape[1] == model.scene_embedding_size
+    before, after = (checkpoint.read(path)[1] for path in (start, run / "model.safetensors"))
+    moved = {name for name, tensor in before.items() if not torch.equal(after[name], tensor)}
+    assert any(name.startswith("blocks.0.") for name in moved)
+    assert not any(name.startswith("blocks.1.") for name in moved)
+
+
 def test_frozen_training_leaves_the_encoder_as_it_is_to_the_bit(tmp_path: Path, start: Path) -> None:
     run = tmp_path / "run"
     finetune(run, start, pair(tmp_path / "data"), "mode=frozen", "loop.epochs=10")
