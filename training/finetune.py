@@ -52,6 +52,7 @@ DEFAULTS: dict[str, Any] = {
     "pool": None,  # by default the model's own
     "layers": None,  # likewise
     "drop_path": 0.0,  # share of the clips that skip a branch of the last block
+    "smoothing": 0.0,  # of the labels, where the loss is ce
     "options": {},  # of the model, such as how many codebooks an AudioFormer reads
     "contrast": None,  # AudioFormer's second way of fine-tuning; see training.objectives.ft2
     "seed": 0,
@@ -126,7 +127,7 @@ def build(recipe: dict[str, Any], start: Start, task: Reading) -> Classifier:
     seconds = min(float(recipe["clips"]["seconds"]), float(task.metadata.get("sample_duration") or "inf"))
     crop = round(seconds * start.encoder.sample_rate)
     mask = SpecAugment(**recipe["specaugment"] or {})
-    options = {key: recipe[key] for key in ("mode", "decay", "head_lr", "pool", "layers", "drop_path")}
+    options = {key: recipe[key] for key in ("mode", "decay", "head_lr", "pool", "layers", "drop_path", "smoothing")}
     encoder, classes = start.encoder, len(task.vocabulary)
     if recipe["contrast"] is None:
         return Classifier(encoder, classes, crop, loss=loss, mask=mask, **options)

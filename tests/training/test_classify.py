@@ -48,6 +48,25 @@ def test_it_hears_the_layers_that_it_is_told(encoder: Encoder, layers: Any) -> N
     assert torch.allclose(heard, torch.cat([embedder.scene(clip[None]) for clip in clips()]), atol=1e-4)
 
 
+def test_labels_may_be_smoothed() -> None:
+    """A tenth of the label lies on all three classes alike; of several labels nothing does."""
+    torch.manual_seed(0)
+    vectors, targets = torch.randn(4, 8), torch.eye(3)[[0, 1, 2, 2]]
+    losses = {}
+    for loss in ("ce", "bce"):
+        for smoothing in (0.0, 0.1):
+            made = Classifier(
+                MsmMae(Config(width=8, depth=1, heads=1, bands=16)), 3, 16000, loss=loss, smoothing=smoothing
+            )  # type: ignore[arg-type]
+            torch.nn.init.normal_(made.head.linear.weight, generator=torch.Generator().manual_seed(0))
+            losses[loss, smoothing] = made.judge(vectors, targets)[0]
+            logits = made.head(vectors)
+    wanted = -((0.9 * targets + 0.1 / 3) * logits.log_softmax(1)).sum(1).mean()
+    assert torch.allclose(losses["ce", 0.1], wanted)
+    assert not torch.allclose(losses["ce", 0.0], wanted)
+    assert torch.equal(losses["bce", 0.0], losses["bce", 0.1])
+
+
 @pytest.mark.parametrize("pool", ["cls", "mean"])
 def test_ast_is_heard_as_it_embeds(pool: str) -> None:
     torch.manual_seed(0)
@@ -138,6 +157,7 @@ def test_flops_are_counted_of_whole_clips(encoder: Encoder) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"smoothing": 1.0}, "smoothing=1.0: must be at least 0 and less than 1"),
         ({"mode": "half"}, "mode=half: choose one of full, frozen"),
         ({"loss": "mse"}, "choose one of ce, bce"),
         ({"decay": 0.0}, "above 0"),

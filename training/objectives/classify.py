@@ -65,6 +65,7 @@ class Classifier(nn.Module):
         pool: how frames become a vector; by default the encoder's own way.
         layers: whose frames those are; by default the encoder's own choice, as of the Embedder.
         drop_path: share of the clips that skip a branch of the last block in training, growing from 0 at the first.
+        smoothing: share of the target that cross entropy spreads over all classes; binary cross entropy spreads none.
         mask: what is hidden of spectrograms, or of codes, in training.
     """
 
@@ -81,17 +82,20 @@ class Classifier(nn.Module):
         pool: str | None = None,
         layers: Sequence[int] | None = None,
         drop_path: float = 0.0,
+        smoothing: float = 0.0,
         mask: SpecAugment | None = None,
     ) -> None:
         super().__init__()
         for name, value, kinds in (("loss", loss, Loss), ("mode", mode, Mode)):
             if value not in get_args(kinds):
                 raise ValueError(f"{name}={value}: choose one of {', '.join(get_args(kinds))}")
+        if not 0 <= smoothing < 1:
+            raise ValueError(f"smoothing={smoothing}: must be at least 0 and less than 1")
         if not 0 < decay <= 1:
             raise ValueError(f"decay={decay}: the rate of a layer as a share of the next one's, above 0 and up to 1")
         self.encoder, self.crop, self.classes = encoder, crop, classes
         self.loss, self.mode, self.decay, self.head_lr = loss, mode, decay, head_lr
-        self.mask = mask or SpecAugment()
+        self.smoothing, self.mask = smoothing, mask or SpecAugment()
         embedder = Embedder(encoder, pool=pool, layers=layers)
         self.pool, self.layers = embedder.pool, embedder.layers
         self.head = Head(embedder.scene_embedding_size, classes)
@@ -129,7 +133,7 @@ class Classifier(nn.Module):
         if self.loss == "bce":
             return F.binary_cross_entropy_with_logits(logits, targets), {}
         right = logits.argmax(1) == targets.argmax(1)
-        return F.cross_entropy(logits, targets), {"accuracy": right.float().mean()}
+        return F.cross_entropy(logits, targets, label_smoothing=self.smoothing), {"accuracy": right.float().mean()}
 
     def logits(self, audio: Tensor, lengths: Sequence[int]) -> Tensor:
         """Clips (clips, samples) of these lengths -> (clips, classes), float32."""
