@@ -20,6 +20,7 @@ from .bootstrap import Interval
 
 NOTES = Path(__file__).with_name("cards")
 PARTS = {"word_de": "word", "word_xx": "word", "sfx_ab": "sfx", "sfx_ba": "sfx"}  # halves of one task
+VALIDATION = {"valid_map": "mean average precision"}
 KEYS = ("value", "low", "high", "error", "degrees")
 
 
@@ -62,16 +63,19 @@ def card(name: str, path: Path, header: Header, results: list[dict[str, Any]]) -
         "input normalised by": ", ".join(f"{key} {value}" for key, value in header.normalisation.items()),
         "licence of the weights": header.licence,
     }
-    loop, shares = recipe["loop"], recipe["data"]["shares"]
+    loop = recipe["loop"]
     training = {
         "corpus": f"{made['corpus_hours']} h of recordings, fingerprint `{made['corpus_sha256']}`",
-        "drawn": ", ".join(f"{kind} {share / sum(shares.values()):.0%}" for kind, share in shares.items())
-        + f" of the real crops; {recipe['data'].get('synthetic', 0):.0%} of all crops synthetic",
+        "drawn": drawn(recipe["data"]),
         "run": f"{made['steps']} steps of {loop['batch']} crops: {made['crops']} crops, {made['hours_heard']} h heard",
         "time": f"{made['training_hours']} h on {made['hardware']}, {recipe['precision']}",
         "last loss": f"{made['last_loss']:.4f}",
+        "validation": ", ".join(
+            f"{VALIDATION.get(key, key)} {made['valid'][key]:.4f}" for key in made.get("valid") or ()
+        ),
         "seed": recipe["seed"],
     }
+    training = {key: value for key, value in training.items() if value != ""}
     parts = [
         f"# {name}",
         notes["summary"].strip(),
@@ -89,6 +93,17 @@ def card(name: str, path: Path, header: Header, results: list[dict[str, Any]]) -
         notes["limits"].strip(),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def drawn(data: dict[str, Any]) -> str:
+    """What a batch is made of."""
+    if "mixtures" in data:
+        shares = data["mixtures"]["shares"]
+        told = ", ".join(f"{share / sum(shares):.0%} of {count}" for count, share in enumerate(shares, start=1))
+        return f"mixtures of labelled sources, {told}"
+    shares = data["shares"]
+    told = ", ".join(f"{kind} {share / sum(shares.values()):.0%}" for kind, share in shares.items())
+    return f"{told} of the real crops; {data.get('synthetic', 0):.0%} of all crops synthetic"
 
 
 def _list(facts: dict[str, Any]) -> str:

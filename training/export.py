@@ -92,6 +92,7 @@ def _usable(method: str, encoder: nn.Module, config: dict[str, Any]) -> dict[str
 
 def _provenance(run: Path, saved: dict[str, Any], hardware: str) -> dict[str, Any]:
     recipe, lines = saved["facts"]["recipe"], logs.read(run / "log.jsonl")
+    looks = [found for line in lines if (found := {key: line[key] for key in line if key.startswith("valid")})]
     return {
         "recipe": recipe,
         "corpus_sha256": saved["facts"].get("corpus"),
@@ -100,6 +101,7 @@ def _provenance(run: Path, saved: dict[str, Any], hardware: str) -> dict[str, An
         "crops": saved["step"] * recipe["loop"]["batch"],
         "training_hours": round(_hours(lines, recipe["loop"]["batch"]), 2),
         "last_loss": lines[-1]["loss"] if lines else None,
+        "valid": looks[-1] if looks else None,
         "averaged": bool(saved["average"]),
         "hardware": hardware,
     }

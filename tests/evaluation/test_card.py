@@ -59,6 +59,25 @@ def test_the_card_says_what_the_files_say(tmp_path: Path, model: dict[str, Any])
     assert (tmp_path / "mine.png").stat().st_size > 1000
 
 
+def test_what_was_drawn() -> None:
+    assert (
+        card.drawn({"mixtures": {"shares": [2, 1, 1]}}) == "mixtures of labelled sources, 50% of 1, 25% of 2, 25% of 3"
+    )
+    told = card.drawn({"shares": {"speech": 0.6, "music": 0.2}, "synthetic": 0.1})
+    assert told == "speech 75%, music 25% of the real crops; 10% of all crops synthetic"
+
+
+def test_a_validation_score_is_told(tmp_path: Path, model: dict[str, Any]) -> None:
+    log = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    (tmp_path / "run" / "log.jsonl").write_text(
+        "\n".join([json.dumps({**json.loads(log[0]), "valid_map": 0.25}), *log[1:]]) + "\n"
+    )
+    found = export.export(tmp_path / "run", "mine", tmp_path, licence="CC0-1.0", hardware="a shed")
+    ours = result(tmp_path, "hear_audioformer.msm_mae", found["sha256"], {"drum": 0.4})
+    assert CliRunner().invoke(card.main, ["mine", str(ours)]).exit_code == 0
+    assert "- validation: mean average precision 0.2500" in (tmp_path / "mine.md").read_text()
+
+
 def test_results_of_other_weights_are_refused(tmp_path: Path, model: dict[str, Any]) -> None:
     stale = result(tmp_path, "hear_audioformer.msm_mae", "another", {"drum": 0.4})
     told = CliRunner().invoke(card.main, ["mine", str(stale)])
