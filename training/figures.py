@@ -218,6 +218,8 @@ def reconstruction(run: Path, clip: Path, out: Path, count: int) -> None:
         return
     if isinstance(objective, AudioformerObjective):
         raise click.UsageError(f"{run} guesses codes, and paints nothing; its codec's run can be drawn")
+    if not isinstance(objective, (MsmMaeObjective, AsitObjective)):
+        raise click.UsageError(f"{run} learns from labels, and paints nothing; draw its loss")
     draw_reconstruction(objective, *windows(objective.encoder, clip, count)).savefig(out, dpi=150)
 
 
@@ -233,6 +235,8 @@ def attention_(run: Path, clip: Path, out: Path) -> None:
     if isinstance(encoder, Audioformer):
         code_figures.draw_attention(encoder, clip).savefig(out, dpi=150)
         return
+    if not isinstance(encoder, (MsmMae, Asit)):
+        raise click.UsageError(f"{run}: the attention of {type(encoder).__name__} cannot be drawn, only its loss")
     draw_attention(encoder, windows(encoder, clip, 1)[0]).savefig(out, dpi=150)
 
 

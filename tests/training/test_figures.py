@@ -12,7 +12,7 @@ from hear_audioformer.msm_mae import Config, MsmMae
 from tests.training.test_export import ASIT, RECIPE, trained
 from training import figures
 from training.export import learnt
-from training.pretrain import build
+from training.pretrain import build, read_recipe
 
 CLIP = Path(__file__).parents[2] / "docs" / "example.ogg"
 
@@ -67,6 +67,18 @@ def test_every_picture_is_drawn(tmp_path: Path, picture: str, recipe: dict) -> N
     result = CliRunner().invoke(figures.main, [picture, str(tmp_path / "run"), *clip, "-o", str(tmp_path / "x.png")])
     assert result.exit_code == 0, result.output
     assert (tmp_path / "x.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [("reconstruction", "learns from labels, and paints nothing"), ("attention", "attention of Mast cannot be drawn")],
+)
+def test_what_has_no_such_picture(tmp_path: Path, picture: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    objective = build(read_recipe("mast-open", ["encoder={size: nano, width: 16, frames: 56}"]))
+    monkeypatch.setattr(figures, "learnt", lambda run: (objective, {}))
+    done = CliRunner().invoke(figures.main, [picture, str(tmp_path), str(CLIP), "-o", str(tmp_path / "x.png")])
+    assert done.exit_code != 0
+    assert message in done.output
 
 
 def test_pictures_lie_the_right_way_up(tmp_path: Path) -> None:
