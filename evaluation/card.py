@@ -1,6 +1,7 @@
 """A model card from what is on disk: the weight file's own provenance, its training log, files of results.
 
     python -m evaluation.card msm-mae-tiny results/.../open-suite.json --against results/.../open-suite.json ...
+    python -m evaluation.card codec-16k accepted.json      # of a codec, what training.codec.accept -o wrote
 
 Writes ``weights/NAME.md`` and the loss curve ``weights/NAME.png``. No figure of a card is typed by hand.
 """
@@ -51,8 +52,30 @@ def table(results: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def examined(report: dict[str, Any]) -> list[str]:
+    """What was found of a codec, a row a figure."""
+
+    def row(name: str, values: list[float], form: str) -> str:
+        return f"| {name} | {', '.join(f'{value:{form}}' for value in values)} |"
+
+    errors = {int(count): value for count, value in report["errors"].items()}
+    lines = [
+        f"| on the recordings of `{report['task']}` | |",
+        "|---|---|",
+        row("perplexity of codebooks 1, 2, ...", report["perplexity"], ".0f"),
+        row("share of their commonest codes", report["commonest"], ".3f"),
+        row(f"log-mel distance of {', '.join(map(str, errors))} codebooks", list(errors.values()), ".3f"),
+        row("codes that stay with their sound after a shift", [report["stable"]], ".4f"),
+        *(row(f"a linear head on {features}", [value], ".3f") for features, value in report["probe"].items()),
+    ]
+    return [
+        *lines,
+        *(f"| {question}? | {'yes' if answer else 'no'} |" for question, answer in report["verdicts"].items()),
+    ]
+
+
 def card(name: str, path: Path, header: Header, results: list[dict[str, Any]]) -> str:
-    """The card as Markdown."""
+    """The card as Markdown; ``results`` are files of scores, or the one report on a codec."""
     made, recipe = header.provenance, header.provenance["recipe"]
     notes = yaml.safe_load((NOTES / f"{name}.yaml").read_text())
     encoder = {key: value for key, value in header.config.items() if value is not None}
@@ -86,7 +109,7 @@ def card(name: str, path: Path, header: Header, results: list[dict[str, Any]]) -
         f"![loss]({name}.png)",
         "## Evaluation",
         notes["evaluation"].strip(),
-        "\n".join(table(results)),
+        "\n".join(examined(results[0]) if "verdicts" in results[0] else table(results)),
         "## Data and licence",
         notes["licence"].strip(),
         "## Limits",
@@ -119,8 +142,12 @@ def main(name: str, result: Path, against: tuple[Path, ...]) -> None:
     path = weights.resolve(name)
     header = checkpoint.read_header(path)
     results = [json.loads(file.read_text()) for file in (result, *against)]
-    if results[0]["model_sha256"] != checkpoint.sha256(path):
-        raise click.ClickException(f"{result} is of other weights than {path}: run evaluation.probe again")
+    if "verdicts" in results[0]:
+        same = results[0]["codebook_hash"] == weights.load_encoder(path)[0].codebook_hash()
+    else:
+        same = results[0]["model_sha256"] == checkpoint.sha256(path)
+    if not same:
+        raise click.ClickException(f"{result} is of other weights than {path}: make it again")
     target = path.with_suffix(".md")
     draw_loss(path.with_suffix(".jsonl")).savefig(path.with_suffix(".png"), dpi=100)
     target.write_text(card(name, path, header, results))

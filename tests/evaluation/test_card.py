@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -59,6 +60,25 @@ def test_the_card_says_what_the_files_say(tmp_path: Path, model: dict[str, Any])
     assert (tmp_path / "mine.png").stat().st_size > 1000
 
 
+def test_a_codec_is_told_by_its_examination(
+    tmp_path: Path, model: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report: dict[str, Any] = {
+        "perplexity": [400.4, 300.0], "commonest": [0.01, 0.05], "errors": {"1": 1.0, "2": 0.75}, "stable": 0.95,
+        "probe": {"histograms": 0.5}, "task": "drum", "codebook_hash": "abc",
+        "verdicts": {"codebooks are used": True, "every codebook helps": False},
+    }  # fmt: skip
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    for found, code in (("abc", 0), ("other", 1)):
+        codec = SimpleNamespace(codebook_hash=lambda found=found: found)
+        monkeypatch.setattr(weights, "load_encoder", lambda path, codec=codec: (codec, None))
+        assert CliRunner().invoke(card.main, ["mine", str(tmp_path / "report.json")]).exit_code == code
+    text = (tmp_path / "mine.md").read_text()
+    assert "| perplexity of codebooks 1, 2, ... | 400, 300 |" in text
+    assert "| log-mel distance of 1, 2 codebooks | 1.000, 0.750 |" in text
+    assert "| every codebook helps? | no |" in text
+
+
 def test_what_was_drawn() -> None:
     assert (
         card.drawn({"mixtures": {"shares": [2, 1, 1]}}) == "mixtures of labelled sources, 50% of 1, 25% of 2, 25% of 3"
@@ -82,5 +102,5 @@ def test_results_of_other_weights_are_refused(tmp_path: Path, model: dict[str, A
     stale = result(tmp_path, "hear_audioformer.msm_mae", "another", {"drum": 0.4})
     told = CliRunner().invoke(card.main, ["mine", str(stale)])
     assert told.exit_code == 1
-    assert "run evaluation.probe again" in told.output
+    assert "is of other weights than" in told.output
     assert not (tmp_path / "mine.md").exists()

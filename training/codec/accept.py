@@ -153,7 +153,8 @@ def main(run: Path, folder: Path, out: Path | None) -> None:
     codes = objective.encoder.config.codes
     show(report, task, codes)
     if out:
-        told = {**asdict(report), "task": task.name, "verdicts": report.verdicts(codes)}
+        known = {"task": task.name, "codebook_hash": objective.encoder.codebook_hash()}
+        told = {**asdict(report), **known, "verdicts": report.verdicts(codes)}
         out.write_text(json.dumps(told, indent=1) + "\n")
 
 
