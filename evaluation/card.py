@@ -1,12 +1,14 @@
 """A model card from what is on disk: the weight file's own provenance, its training log, files of results.
 
     python -m evaluation.card msm-mae-tiny results/.../open-suite.json --against results/.../open-suite.json ...
-    python -m evaluation.card codec-16k accepted.json      # of a codec, what training.codec.accept -o wrote
+    python -m evaluation.card codec-16k accepted.json --heard docs/heard   # of a codec: what training.codec.accept -o
+                                                                           # and training.codec.listen -o wrote
 
 Writes ``weights/NAME.md`` and the loss curve ``weights/NAME.png``. No figure of a card is typed by hand.
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import yaml
 
 from hear_audioformer import checkpoint, weights
 from hear_audioformer.checkpoint import Header
+from training.codec.listen import REPORT
 from training.figures import draw_loss
 
 from .bootstrap import Interval
@@ -74,8 +77,28 @@ def examined(report: dict[str, Any]) -> list[str]:
     ]
 
 
-def card(name: str, path: Path, header: Header, results: list[dict[str, Any]]) -> str:
-    """The card as Markdown; ``results`` are files of scores, or the one report on a codec."""
+def listened(report: dict[str, Any], folder: str) -> list[str]:
+    """Recordings as a codec gives them back, to be listened to in ``folder``, with their log-mel distances."""
+    kind, clips = report["format"], report["clips"]
+    counts = list(next(iter(clips.values())))
+    lines = [f"| codebooks | none | {' | '.join(counts)} |", "|---" * (2 + len(counts)) + "|"]
+    for name, errors in clips.items():
+        cells = [f"[{error:.3f}]({folder}/{name}-{count}.{kind})" for count, error in errors.items()]
+        lines.append(f"| {name} | [original]({folder}/{name}.{kind}) | {' | '.join(cells)} |")
+    return lines
+
+
+def card(
+    name: str,
+    path: Path,
+    header: Header,
+    results: list[dict[str, Any]],
+    heard: tuple[dict[str, Any], str] | None = None,
+) -> str:
+    """The card as Markdown; ``results`` are files of scores, or the one report on a codec.
+
+    ``heard`` is the report on recordings that a codec gave back, and the folder that has them, seen from the card.
+    """
     made, recipe = header.provenance, header.provenance["recipe"]
     notes = yaml.safe_load((NOTES / f"{name}.yaml").read_text())
     encoder = {key: value for key, value in header.config.items() if value is not None}
@@ -110,6 +133,7 @@ def card(name: str, path: Path, header: Header, results: list[dict[str, Any]]) -
         "## Evaluation",
         notes["evaluation"].strip(),
         "\n".join(examined(results[0]) if "verdicts" in results[0] else table(results)),
+        *(("## To listen to", notes["heard"].strip(), "\n".join(listened(*heard))) if heard else ()),
         "## Data and licence",
         notes["licence"].strip(),
         "## Limits",
@@ -137,20 +161,26 @@ def _list(facts: dict[str, Any]) -> str:
 @click.argument("name")
 @click.argument("result", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--against", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def main(name: str, result: Path, against: tuple[Path, ...]) -> None:
+@click.option(
+    "--heard", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Of a codec: listen's folder."
+)
+def main(name: str, result: Path, against: tuple[Path, ...], heard: Path | None) -> None:
     """Writes the card of the bundled model NAME from its file of results, with others beside it."""
     path = weights.resolve(name)
     header = checkpoint.read_header(path)
     results = [json.loads(file.read_text()) for file in (result, *against)]
+    sounds = json.loads((heard / REPORT).read_text()) if heard else None
     if "verdicts" in results[0]:
-        same = results[0]["codebook_hash"] == weights.load_encoder(path)[0].codebook_hash()
+        made_by = weights.load_encoder(path)[0].codebook_hash()
+        same = all(report["codebook_hash"] == made_by for report in (results[0], *([sounds] if sounds else [])))
     else:
         same = results[0]["model_sha256"] == checkpoint.sha256(path)
     if not same:
-        raise click.ClickException(f"{result} is of other weights than {path}: make it again")
+        raise click.ClickException(f"{result} or {heard} is of other weights than {path}: make it again")
     target = path.with_suffix(".md")
     draw_loss(path.with_suffix(".jsonl")).savefig(path.with_suffix(".png"), dpi=100)
-    target.write_text(card(name, path, header, results))
+    told = (sounds, os.path.relpath(heard, path.parent)) if heard else None
+    target.write_text(card(name, path, header, results, told))
     click.echo(f"-> {target}")
 
 

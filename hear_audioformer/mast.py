@@ -8,7 +8,7 @@ The authors published no code and no table of their stages. The block is MViTv2'
 builds on; the stages are ours, chosen so that parameters and products stand to AST's as the paper says they do.
 
 A layer is a stage. A frame is the four stages' means over frequency, side by side: only the first sees 40 ms, only the
-last sees the sound as a whole.
+last sees the sound as a whole. With ``rows`` a frame keeps low and high frequencies apart.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from itertools import accumulate
 from operator import mul
 from typing import Any, Literal, get_args
 
+from einops import reduce
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -37,7 +38,7 @@ from .windows import Geometry, between
 __all__ = ["Config", "Mast", "get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
 
 METHOD = "mast"
-OPTIONS = ("positions", "overlap")  # what a user may change of a trained model's configuration
+OPTIONS = ("positions", "overlap", "rows")  # what a user may change of a trained model's configuration
 SIZES = {  # width of the first stage, blocks of each
     "nano": (32, (1, 1, 2, 1)),
     "tiny": (64, (1, 2, 5, 2)),
@@ -66,6 +67,7 @@ class Config:
         mean, std: of the filter bank; values are divided by twice the deviation, as AST does.
         pool: how a clip becomes a scene embedding: "tokens" the mean over each stage's own tokens, "mean" and
             "mean+std" those of the frames.
+        rows: parts of the frequency axis that a frame has side by side, each averaged; 1 averages over all of it.
         overlap: whether the windows of a long clip overlap by half, weighted by triangles; without, they lie side by
             side and cost half.
         layers: stages that an embedding has side by side unless the user says otherwise; all if None.
@@ -87,6 +89,7 @@ class Config:
     mean: float = -4.2677393
     std: float = 4.5689974
     pool: Pool = "tokens"
+    rows: int = 1
     overlap: bool = True
     layers: tuple[int, ...] | None = None
 
@@ -107,6 +110,9 @@ class Config:
                 raise ValueError(f"{name}={getattr(self, name)!r} is not one of {', '.join(get_args(kind))}")
         if not self.std > 0:
             raise ValueError(f"std must be positive, got {self.std}")
+        sizes = {pooled_size(shape.grid, shape.query_stride)[0] for shape in self.shapes()}
+        if self.rows < 1 or any(size % self.rows for size in sizes):
+            raise ValueError(f"rows={self.rows} does not divide all of the stages' {sorted(sizes)} tokens of a moment")
 
     @classmethod
     def of_size(cls, size: str, **changes: Any) -> "Config":
@@ -165,7 +171,7 @@ class Mast(Encoder):
         self.pool = config.pool
 
     def layer_dim(self, layer: int) -> int:
-        return self.config.width << layer - 1
+        return self.config.rows * self.config.width << layer - 1
 
     def count(self, samples: int) -> int:
         return self.front.count(samples)
@@ -194,13 +200,17 @@ class Mast(Encoder):
     def encode_layers(self, features: Tensor, layers: Sequence[int]) -> list[Tensor]:
         count = -(-features.shape[1] // self.config.stem_stride[1])
         stages = zip(layers, self.stages(features, layers), strict=True)
-        return [between(tokens.mean(1), self.steps[layer - 1], count) for layer, tokens in stages]
+        return [between(self._moments(tokens), self.steps[layer - 1], count) for layer, tokens in stages]
 
     def pooled_layers(self, features: Tensor, layers: Sequence[int], pool: str) -> list[Tensor]:
         if pool != "tokens":
             return self.encode_layers(features, layers)
         count = -(-features.shape[1] // self.config.stem_stride[1])
-        return [tokens.mean((1, 2))[:, None].expand(-1, count, -1) for tokens in self.stages(features, layers)]
+        return [self._moments(tokens).mean(1, True).expand(-1, count, -1) for tokens in self.stages(features, layers)]
+
+    def _moments(self, tokens: Tensor) -> Tensor:
+        """Tokens (batch, frequency, time, dim) -> means of the rows side by side, (batch, time, rows * dim)."""
+        return reduce(tokens, "b (r f) t d -> b t (r d)", "mean", r=self.config.rows)
 
 
 def build(config: dict[str, Any]) -> Mast:
@@ -212,6 +222,6 @@ def load_model(source: str = "", **options: Any) -> Embedder:
     """HEAR: a MAST model by name, path or ``hf://OWNER/REPO@REVISION/FILE``; the default MAST without a source.
 
     Options are those of ``Embedder`` (hop_ms, hop, pool, layers, precision, batch_size), where layers are the four
-    stages, and of ``Config``: ``positions`` ("clamp", "stretch") and ``overlap`` (of windows).
+    stages, and of ``Config``: ``positions`` ("clamp", "stretch"), ``overlap`` (of windows), ``rows`` (1, 2, 4).
     """
     return weights.load_model(source, method=METHOD, **options)

@@ -121,6 +121,38 @@ def test_scene_is_the_mean_over_the_tokens_of_each_stage() -> None:
     assert not torch.allclose(Embedder(encoder, pool="mean").scene(audio), torch.cat(means, dim=1), atol=1e-3)
 
 
+def with_rows(encoder: Mast, rows: int) -> Mast:
+    other = Mast(replace(encoder.config, rows=rows))
+    other.load_state_dict(encoder.state_dict())
+    return other
+
+
+@pytest.mark.parametrize("rows", [2, 4])
+def test_rows_keep_low_and_high_frequencies_apart(rows: int) -> None:
+    """Each row of a frame, and of a scene, is the mean over its own part of a stage's tokens, low before high."""
+    encoder = small()
+    other, given = with_rows(encoder, rows), features(77)
+    audio = 0.1 * torch.randn(2, 20000, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        frames = other.encode_layers(given, [1, 2, 3, 4])
+        stages = encoder.stages(encoder.features(audio, 0, encoder.count(20000)))
+        for step, stage, frame in zip((1, 2, 4, 8), encoder.stages(given), frames, strict=True):
+            for row, part in enumerate(stage.chunk(rows, dim=1)):
+                found = frame[:, ::step][..., row * stage.shape[3] : (row + 1) * stage.shape[3]]
+                assert torch.allclose(found, part.mean(1)[:, : found.shape[1]], atol=1e-6)
+    means = [part.mean((1, 2)) for stage in stages for part in stage.chunk(rows, dim=1)]
+    model = Embedder(other)
+    assert model.scene_embedding_size == model.timestamp_embedding_size == rows * encoder.dim
+    assert torch.allclose(model.scene(audio), torch.cat(means, dim=1), atol=1e-5)
+    assert model.timestamps(audio)[0].shape[2] == rows * encoder.dim
+
+
+@pytest.mark.parametrize("rows", [0, 3, 8])
+def test_rows_that_do_not_divide_every_stage_are_refused(rows: int) -> None:
+    with pytest.raises(ValueError, match=rf"rows={rows} does not divide all of the stages' \[4, 8, 16\] tokens"):
+        replace(small().config, rows=rows)
+
+
 def test_windows_of_a_long_clip_weigh_by_their_length() -> None:
     encoder = small()
     audio = 0.1 * torch.randn(1, 400 + 160 * 383, generator=torch.Generator().manual_seed(0))  # a window and a half

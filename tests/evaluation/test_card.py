@@ -30,7 +30,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A model trained for three steps, exported as ``mine``, with words for its card."""
     trained(tmp_path / "run")
     monkeypatch.setattr(weights, "bundle", lambda: tmp_path)
-    words = dict.fromkeys(("summary", "commands", "evaluation", "licence", "limits"), "Words.")
+    words = dict.fromkeys(("summary", "commands", "evaluation", "licence", "limits", "heard"), "Words.")
     monkeypatch.setattr(card, "NOTES", tmp_path)
     (tmp_path / "mine.yaml").write_text(json.dumps(words))
     return export.export(tmp_path / "run", "mine", tmp_path, licence="CC0-1.0", hardware="a shed")
@@ -69,14 +69,23 @@ def test_a_codec_is_told_by_its_examination(
         "verdicts": {"codebooks are used": True, "every codebook helps": False},
     }  # fmt: skip
     (tmp_path / "report.json").write_text(json.dumps(report))
+    heard = {"codebook_hash": "abc", "format": "ogg", "clips": {"crow": {"1": 1.25, "2": 0.5}}}
+    (tmp_path / "heard").mkdir()
+    (tmp_path / "heard" / "heard.json").write_text(json.dumps(heard))
+    words = ["mine", str(tmp_path / "report.json"), "--heard", str(tmp_path / "heard")]
     for found, code in (("abc", 0), ("other", 1)):
         codec = SimpleNamespace(codebook_hash=lambda found=found: found)
         monkeypatch.setattr(weights, "load_encoder", lambda path, codec=codec: (codec, None))
-        assert CliRunner().invoke(card.main, ["mine", str(tmp_path / "report.json")]).exit_code == code
+        assert CliRunner().invoke(card.main, words).exit_code == code
     text = (tmp_path / "mine.md").read_text()
     assert "| perplexity of codebooks 1, 2, ... | 400, 300 |" in text
     assert "| log-mel distance of 1, 2 codebooks | 1.000, 0.750 |" in text
     assert "| every codebook helps? | no |" in text
+    assert "| codebooks | none | 1 | 2 |\n|---|---|---|---|\n" in text
+    assert "| crow | [original](heard/crow.ogg) | [1.250](heard/crow-1.ogg) | [0.500](heard/crow-2.ogg) |" in text
+    (tmp_path / "heard" / "heard.json").write_text(json.dumps({**heard, "codebook_hash": "other"}))
+    monkeypatch.setattr(weights, "load_encoder", lambda path: (SimpleNamespace(codebook_hash=lambda: "abc"), None))
+    assert "other weights" in CliRunner().invoke(card.main, words).output
 
 
 def test_what_was_drawn() -> None:

@@ -1,6 +1,7 @@
 """Examining a codec: every answer is about the codec of the run, and what a listener gets is what it gives back."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,11 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     lengths = {path.name: soundfile.info(path).frames for path in (tmp_path / "heard").glob("*.wav")}
     assert set(lengths) == {"example.wav", "example-1.wav", "example-2.wav", "example-4.wav"}
     assert len(set(lengths.values())) == 1
+    heard = json.loads((tmp_path / "heard" / "heard.json").read_text())
+    assert (heard["codebook_hash"], heard["format"]) == (report["codebook_hash"], "wav")
+    assert [f"{heard['clips']['example'][count]:.3f}" for count in "124"] == re.findall(r"\d+\.\d{3}", told.output)
+    assert run(listen.main, folder, CLIP, "-o", tmp_path / "heard", "--format", "ogg").exit_code == 0
+    assert soundfile.info(tmp_path / "heard" / "example-4.ogg").frames == lengths["example-4.wav"]
     for words in (["reconstruction", folder, CLIP], ["usage", folder, CLIP, CLIP], ["loss", folder]):
         drawn = run(figures.main, *words, "-o", tmp_path / "x.png")
         assert drawn.exit_code == 0, (drawn.output, drawn.exception)

@@ -3,10 +3,12 @@
     python -m training.codec.listen runs/codec-16k recording.flac -o heard
 
 writes ``recording.wav`` and ``recording-1.wav``, ``recording-2.wav``, ... for more and more codebooks, and prints the
-mean distance of log-mel values in natural logarithms.
+mean distance of log-mel values in natural logarithms; ``heard.json`` has these figures for the codec's card.
 """
 
+import json
 from pathlib import Path
+from typing import Any
 
 import click
 import soundfile
@@ -19,6 +21,8 @@ from training.export import learnt
 from training.objectives.codec import CodecObjective
 
 from .spectral import WINDOWS
+
+REPORT = "heard.json"
 
 
 def of_run(run: Path) -> CodecObjective:
@@ -60,11 +64,13 @@ def distance(objective: CodecObjective, found: Tensor, wanted: Tensor) -> float:
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("clips", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("-o", "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder.")
-def main(run: Path, clips: tuple[Path, ...], out: Path) -> None:
+@click.option("--format", "kind", type=click.Choice(["wav", "flac", "ogg"]), default="wav", help="Of what is written.")
+def main(run: Path, clips: tuple[Path, ...], out: Path, kind: str) -> None:
     """Writes the recordings CLIPS as the codec of RUN gives them back."""
     objective = of_run(run)
     codec, numbers = objective.encoder, counts(objective.encoder.config.codebooks)
     out.mkdir(parents=True, exist_ok=True)
+    report: dict[str, Any] = {"codebook_hash": codec.codebook_hash(), "format": kind, "clips": {}}
     click.echo(f"{'codebooks':24}" + "".join(f"{count:8}" for count in numbers))
     for path in clips:
         try:
@@ -72,14 +78,16 @@ def main(run: Path, clips: tuple[Path, ...], out: Path) -> None:
         except AudioError as error:
             raise click.ClickException(str(error)) from error
         wanted = whole(clip, codec.hop)
-        soundfile.write(out / f"{path.stem}.wav", clip.numpy(), codec.sample_rate)
-        codes, errors = codec(wanted), []
+        soundfile.write(out / f"{path.stem}.{kind}", clip.numpy(), codec.sample_rate)
+        codes, errors = codec(wanted), {}
         for count in numbers:
             found = restored(objective, codes[:, :count])
-            errors.append(distance(objective, found, wanted))
+            errors[count] = distance(objective, found, wanted)
             sound = found[0, : len(clip)].clamp(-1, 1).numpy()
-            soundfile.write(out / f"{path.stem}-{count}.wav", sound, codec.sample_rate)
-        click.echo(f"{path.stem[:23]:24}" + "".join(f"{error:8.3f}" for error in errors))
+            soundfile.write(out / f"{path.stem}-{count}.{kind}", sound, codec.sample_rate)
+        report["clips"][path.stem] = errors
+        click.echo(f"{path.stem[:23]:24}" + "".join(f"{error:8.3f}" for error in errors.values()))
+    (out / REPORT).write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":
