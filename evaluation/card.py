@@ -25,6 +25,7 @@ from .bootstrap import Interval
 NOTES = Path(__file__).with_name("cards")
 PARTS = {"word_de": "word", "word_xx": "word", "sfx_ab": "sfx", "sfx_ba": "sfx"}  # halves of one task
 VALIDATION = {"valid_map": "mean average precision"}
+Heard = tuple[dict[str, Any], str]  # listen's report, and the folder of its recordings as seen from the card
 KEYS = ("value", "low", "high", "error", "degrees")
 
 
@@ -88,17 +89,8 @@ def listened(report: dict[str, Any], folder: str) -> list[str]:
     return lines
 
 
-def card(
-    name: str,
-    path: Path,
-    header: Header,
-    results: list[dict[str, Any]],
-    heard: tuple[dict[str, Any], str] | None = None,
-) -> str:
-    """The card as Markdown; ``results`` are files of scores, or the one report on a codec.
-
-    ``heard`` is the report on recordings that a codec gave back, and the folder that has them, seen from the card.
-    """
+def card(name: str, path: Path, header: Header, results: list[dict[str, Any]], heard: Heard | None = None) -> str:
+    """The card as Markdown; ``results`` are files of scores, or the one report on a codec."""
     made, recipe = header.provenance, header.provenance["recipe"]
     notes = yaml.safe_load((NOTES / f"{name}.yaml").read_text())
     encoder = {key: value for key, value in header.config.items() if value is not None}
@@ -161,9 +153,7 @@ def _list(facts: dict[str, Any]) -> str:
 @click.argument("name")
 @click.argument("result", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--against", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "--heard", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Of a codec: listen's folder."
-)
+@click.option("--heard", type=click.Path(exists=True, file_okay=False, path_type=Path), help="What listen wrote.")
 def main(name: str, result: Path, against: tuple[Path, ...], heard: Path | None) -> None:
     """Writes the card of the bundled model NAME from its file of results, with others beside it."""
     path = weights.resolve(name)
@@ -179,7 +169,7 @@ def main(name: str, result: Path, against: tuple[Path, ...], heard: Path | None)
         raise click.ClickException(f"{result} or {heard} is of other weights than {path}: make it again")
     target = path.with_suffix(".md")
     draw_loss(path.with_suffix(".jsonl")).savefig(path.with_suffix(".png"), dpi=100)
-    told = (sounds, os.path.relpath(heard, path.parent)) if heard else None
+    told = (sounds, os.path.relpath(heard, path.parent)) if heard and sounds else None
     target.write_text(card(name, path, header, results, told))
     click.echo(f"-> {target}")
 
