@@ -1,34 +1,26 @@
 """The golden files of both language models, read in one way."""
 
-import json
-import os
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from hear_audioformer.language import Backbone, Sizes
+from tests.golden_file import GoldenFile
 from training.objectives.masked_lm import MaskedHead
 
-FOLDER = Path(os.environ.get("GOLDENS", Path(__file__).parent / "goldens"))
 HEADS = {"roformer": ("cls.predictions.", "transform."), "roberta": ("lm_head.", "")}  # prefix, and one more within
 TOLERANCE = 1e-5
 
 
-class Golden:
+class Golden(GoldenFile):
     """One file: its sizes, its inputs, and our model with its weights."""
 
     def __init__(self, arch: str) -> None:
+        super().__init__(f"{arch}_tiny")
         self.arch: Any = arch
-        self.file = np.load(FOLDER / f"{arch}_tiny.npz", allow_pickle=False)
-        self.config = json.loads(str(self.file["config"]))
-        self.state = {n.removeprefix("param/"): self[n] for n in self.file.files if n.startswith("param/")}
+        self.state = self.under("param/")
         self.ids, self.mask = self["input_ids"], self["attention_mask"]
-
-    def __getitem__(self, name: str) -> Tensor:
-        return torch.from_numpy(self.file[name])
 
     def backbone(self) -> Backbone:
         """The encoder; every stored weight but fixed tables and the head must have its place."""
@@ -68,11 +60,6 @@ class Golden:
         with torch.no_grad():
             return model(model.words(self.ids), 0, self.mask)
 
-    def close(self, found: Tensor, name: str, where: Tensor | None = None) -> None:
-        """Holds a result against the file's, where there is no padding; ``pytest -s`` shows how near it came."""
-        wanted = self[name]
-        assert found.shape == wanted.shape
-        difference = (found.double() - wanted.double()).abs()
-        deviation = float((difference if where is None else difference[where]).max())
-        print(f"{self.arch} {name}: {deviation:.1e} of {TOLERANCE:.0e}")
-        assert deviation <= TOLERANCE
+    def near(self, found: Tensor, name: str, where: Tensor | None = None) -> None:
+        """Holds a result against the file's, where there is no padding."""
+        self.close(found, name, TOLERANCE, where)

@@ -3,12 +3,8 @@
 The file names its own sizes and lengths; $GOLDENS may name a folder with another one of the same layout.
 """
 
-import json
-import os
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -16,21 +12,17 @@ from torch import Tensor
 from hear_audioformer.asit import Asit, build
 from hear_audioformer.convert import from_upstream
 from hear_audioformer.embedder import Embedder
+from tests.golden_file import GoldenFile
 
-GOLDEN = np.load(Path(os.environ.get("GOLDENS", Path(__file__).parent / "goldens")) / "asit.npz", allow_pickle=False)
-CONFIG = json.loads(str(GOLDEN["config"]))
+GOLDEN = GoldenFile("asit")
+CONFIG, close = GOLDEN.config, GOLDEN.close
 LENGTHS = list(CONFIG["other_frames"])
 SHORTER = [length for length in LENGTHS if length < CONFIG["num_frames"]]
 
 
-def golden(name: str) -> Tensor:
-    return torch.from_numpy(GOLDEN[name])
-
-
 def state_dict(network: str) -> dict[str, Tensor]:
     """A network's weights under the authors' names."""
-    prefix = f"{network}/"
-    return {name.removeprefix(prefix): golden(name) for name in GOLDEN.files if name.startswith(prefix)}
+    return GOLDEN.under(f"{network}/")
 
 
 def model(network: str, **changes: Any) -> Asit:
@@ -48,26 +40,17 @@ def model(network: str, **changes: Any) -> Asit:
     return changed
 
 
-def close(found: Tensor, name: str, tolerance: float) -> None:
-    """Holds a result against the file's; ``pytest -s`` shows how near it came."""
-    wanted = golden(name)
-    assert found.shape == wanted.shape
-    deviation = float((found - wanted).abs().max())
-    print(f"{name}: {deviation:.1e} of {tolerance:.0e}")
-    assert deviation <= tolerance
-
-
 def crops() -> Tensor:
     """The waveforms of both views, view 0 of every clip first, (2 * clips, samples)."""
     samples = round(CONFIG["secs_per_crop"] * CONFIG["sample_rate"])
-    waves = golden("in/wave")
-    starts = golden("in/crop_start")
+    waves = GOLDEN["in/wave"]
+    starts = GOLDEN["in/crop_start"]
     return torch.stack([wave[s : s + samples] for row in starts for wave, s in zip(waves, row.tolist(), strict=True)])
 
 
 def pictures(name: str) -> Tensor:
     """A (view, clip, 1, frames, bands) array as features, (views * clips, frames, bands)."""
-    return golden(name).float().flatten(0, 1)[:, 0]
+    return GOLDEN[name].float().flatten(0, 1)[:, 0]
 
 
 def features(encoder: Asit, audio: Tensor) -> Tensor:
@@ -76,28 +59,28 @@ def features(encoder: Asit, audio: Tensor) -> Tensor:
 
 def test_filter_bank_of_a_whole_clip() -> None:
     encoder = model("teacher")
-    clip = golden("in/wave")[:1]
+    clip = GOLDEN["in/wave"][:1]
     close(encoder.front(clip - clip.mean())[0], "out/fbank_uncut", 1e-3)
 
 
 def test_filter_bank_of_the_crops() -> None:
     encoder = model("teacher")
     found = features(encoder, crops())
-    shape = golden("out/fbank").shape
+    shape = GOLDEN["out/fbank"].shape
     close((found * 2 * CONFIG["data_std"] + CONFIG["data_mean"]).reshape(shape), "out/fbank", 1e-3)
-    close(found.reshape(golden("out/normalised").shape), "out/normalised", 1e-3)
+    close(found.reshape(GOLDEN["out/normalised"].shape), "out/normalised", 1e-3)
 
 
 def test_a_short_clip_is_filled_up_with_silence() -> None:
     encoder = model("teacher")
-    short = golden("in/short_wave")
+    short = GOLDEN["in/short_wave"]
     samples = round(CONFIG["secs_per_crop"] * CONFIG["sample_rate"])
     full = torch.nn.functional.pad(short, (0, samples - short.shape[1]))
     close(features(encoder, full), "out/short_normalised", 1e-3)
 
 
 def test_normalisation() -> None:
-    stored = (golden("out/fbank") - CONFIG["data_mean"]) / (2 * CONFIG["data_std"])
+    stored = (GOLDEN["out/fbank"] - CONFIG["data_mean"]) / (2 * CONFIG["data_std"])
     close(stored[:, :, None], "out/normalised", 1e-5)
 
 
@@ -119,12 +102,12 @@ def test_every_layer_goes_through_the_last_norm() -> None:
     with torch.no_grad():
         found = encoder.run(encoder.tokens(pictures("in/corrupted")), layers)
         for number, output in zip(layers, found, strict=True):
-            assert (output - encoder.norm(golden(f"out/student_block{number - 1}"))).abs().max() <= 1e-5
+            assert (output - encoder.norm(GOLDEN[f"out/student_block{number - 1}"])).abs().max() <= 1e-5
 
 
 def test_teacher_from_the_stored_filter_bank() -> None:
     encoder = model("teacher")
-    clean = (golden("out/fbank").flatten(0, 1) - CONFIG["data_mean"]) / (2 * CONFIG["data_std"])
+    clean = (GOLDEN["out/fbank"].flatten(0, 1) - CONFIG["data_mean"]) / (2 * CONFIG["data_std"])
     with torch.no_grad():
         close(encoder.run(encoder.tokens(clean), [encoder.depth])[0], "out/teacher_tokens", 1e-5)
 
@@ -139,7 +122,7 @@ def test_teacher_end_to_end() -> None:
 @pytest.mark.parametrize("length", LENGTHS)
 def test_other_lengths_with_stretched_positions(length: int) -> None:
     encoder = model("student", positions="stretch")
-    given = golden(f"in/other_{length}")[:, 0]
+    given = GOLDEN[f"in/other_{length}"][:, 0]
     with torch.no_grad():
         table = encoder.table(length // CONFIG["patch_size"], "stretch")
         close(table[None], f"out/other_{length}_pos_embed", 1e-5)
@@ -150,7 +133,7 @@ def test_other_lengths_with_stretched_positions(length: int) -> None:
 def test_shorter_lengths_with_cropped_positions(length: int) -> None:
     """The authors' network has none; these are its tokens at full length, cut, through its blocks."""
     encoder = model("student")
-    tokens = golden("out/student_tokens_in")[:, : 1 + length // CONFIG["patch_size"] * encoder.rows]
+    tokens = GOLDEN["out/student_tokens_in"][:, : 1 + length // CONFIG["patch_size"] * encoder.rows]
     cut = pictures("in/corrupted")[:, :length]
     with torch.no_grad():
         assert (encoder.tokens(cut) - tokens).abs().max() <= 1e-5
@@ -160,12 +143,12 @@ def test_shorter_lengths_with_cropped_positions(length: int) -> None:
 def test_scenes_of_one_window(pool: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each way of pooling, written out from the teacher's stored tokens."""
     encoder = model("teacher")
-    tokens = golden("out/teacher_tokens")
+    tokens = GOLDEN["out/teacher_tokens"]
     patches = tokens[:, 1:].unflatten(1, (-1, encoder.rows))
     parts = {"cls": [tokens[:, 0]], "mean": [tokens[:, 1:].mean(1)], "freq_concat": [patches.mean(1).flatten(1)]}
     parts["cls+mean"] = parts["cls"] + parts["mean"]
     wanted = torch.cat(parts[pool], dim=-1)
-    stored = (golden("out/fbank").flatten(0, 1) - CONFIG["data_mean"]) / (2 * CONFIG["data_std"])
+    stored = (GOLDEN["out/fbank"].flatten(0, 1) - CONFIG["data_mean"]) / (2 * CONFIG["data_std"])
     monkeypatch.setattr(encoder, "features", lambda audio, start, stop, statistics: stored[:, start:stop])
     monkeypatch.setattr(encoder, "count", lambda samples: CONFIG["num_frames"])
     found = Embedder(encoder, pool=pool).scene(crops())

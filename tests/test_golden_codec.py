@@ -3,34 +3,23 @@
 The file names its own sizes, cases and bandwidths; $GOLDENS may name a folder with another one of the same layout.
 """
 
-import json
-import os
 import re
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from hear_audioformer.codec import Codec
 from hear_audioformer.convert.codec import convert
+from tests.golden_file import GoldenFile
 
-FOLDER = Path(os.environ.get("GOLDENS", Path(__file__).parent / "goldens"))
-GOLDEN = np.load(FOLDER / "encodec_tiny.npz", allow_pickle=False)
-CONFIG = json.loads(str(GOLDEN["config"]))
-CASES = sorted(name.removesuffix("_wave") for name in GOLDEN.files if name.endswith("_wave"))
-LAYERS = sorted(name for name in GOLDEN.files if re.search(r"_encoder_layer\d+$", name))
+GOLDEN = GoldenFile("encodec_tiny")
+CONFIG, close = GOLDEN.config, GOLDEN.close
+STATE = GOLDEN.under("param/")
+CASES = sorted(name.removesuffix("_wave") for name in GOLDEN.names if name.endswith("_wave"))
+LAYERS = sorted(name for name in GOLDEN.names if re.search(r"_encoder_layer\d+$", name))
 BANDWIDTHS = list(zip(CONFIG["bandwidths"], CONFIG["codebooks_per_bandwidth"], strict=True))
 EQUAL = 1.0 if CONFIG["smallest_relative_distance_margin"] > 1e-5 else 0.99  # share of codes; near ties may turn
-
-
-def golden(name: str) -> Tensor:
-    return torch.from_numpy(GOLDEN[name])
-
-
-def state_dict() -> dict[str, Tensor]:
-    return {name.removeprefix("param/"): golden(name) for name in GOLDEN.files if name.startswith("param/")}
 
 
 def old_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -41,17 +30,8 @@ def old_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 @pytest.fixture(scope="module", params=["new", "old"])
 def codec(request: pytest.FixtureRequest) -> Codec:
-    state = state_dict() if request.param == "new" else old_names(state_dict())
+    state = STATE if request.param == "new" else old_names(STATE)
     return convert(state, sample_rate=CONFIG["sampling_rate"])[0]
-
-
-def close(found: Tensor, name: str, tolerance: float) -> None:
-    """Holds a result against the file's; ``pytest -s`` shows how near it came."""
-    wanted = golden(name)
-    assert found.shape == wanted.shape
-    deviation = float((found - wanted).abs().max())
-    print(f"{name}: {deviation:.1e} of {tolerance:.0e}")
-    assert deviation <= tolerance
 
 
 def test_the_shapes_tell_the_configuration(codec: Codec) -> None:
@@ -65,14 +45,14 @@ def test_the_shapes_tell_the_configuration(codec: Codec) -> None:
 @torch.no_grad()
 @pytest.mark.parametrize("case", CASES)
 def test_encoder_output(codec: Codec, case: str) -> None:
-    close(codec.encoder(golden(f"{case}_wave")), f"{case}_encoder_out", 1e-4)
+    close(codec.encoder(GOLDEN[f"{case}_wave"]), f"{case}_encoder_out", 1e-4)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", LAYERS)
 def test_single_layers(codec: Codec, name: str) -> None:
     case, last = re.fullmatch(r"(.+)_encoder_layer(\d+)", name).groups()  # type: ignore[union-attr]
-    x = golden(f"{case}_wave")
+    x = GOLDEN[f"{case}_wave"]
     for layer in codec.encoder.layers[: int(last) + 1]:
         x = layer(x)
     close(x, name, 1e-4)
@@ -83,8 +63,8 @@ def test_single_layers(codec: Codec, name: str) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_codes_and_what_they_stand_for(codec: Codec, case: str, bandwidth: float, count: int) -> None:
     """Equal codes where the file's smallest margin between two distances is far above rounding errors."""
-    codes = codec.quantizer.encode(codec.encoder(golden(f"{case}_wave")), count)
-    wanted = golden(f"{case}_bw{bandwidth}_codes")
+    codes = codec.quantizer.encode(codec.encoder(GOLDEN[f"{case}_wave"]), count)
+    wanted = GOLDEN[f"{case}_bw{bandwidth}_codes"]
     assert codes.shape == wanted.shape
     assert (codes == wanted).double().mean() >= EQUAL
     close(codec.quantizer.decode(wanted), f"{case}_bw{bandwidth}_quantised", 1e-4)
@@ -94,8 +74,8 @@ def test_codes_and_what_they_stand_for(codec: Codec, case: str, bandwidth: float
 @pytest.mark.parametrize("case", CASES)
 def test_codes_of_whole_frames_from_the_waveform(codec: Codec, case: str, bandwidth: float, count: int) -> None:
     """Of a clip that ends within a frame, silence instead of a mirror image fills the last one: all others agree."""
-    wave = golden(f"{case}_wave")[:, 0]
+    wave = GOLDEN[f"{case}_wave"][:, 0]
     whole = wave.shape[1] // codec.hop
-    codes, wanted = codec(wave, count), golden(f"{case}_bw{bandwidth}_codes")
+    codes, wanted = codec(wave, count), GOLDEN[f"{case}_bw{bandwidth}_codes"]
     assert codes.shape == wanted.shape
     assert (codes == wanted)[..., :whole].double().mean() >= EQUAL

@@ -3,39 +3,27 @@
 The file names its own cases; $GOLDENS may name a folder with another one of the same layout.
 """
 
-import os
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tests.golden_file import GoldenFile
 from training.objectives.mpc import Anchors, joint, mpc, per_anchor
 
-FOLDER = Path(os.environ.get("GOLDENS", Path(__file__).parent / "goldens"))
-GOLDEN = np.load(FOLDER / "mpc.npz", allow_pickle=False)
-CASES = sorted(name.removesuffix("_z") for name in GOLDEN.files if name.endswith("_z"))
-IN_VARIANT = sorted(name for name in GOLDEN.files if name.endswith("_in_variant"))
-GRADIENTS = sorted(name for name in GOLDEN.files if "_grad_" in name)
+GOLDEN = GoldenFile("mpc")
+CASES = sorted(name.removesuffix("_z") for name in GOLDEN.names if name.endswith("_z"))
+IN_VARIANT = sorted(name for name in GOLDEN.names if name.endswith("_in_variant"))
+GRADIENTS = sorted(name for name in GOLDEN.names if "_grad_" in name)
 TOLERANCE = 1e-10  # of float64
 
 
-def golden(name: str) -> Tensor:
-    return torch.from_numpy(np.asarray(GOLDEN[name]))
-
-
 def inputs(case: str) -> tuple[Tensor, Tensor, Tensor, float]:
-    return golden(f"{case}_z"), golden(f"{case}_audio"), golden(f"{case}_view"), float(GOLDEN[f"{case}_temperature"])
+    return GOLDEN[f"{case}_z"], GOLDEN[f"{case}_audio"], GOLDEN[f"{case}_view"], float(GOLDEN[f"{case}_temperature"])
 
 
 def close(found: Tensor, name: str, tolerance: float = TOLERANCE) -> None:
-    wanted = golden(name)
-    assert found.shape == wanted.shape
-    deviation = float((found - wanted).abs().max())
-    print(f"{name}: {deviation:.1e} of {tolerance:.0e}")
-    assert deviation <= tolerance
+    GOLDEN.close(found, name, tolerance)
 
 
 @pytest.mark.parametrize("anchors", ["all", "first"])
@@ -58,8 +46,8 @@ def test_every_anchor(case: str, anchors: Anchors) -> None:
     if anchors == "first":
         valid = valid & (view == 0)
     close(losses[valid], f"{case}_per_anchor_{anchors}")
-    if f"{case}_anchor_index_{anchors}" in GOLDEN.files:
-        assert torch.equal(valid.nonzero().flatten(), golden(f"{case}_anchor_index_{anchors}"))
+    if f"{case}_anchor_index_{anchors}" in GOLDEN.names:
+        assert torch.equal(valid.nonzero().flatten(), GOLDEN[f"{case}_anchor_index_{anchors}"])
 
 
 @pytest.mark.parametrize("name", GRADIENTS)
@@ -82,6 +70,6 @@ def test_it_is_not_the_other_form(name: str) -> None:
 
 
 def test_joint_loss() -> None:
-    mlc = F.binary_cross_entropy_with_logits(golden("joint_logits"), golden("joint_targets"))
+    mlc = F.binary_cross_entropy_with_logits(GOLDEN["joint_logits"], GOLDEN["joint_targets"])
     close(mlc, "joint_mlc")
-    close(joint(mlc, golden("joint_mpc"), float(GOLDEN["joint_alpha"])), "joint_total")
+    close(joint(mlc, GOLDEN["joint_mpc"], float(GOLDEN["joint_alpha"])), "joint_total")

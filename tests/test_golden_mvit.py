@@ -3,29 +3,25 @@
 The file names its own sizes and cases; $GOLDENS may name a folder with another one of the same layout.
 """
 
-import json
-import os
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from hear_audioformer.pooled import PooledBlock, Shape, pooled_size
 from hear_audioformer.relative import resize
+from tests.golden_file import GoldenFile
 
-FILE = Path(os.environ.get("GOLDENS", Path(__file__).parent / "goldens")) / "mvit_block.npz"
-GOLDEN = np.load(FILE, allow_pickle=False)
-CASES: dict[str, dict[str, Any]] = json.loads(str(GOLDEN["config"]))["cases"]
-INSIDE = [case for case in CASES if f"{case}/attn_in" in GOLDEN.files]  # cases that show more than input and output
+GOLDEN = GoldenFile("mvit_block")
+CASES: dict[str, dict[str, Any]] = GOLDEN.config["cases"]
+INSIDE = [case for case in CASES if f"{case}/attn_in" in GOLDEN.names]  # cases that show more than input and output
 RELATIVE = [case for case, config in CASES.items() if config["rel_pos"]]
 TOLERANCE = 1e-5
 
 
 def golden(case: str, name: str) -> Tensor:
-    return torch.from_numpy(GOLDEN[f"{case}/{name}"])
+    return GOLDEN[f"{case}/{name}"]
 
 
 def shape(case: str, **changes: Any) -> Shape:
@@ -50,7 +46,7 @@ def tables(case: str) -> dict[str, Tensor]:
     found = {}
     for ours, theirs in (("frequency", "h"), ("time", "w")):
         effective = f"rel_pos_{theirs}_effective"
-        name = effective if f"{case}/{effective}" in GOLDEN.files else f"param.attn.rel_pos_{theirs}"
+        name = effective if f"{case}/{effective}" in GOLDEN.names else f"param.attn.rel_pos_{theirs}"
         found[f"attention.relative.{ours}"] = golden(case, name)
     return found
 
@@ -67,7 +63,7 @@ def state_dict(case: str) -> dict[str, Tensor]:
             ("mlp.down", "mlp.3"),
             ("shortcut", "project"),
         ):
-            if f"{case}/param.{theirs}.{part}" in GOLDEN.files:
+            if f"{case}/param.{theirs}.{part}" in GOLDEN.names:
                 state[f"{ours}.{part}"] = golden(case, f"param.{theirs}.{part}")
         for name, mine in zip("qkv", golden(case, f"param.attn.qkv.{part}").chunk(3), strict=True):
             state[f"attention.{name}.{part}"] = mine

@@ -31,29 +31,29 @@ def states(golden: Golden, model: Backbone) -> list[Tensor]:
 
 def test_every_hidden_state(golden: Golden, states: list[Tensor]) -> None:
     where = golden.mask.bool().expand(len(states), -1, -1)
-    golden.close(torch.stack(states), "hidden_states", where)
-    golden.close(states[-1], "last_hidden_state", golden.mask.bool())
+    golden.near(torch.stack(states), "hidden_states", where)
+    golden.near(states[-1], "last_hidden_state", golden.mask.bool())
 
 
 def test_logits_and_loss(golden: Golden, model: Backbone, states: list[Tensor]) -> None:
     with torch.no_grad():
         logits = golden.head()(states[-1], model.embeddings.word_embeddings.weight)
-    golden.close(logits, "logits", golden.mask.bool())
+    golden.near(logits, "logits", golden.mask.bool())
     loss = F.cross_entropy(logits.flatten(0, 1), golden["labels"].flatten())
-    golden.close(loss, "loss")
+    golden.near(loss, "loss")
 
 
 def test_pooling_over_everything_and_over_frames(golden: Golden, states: list[Tensor]) -> None:
-    golden.close(pooled(states[-1], golden.mask), "mean_pool_all")
+    golden.near(pooled(states[-1], golden.mask), "mean_pool_all")
     special = golden.config["special"]
     frames = golden.mask * (golden.ids != special["boa"]) * (golden.ids != special["eoa"])
-    golden.close(pooled(states[-1], frames), "mean_pool_frames_only")
+    golden.near(pooled(states[-1], frames), "mean_pool_frames_only")
 
 
 def test_a_sequence_alone(golden: Golden, model: Backbone, states: list[Tensor]) -> None:
     """The first, which has no padding, without a mask: and every other one, cut to its own length."""
     with torch.no_grad():
-        golden.close(model(model.words(golden.ids[:1]))[-1], "no_mask_last_hidden_state")
+        golden.near(model(model.words(golden.ids[:1]))[-1], "no_mask_last_hidden_state")
         for row, length in enumerate(golden.mask.sum(1).tolist()):
             alone = model(model.words(golden.ids[row : row + 1, :length]))[-1]
             assert (alone[0] - states[-1][row, :length]).abs().max() <= TOLERANCE

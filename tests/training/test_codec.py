@@ -14,7 +14,7 @@ from hear_audioformer.codec.load import load
 from hear_audioformer.codec.quantiser import Codebook
 from hear_audioformer.convert.codec import convert, fold
 from tests.conftest import SMALL_CODEC
-from tests.test_golden_codec import BANDWIDTHS, CASES, CONFIG, close, golden, state_dict
+from tests.test_golden_codec import BANDWIDTHS, CASES, CONFIG, GOLDEN, STATE, close
 from training.codec import codebooks
 from training.codec.codebooks import Averages, clusters, start_all
 from training.codec.decoder import Decoder
@@ -28,11 +28,11 @@ from training.objectives.codec import CodecObjective
 @pytest.mark.parametrize(("bandwidth", "count"), BANDWIDTHS)
 @pytest.mark.parametrize("case", CASES)
 def test_the_decoder_is_encodecs(case: str, bandwidth: float, count: int) -> None:
-    codec, _ = convert(state_dict(), sample_rate=CONFIG["sampling_rate"])
+    codec, _ = convert(STATE, sample_rate=CONFIG["sampling_rate"])
     decoder = Decoder(codec.config)
-    weights = {name: tensor for name, tensor in fold(state_dict()).items() if name.startswith("decoder.")}
+    weights = {name: tensor for name, tensor in fold(STATE).items() if name.startswith("decoder.")}
     decoder.load_state_dict({name.removeprefix("decoder."): tensor for name, tensor in weights.items()})
-    decoded = decoder(golden(f"{case}_bw{bandwidth}_quantised"))
+    decoded = decoder(GOLDEN[f"{case}_bw{bandwidth}_quantised"])
     close(decoded[:, None], f"{case}_bw{bandwidth}_decoded", 1e-4)
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.test_golden_asit import CONFIG, golden
+from tests.test_golden_asit import CONFIG, GOLDEN
 from training.objectives.gmml import Corruption, lay, squares
 
 MEASURED = CONFIG["gmml_statistics_full_size"]["patch16_of_592x128"]
@@ -21,8 +21,8 @@ def clean(crops: int, size: tuple[int, int] = SIZE) -> Tensor:
 
 @pytest.mark.parametrize(("name", "align"), [("align1", CONFIG["drop_align"]), ("alignp", CONFIG["gmml_alignp"])])
 def test_replayed_draws_give_the_mask_and_stop_after_the_last(name: str, align: int) -> None:
-    draws, wanted = golden(f"gmml/{name}_draws").long(), golden(f"gmml/{name}_mask").bool()
-    share, size = golden(f"gmml/{name}_fraction").reshape(1), (wanted.shape[0], wanted.shape[1])
+    draws, wanted = GOLDEN[f"gmml/{name}_draws"].long(), GOLDEN[f"gmml/{name}_mask"].bool()
+    share, size = GOLDEN[f"gmml/{name}_fraction"].reshape(1), (wanted.shape[0], wanted.shape[1])
     mask, count = lay(draws[None], share, size, align)
     assert torch.equal(mask[0], wanted)
     assert count.item() == len(draws)

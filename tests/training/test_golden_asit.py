@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from hear_audioformer.convert.names import upstream
-from tests.test_golden_asit import CONFIG, GOLDEN, close, golden, model, pictures, state_dict
+from tests.test_golden_asit import CONFIG, GOLDEN, close, model, pictures, state_dict
 from training.loop import Settings, _groups, clip_each
 from training.objectives.asit import AsitObjective, Temperatures, Views
 from training.objectives.asit_network import Heads, Network
@@ -50,7 +50,7 @@ def theirs(name: str) -> str:
 
 def as_theirs(name: str, tensor: Tensor) -> Tensor:
     """A parameter of ours, or its gradient, in the authors' shape."""
-    wanted = golden(f"student/{theirs(name)}")
+    wanted = GOLDEN[f"student/{theirs(name)}"]
     return (tensor.mT if name == "paint.spread.weight" else tensor).reshape(wanted.shape)
 
 
@@ -124,7 +124,7 @@ def test_outputs() -> None:
 def test_other_lengths_are_painted_too(length: int) -> None:
     made = objective()
     with torch.no_grad():
-        tokens = made.student.tokens(golden(f"in/other_{length}")[:, 0])
+        tokens = made.student.tokens(GOLDEN[f"in/other_{length}"][:, 0])
         close(made.student.paint(tokens[:, 1:], made.encoder.rows)[:, None], f"out/other_{length}_recons", 1e-5)
 
 
@@ -150,7 +150,7 @@ def test_gradients_and_one_step() -> None:
     gradients = {found: as_theirs(name, p.grad) for found, (name, p) in named.items() if p.grad is not None}
     for found in stored("out/grad/"):
         close(gradients[found], f"out/grad/{found}", 1e-5)
-    torch.testing.assert_close(norms(gradients), golden("out/grad_norms"), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(norms(gradients), GOLDEN["out/grad_norms"], rtol=1e-5, atol=1e-5)
     settings = Settings(steps=1, batch=256, lr=CONFIG["step_lr"], weight_decay=CONFIG["step_wd"], betas=(0.9, 0.999))
     optimiser = torch.optim.AdamW(_groups(made, settings), lr=CONFIG["step_lr"], betas=settings.betas)
     clip_each(made.parameters(), CONFIG["step_clip"])
@@ -166,7 +166,7 @@ def test_gradients_and_one_step() -> None:
 
 
 def stored(prefix: str) -> list[str]:
-    return [name.removeprefix(prefix) for name in GOLDEN.files if name.startswith(prefix)]
+    return [name.removeprefix(prefix) for name in GOLDEN.names if name.startswith(prefix)]
 
 
 def norms(gradients: dict[str, Any]) -> Tensor:
@@ -176,13 +176,13 @@ def norms(gradients: dict[str, Any]) -> Tensor:
 def test_schedules() -> None:
     """Theirs are per epoch and step; the warm-up of theirs ends a step earlier, which is all that differs."""
     steps, warm = CONFIG["sched_epochs"] * CONFIG["sched_niter"], CONFIG["sched_warmup"] * CONFIG["sched_niter"]
-    momentum = [cosine(step, steps, float(golden("out/sched_momentum")[0]), 1.0) for step in range(steps)]
+    momentum = [cosine(step, steps, float(GOLDEN["out/sched_momentum"][0]), 1.0) for step in range(steps)]
     close(torch.tensor(momentum, dtype=torch.float64), "out/sched_momentum", 1e-9)
-    wanted = golden("out/sched_wd")
+    wanted = GOLDEN["out/sched_wd"]
     settings = Settings(steps=steps, batch=256, lr=1.0, weight_decay=0.04, weight_decay_end=0.4)
     decay = torch.tensor([settings.decay(step) for step in range(steps)], dtype=torch.float64)
     assert (decay - wanted).abs().max() < 1e-9
-    rates = golden("out/sched_lr")
+    rates = GOLDEN["out/sched_lr"]
     options: dict[str, Any] = {"warmup": warm, "end": 1e-6}
     ours = torch.tensor([warm_cosine(s, steps, CONFIG["sched_lr"], **options) for s in range(steps)]).double()
     assert (ours[warm:] - rates[warm:]).abs().max() < 1e-9

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from hear_audioformer.msm_mae import Config, MsmMae
-from tests.test_golden_msm_mae import CONFIG, close, golden, model, state_dict
+from tests.test_golden_msm_mae import CONFIG, GOLDEN, close, model, state_dict
 from training.objectives.msm_mae import MsmMaeObjective, Painted
 
 NAMES = (("attention_norm", "norm1"), ("attention.qkv", "attn.qkv"), ("attention.out", "attn.proj"))
@@ -43,21 +43,21 @@ def upstream(name: str) -> str:
 
 
 def painted(made: MsmMaeObjective) -> Painted:
-    return made.paint(golden("mae/input")[:, 0].mT, golden("mae/noise"))
+    return made.paint(GOLDEN["mae/input"][:, 0].mT, GOLDEN["mae/noise"])
 
 
 def test_decoder_positions() -> None:
     made = objective()
     first = int(CONFIG["use_cls_token"])
-    assert (made.positions - golden("weights/decoder_pos_embed")[0, first:]).abs().max() < 1e-6
+    assert (made.positions - GOLDEN["weights/decoder_pos_embed"][0, first:]).abs().max() < 1e-6
 
 
 def test_mask_latent_and_prediction() -> None:
     made = objective()
     with torch.no_grad():
         view = painted(made)
-    assert torch.equal(view.mask, golden("mae/mask"))
-    assert torch.equal(view.restore, golden("mae/ids_restore"))
+    assert torch.equal(view.mask, GOLDEN["mae/mask"])
+    assert torch.equal(view.restore, GOLDEN["mae/ids_restore"])
     assert made.visible == CONFIG["len_keep"]
     close(view.latent, "mae/latent", 1e-5)
     close(view.prediction, "mae/pred", 1e-5)
@@ -97,14 +97,12 @@ def test_gradients() -> None:
     names = [name.removeprefix("mae/grad/") for name in sorted(_gradients())]
     assert names
     for name in names:
-        wanted = golden(f"mae/grad/{name}")
+        wanted = GOLDEN[f"mae/grad/{name}"]
         close(gradient(made, name).reshape(wanted.shape), f"mae/grad/{name}", 1e-5)
 
 
 def _gradients() -> list[str]:
-    from tests.test_golden_msm_mae import GOLDEN
-
-    return [name for name in GOLDEN.files if name.startswith("mae/grad/")]
+    return [name for name in GOLDEN.names if name.startswith("mae/grad/")]
 
 
 def test_a_key_bias_gets_no_gradient() -> None:
