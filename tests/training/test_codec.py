@@ -19,9 +19,10 @@ from training.codec import codebooks
 from training.codec.codebooks import Averages, clusters, start_all
 from training.codec.decoder import Decoder
 from training.codec.spectral import WINDOWS, MelDistance
+from training.codec.start import CONVOLUTIONS
 from training.export import _tensors
 from training.flops import flops_per_crop
-from training.objectives.codec import CodecObjective
+from training.objectives.codec import CodecObjective, correlations
 
 
 @torch.no_grad()
@@ -45,13 +46,14 @@ def test_the_compact_decoder_mirrors_its_encoder() -> None:
 
 
 def test_spectral_distance() -> None:
-    """Zero of a sound and itself, blind to nothing, and in proportion to a change of level."""
+    """Zero of a sound and itself, blind to nothing, and in proportion to a change of level well above the floor."""
     distance = MelDistance(16000)
     audio = 0.3 * torch.randn(2, 8000, generator=torch.Generator().manual_seed(0))
     assert float(distance(audio, audio)) == 0
     ten = torch.log(torch.tensor(10.0))
-    inside = [distance.log_mel(audio, window) - distance.log_mel(audio / 10, window) for window in WINDOWS]
+    inside = [distance.log_mel(1e4 * audio, window) - distance.log_mel(1e3 * audio, window) for window in WINDOWS]
     assert all((one.max() - ten).abs() < 1e-3 for one in inside)
+    assert float(distance(1e-5 * audio, 1e-6 * audio)) < 0.02
     for hertz in (100, 1000, 7000):
         tone = 0.1 * torch.sin(torch.arange(8000) * 2 * torch.pi * hertz / 16000)
         assert float(distance(audio + tone, audio)) > 0.01
@@ -190,6 +192,8 @@ def test_twenty_steps() -> None:
 def test_latents_are_normalised_by_their_batch_and_the_codec_learns_how() -> None:
     """A shift of all latents changes nothing in training, and is what the codec takes off afterwards."""
     made, other = small(), small()
+    for one in (made, other):
+        one.begun.fill_(True)
     with torch.no_grad():
         bias: Any = other.encoder.encoder.layers[-1]
         bias.conv.bias += 50
@@ -215,6 +219,57 @@ def test_latents_are_normalised_by_their_batch_and_the_codec_learns_how() -> Non
     assert float(other(sounds(8, 1), 5)[1]["lag"]) == pytest.approx(1, abs=0.05)
     assert torch.isfinite(made.encoder.scale).all()
     assert torch.allclose(made.encoder.scale, now, rtol=1e-3)
+
+
+def levels(made: CodecObjective, audio: Tensor) -> list[float]:
+    """Deviations of what the convolutions say, in the order of the network."""
+    found: list[float] = []
+    parts = [part for part in made.modules() if isinstance(part, CONVOLUTIONS)]
+    handles = [part.register_forward_hook(lambda *told: found.append(float(told[2].std()))) for part in parts]
+    with torch.no_grad():
+        made.decoder(made._normalised(made.encoder.encoder(audio[:, None]))[0])
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+def test_all_layers_start_at_one_level() -> None:
+    made, audio = small(), 0.05 * sounds(8, 0)
+    assert min(levels(made, audio)) < 0.01
+    for nothing in (torch.zeros_like(audio), torch.full_like(audio, torch.nan)):
+        made._begin(nothing)
+        assert not made.begun
+    made._begin(audio)
+    *inside, last = levels(made, audio)
+    assert inside == pytest.approx([1.0] * len(inside), abs=1e-3)
+    assert last == pytest.approx(float(audio.std()), rel=1e-3)
+    assert made.begun
+    before = copy.deepcopy(made.encoder.state_dict())
+    made(0.1 * audio, 0)
+    made.eval()(0.1 * audio, 0)
+    assert all(torch.equal(before[name], made.encoder.state_dict()[name]) for name in before if "original" in name)
+
+
+def test_the_first_batch_of_training_starts_the_layers_and_no_other_does() -> None:
+    made = small()
+    made.eval()(sounds(8, 0), 0)
+    assert not made.begun
+    made.train()(sounds(8, 0), 0)
+    assert made.begun
+
+
+def test_correlations_are_those_with_other_dimensions() -> None:
+    one, other = torch.randn(2, 1, 4000, generator=torch.Generator().manual_seed(0))
+    one, other = one / one.std(), other / other.std()
+    assert float(correlations(torch.stack([one, other], dim=1))) < 0.01
+    assert float(correlations(torch.stack([one, one, -one], dim=1))) == pytest.approx(2, rel=0.01)
+    made, weighted = small(), small()
+    weighted.weights = (*made.weights[:3], 1.0)
+    told = []
+    for objective in (made, weighted):
+        torch.manual_seed(0)
+        told.append(objective(sounds(8, 0), 0))
+    assert (told[1][0] - told[0][0]).item() == pytest.approx(told[0][1]["correlations"].item(), rel=1e-3)
 
 
 def test_how_many_codebooks_take_part() -> None:

@@ -32,6 +32,13 @@ class Decoder(nn.Module):
         layers += [nn.ELU(), Conv(channels, 1, 7)]
         self.layers = nn.ModuleList(layers)
 
+    @property
+    def last(self) -> nn.Module:
+        """The convolution that makes the waveform."""
+        made = self.layers[-1]
+        assert isinstance(made, Conv)
+        return made.conv
+
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers:
             x = layer(x)

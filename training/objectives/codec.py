@@ -16,6 +16,7 @@ from hear_audioformer.codec import Codec
 from training.codec.codebooks import Averages, shared, start_all, summed
 from training.codec.decoder import Decoder
 from training.codec.spectral import MelDistance
+from training.codec.start import FAINTEST, even_out, louder
 from training.precision import exact
 
 from . import Logs
@@ -47,15 +48,18 @@ class CodecObjective(nn.Module):
 
     In training latents are normalised by their own batch, dimension by dimension. Otherwise their mean, which all
     weights of a layer move together, runs away from codebooks that follow by a hundredth a step, and one entry is left.
+    Nothing then keeps dimensions from all saying the same, which is the easiest to quantise: ``decorrelation`` does.
 
     Args:
         encoder: the codec to train.
-        waveform, mel, commitment: weights of the losses.
+        waveform, mel, commitment, decorrelation: weights of the losses. The last is the sum, a dimension, of squared
+            correlations with the other ones.
         after: the step from which latents are gathered for the codebooks' start; until they have started, nothing is
             quantised. Fresh encoders say nearly the same of all sounds.
         gathered: how many latents the start is computed from.
     """
 
+    begun: Tensor
     ready: Tensor
 
     def __init__(
@@ -65,6 +69,7 @@ class CodecObjective(nn.Module):
         waveform: float = 0.1,
         mel: float = 1.0,
         commitment: float = 0.25,
+        decorrelation: float = 0.0,
         after: int = 0,
         gathered: int = 10_000,
     ) -> None:
@@ -76,14 +81,17 @@ class CodecObjective(nn.Module):
                 weight_norm(part)
         self.averages = nn.ModuleList(Averages(codebook) for codebook in encoder.quantizer.codebooks)
         self.distance = MelDistance(encoder.sample_rate)
+        self.register_buffer("begun", torch.zeros((), dtype=torch.bool))
         self.register_buffer("ready", torch.zeros((), dtype=torch.bool))
-        self.weights = waveform, mel, commitment
+        self.weights = waveform, mel, commitment, decorrelation
         self.after, self.gathered = after, gathered
         self.crop = encoder.sample_rate // encoder.hop * encoder.hop
         self._waiting: list[Tensor] = []
 
     def forward(self, audio: Tensor, step: int) -> tuple[Tensor, Logs]:
         """Crops (batch, samples) -> the loss, its parts, and how well the first codebook is used."""
+        if self.training and not audio.is_meta and not self.begun:
+            self._begin(audio)
         latents, lag = self._normalised(self.encoder.encoder(audio[:, None]).float())
         if self.training and not audio.is_meta and step >= self.after and not self.ready:
             self._gather(latents)
@@ -93,12 +101,15 @@ class CodecObjective(nn.Module):
         with exact(audio.device.type):
             spectral = self.distance(found, audio.float())
         plain = (found - audio).abs().mean()
-        loss = self.weights[0] * plain + self.weights[1] * spectral + self.weights[2] * quantised.commitment
+        alike = correlations(latents)
+        parts = plain, spectral, quantised.commitment, alike
+        loss = sum(weight * part for weight, part in zip(self.weights, parts, strict=True))
         first = quantised.codes[:, 0]
         logs = {
             "mel": spectral,
             "waveform": plain,
             "commitment": quantised.commitment,
+            "correlations": alike,
             "perplexity": entropy(first, self.encoder.config.codes, torch.ones_like(first)).exp(),
             "revived": quantised.revived,
             "lag": lag,
@@ -143,6 +154,16 @@ class CodecObjective(nn.Module):
         self._follow(mean, deviation)
         return (latents - mean[:, None]) / deviation[:, None], lag
 
+    def _begin(self, audio: Tensor) -> None:
+        """Brings all layers to one level on a first batch that can be heard, and the decoder's last to the sounds'."""
+        level = shared(audio.float().std())
+        if not level > FAINTEST:
+            return
+        latents, _ = self._normalised(even_out(self.encoder.encoder, audio[:, None]).float())
+        even_out(self.decoder, latents)
+        louder(self.decoder.last, level)
+        self.begun.fill_(True)
+
     @torch.no_grad()
     def _follow(self, mean: Tensor, deviation: Tensor) -> None:
         """Moves the codec's own mean and deviation towards those of the batches of all processes."""
@@ -161,6 +182,13 @@ class CodecObjective(nn.Module):
             start_all(self.encoder.quantizer, self.averages, torch.cat(self._waiting))
             self._waiting = []
             self.ready.fill_(True)
+
+
+def correlations(latents: Tensor) -> Tensor:
+    """Normalised latents (batch, dim, frames) -> the sum of a dimension's squared correlations with others, a mean."""
+    vectors = latents.transpose(1, 2).flatten(0, 1)
+    products = vectors.T @ vectors / len(vectors)
+    return (products - products.diagonal().diag()).square().sum() / len(products)
 
 
 def shared_number(x: Tensor) -> Tensor:
