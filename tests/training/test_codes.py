@@ -101,6 +101,17 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert len(heard) == 4
 
 
+def test_several_processes_write_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codes, "CHUNK", 1)
+    for name in ("one", "two"):
+        corpus(tmp_path / name)
+    codec = other_codec()
+    one, two = codes.make(tmp_path / "one", codec, "x"), codes.make(tmp_path / "two", codec, "x", processes=2)
+    assert np.array_equal(one.rows, two.rows)
+    refused = CliRunner().invoke(codes.main, [str(tmp_path), "x", "--device", "cuda", "--processes", "2"])
+    assert "--processes are for --device cpu" in refused.output
+
+
 def test_codes_of_another_codec_or_corpus_stay(tmp_path: Path) -> None:
     corpus(tmp_path)
     made = make(tmp_path, small().codec, "mine")

@@ -4,15 +4,20 @@
 
 reads a packed corpus and writes ``codes-NAME.uint16`` beside it, a row a frame, and ``codes-NAME.npz`` with where each
 clip is. An hour takes 1.8 MB at 50 frames a second and four codebooks. Given again after an interruption it goes on
-where it was; codes of another codec, or of another corpus, are not touched.
+where it was; codes of another codec, or of another corpus, are not touched. ``--processes 8`` encodes as many at a time,
+on a processor.
 """
 
 import json
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +35,12 @@ from hear_audioformer.codec.load import load
 from .clips import RATE
 from .pack import Pack, PackError
 
+CHUNK = 16  # clips that a process is given at a time
 SILENCE = 1e-4  # root mean square under which a frame is digital silence
+
+
+Encode = Callable[[Iterable[int]], Iterable[np.ndarray]]  # clips -> their rows
+_mine: Callable[[int], np.ndarray] | None = None  # of a process that encodes
 
 
 class Coded(NamedTuple):
@@ -106,8 +116,8 @@ def files(folder: Path, codec: str) -> tuple[Path, Path]:
     return folder / f"codes-{codec}.uint16", folder / f"codes-{codec}.npz"
 
 
-def make(folder: Path, codec: Codec, name: str) -> Codes:
-    """Encodes every clip of a packed corpus by itself, as at inference."""
+def make(folder: Path, codec: Codec, name: str, processes: int = 1) -> Codes:
+    """Encodes every clip of a packed corpus by itself, as at inference, so many at a time."""
     pack = Pack.open(folder)
     array, index = files(folder, name)
     hashes = [codec.first(count + 1).codebook_hash() for count in range(codec.config.codebooks)]
@@ -119,7 +129,8 @@ def make(folder: Path, codec: Codec, name: str) -> Codes:
         return found
     lengths = np.array([codec.count(_resampled(int(samples), codec)) for samples in pack.lengths], np.int64)
     ends = np.cumsum(lengths)
-    _encode(pack, codec, told, array.with_suffix(".part"), ends)
+    with _encoder(folder, codec, processes) as encode:
+        _encode(encode, told, array.with_suffix(".part"), ends)
     held: dict[str, Any] = {name: getattr(pack, name) for name in ("kinds", "kind_of", "packages", "package_of")}
     held |= {"offsets": ends - lengths, "lengths": lengths, "seconds": pack.lengths.sum() / RATE, **told}
     with open(index.with_suffix(".npz.part"), "wb") as file:
@@ -130,9 +141,9 @@ def make(folder: Path, codec: Codec, name: str) -> Codes:
     return Codes.open(folder, name)
 
 
-def _encode(pack: Pack, codec: Codec, told: dict[str, Any], part: Path, ends: np.ndarray) -> None:
+def _encode(encode: Encode, told: dict[str, Any], part: Path, ends: np.ndarray) -> None:
     """Appends the clips that ``part`` lacks; ``ends`` are the rows where clips end."""
-    width, about = 2 * (codec.config.codebooks + 1), _about(part)
+    width, about = 2 * (len(told["hashes"]) + 1), _about(part)
     if not about.exists():
         part.unlink(missing_ok=True)
         about.write_text(json.dumps(told))
@@ -142,18 +153,41 @@ def _encode(pack: Pack, codec: Codec, told: dict[str, Any], part: Path, ends: np
     first = int(np.searchsorted(ends, had, side="right"))  # clips that are whole
     with open(part, "ab") as file:
         file.truncate(width * int(ends[first - 1]) if first else 0)
-        bar: Any = click.progressbar(range(first, len(pack)), label="Encoding", file=sys.stderr)
+        rest = range(first, len(ends))
+        bar: Any = click.progressbar(encode(rest), len(rest), label="Encoding", file=sys.stderr)
         with bar as clips:
-            for rows in _rows(pack, codec, clips):
+            for rows in clips:
                 file.write(rows.astype("<u2").tobytes())
 
 
-def _rows(pack: Pack, codec: Codec, clips: Any) -> Iterator[np.ndarray]:
-    for clip in clips:
-        audio = resample(torch.from_numpy(pack.clip(clip)).float() / 32768, RATE, codec.sample_rate)
-        audio = audio.to(codec.scale.device)[None]
-        codes = codec(audio)[0].mT
-        yield torch.cat([codes, heard(audio, codec.hop)[0, :, None].to(codes)], dim=1).cpu().numpy()
+@contextmanager
+def _encoder(folder: Path, codec: Codec, processes: int) -> Iterator[Encode]:
+    """What makes the rows of clips, in order; several processes have a thread each."""
+    if processes == 1:
+        yield partial(map, partial(_rows, Pack.open(folder), codec))
+        return
+    context = get_context("spawn")
+    with ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(folder, codec)) as pool:
+        yield partial(pool.map, _work, chunksize=CHUNK)
+
+
+def _begin(folder: Path, codec: Codec) -> None:
+    """What a process does first."""
+    global _mine
+    torch.set_num_threads(1)
+    _mine = partial(_rows, Pack.open(folder), codec)
+
+
+def _work(clip: int) -> np.ndarray:
+    assert _mine
+    return _mine(clip)
+
+
+def _rows(pack: Pack, codec: Codec, clip: int) -> np.ndarray:
+    audio = resample(torch.from_numpy(pack.clip(clip)).float() / 32768, RATE, codec.sample_rate)
+    audio = audio.to(codec.scale.device)[None]
+    codes = codec(audio)[0].mT
+    return torch.cat([codes, heard(audio, codec.hop)[0, :, None].to(codes)], dim=1).cpu().numpy()
 
 
 def _resampled(samples: int, codec: Codec) -> int:
@@ -169,11 +203,16 @@ def _about(part: Path) -> Path:
 @click.argument("codec")
 @click.option("--codebooks", type=click.IntRange(1), default=4, show_default=True, help="The first so many.")
 @click.option("--device", default="cuda" if torch.cuda.is_available() else "cpu", show_default=True)
-def main(corpus: Path, codec: str, codebooks: int, device: str) -> None:
+@click.option(
+    "--processes", type=click.IntRange(1), default=1, show_default=True, help="Clips encoded at a time, on a CPU."
+)
+def main(corpus: Path, codec: str, codebooks: int, device: str, processes: int) -> None:
     """Writes the codes of the packed CORPUS by CODEC, a name or a file, as AudioFormer's recipes name it."""
+    if processes > 1 and device != "cpu":
+        raise click.UsageError("--processes are for --device cpu: a GPU is best used by one")
     try:
         speaker, name = load(codec)
-        codes = make(corpus, speaker.first(codebooks).eval().to(device), name)
+        codes = make(corpus, speaker.first(codebooks).eval().to(device), name, processes)
     except (PackError, WeightsError, ValueError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{len(codes.lengths)} clips, {codes.hours:.2f} h, {codes.rows.nbytes / 1e6:.0f} MB, {codes.hashes[-1]}")
