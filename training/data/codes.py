@@ -4,8 +4,8 @@
 
 reads a packed corpus and writes ``codes-NAME.uint16`` beside it, a row a frame, and ``codes-NAME.npz`` with where each
 clip is. An hour takes 1.8 MB at 50 frames a second and four codebooks. Given again after an interruption it goes on
-where it was; codes of another codec, or of another corpus, are not touched. ``--processes 8`` encodes as many at a time,
-on a processor.
+where it was; codes of another codec, or of another corpus, are not touched. ``--processes 8`` encodes as many at a
+time, on a processor.
 """
 
 import json
