@@ -19,7 +19,7 @@ from hear_audioformer.codec.load import load
 from hear_audioformer.codec.quantiser import Codebook
 from hear_audioformer.convert.codec import convert
 from tests.conftest import SMALL_CODEC, learn_codebooks
-from tests.test_golden_codec import CONFIG, state_dict
+from tests.test_golden_codec import CONFIG, STATE
 
 
 def small(**options: Any) -> Codec:
@@ -174,8 +174,8 @@ def test_a_model_is_no_codec(model_file: Path) -> None:
 
 
 def test_transformers_files_and_folders(tmp_path: Path) -> None:
-    save_file(state_dict(), tmp_path / "model.safetensors")
-    wanted = convert(state_dict(), sample_rate=CONFIG["sampling_rate"])[0]
+    save_file(STATE, tmp_path / "model.safetensors")
+    wanted = convert(STATE, sample_rate=CONFIG["sampling_rate"])[0]
     for source in (tmp_path, tmp_path / "model.safetensors"):
         found, name = load(source)
         assert name == "encodec_24khz"
@@ -197,7 +197,7 @@ def test_transformers_files_and_folders(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_encodec_is_refused(change: Any, message: str) -> None:
-    state = state_dict()
+    state = dict(STATE)
     change(state)
     with pytest.raises(WeightsError, match=message):
         convert(state)

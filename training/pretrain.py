@@ -92,6 +92,14 @@ def build(recipe: dict[str, Any]) -> nn.Module:
     return made
 
 
+def learner(recipe: dict[str, Any]) -> Any:
+    """The objective of a recipe that gradients can teach."""
+    objective = build(recipe)
+    if not trainable(objective):
+        raise click.UsageError("nothing here learns by gradients: fit it with python -m training.codec.melrvq")
+    return objective
+
+
 def source_of(
     recipe: dict[str, Any], objective: Any, device: torch.device
 ) -> tuple[Mixture | CodeMixture | Blends, Pack | Index | Codes | TaggedSet]:
@@ -160,7 +168,7 @@ def codes_of(data: dict[str, Any], objective: Any, device: torch.device) -> tupl
 def dry_run(recipe: dict[str, Any], device: str) -> dict[str, Any]:
     """What a run would cost: steps, epochs, FLOPs, and hours on a named device."""
     with torch.device("meta"):
-        objective: Any = build(recipe)
+        objective = learner(recipe)
     settings = Settings(**recipe["loop"])
     crops = settings.steps * settings.batch
     total = flops_per_crop(objective, backward=True) * crops
@@ -211,7 +219,7 @@ def main(recipe: str, run: Path | None, changes: tuple[str, ...], device: str | 
     try:
         fabric = fabric_for(chosen)
         fabric.launch()
-        objective = build(chosen)
+        objective = learner(chosen)
         with fabric.rank_zero_first(local=True):  # an index is made once
             source, corpus = source_of(chosen, objective, fabric.device)
         facts = {"recipe": chosen, "corpus": corpus.fingerprint, "hours": round(corpus.hours, 2)}

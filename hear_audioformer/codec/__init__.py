@@ -1,4 +1,4 @@
-"""Waveform -> discrete codes: EnCodec's encoder and residual quantiser, and a compact codec of the same family.
+"""Waveform -> discrete codes: EnCodec's encoder and residual quantiser, and smaller codecs that need no GPU to train.
 
 Défossez et al., "High Fidelity Neural Audio Compression" (arXiv 2210.13438). There is no decoder here: embeddings need
 none. Codes are computed in float32 whatever the precision around them, because a rounding error can change a code.
@@ -9,19 +9,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .layers import Conv, Recurrent, Residual
+from .mel import MelStack
 from .quantiser import Quantiser
 
-__all__ = ["COMPACT_16K", "ENCODEC_24KHZ", "PRESETS", "Codec", "Config", "build"]
+__all__ = ["COMPACT_16K", "ENCODEC_24KHZ", "MEL_16K", "PRESETS", "Codec", "Config", "build"]
 
 METHOD = "codec"
 OPTIONS: tuple[str, ...] = ()
+Front = Literal["waveform", "mel"]
 BLOCK_SECONDS = 30  # of a long recording are encoded at a time
 
 
@@ -39,6 +41,9 @@ class Config:
         codebooks, codes: the residual quantiser: how many tables, of how many vectors.
         context: seconds before a block of a long recording that are encoded with it and dropped. A convolution's reach
             is shorter than the default; an LSTM has no such limit.
+        front: whether a learnt network reads the waveform, or log-mel values are what is quantised; then filters, lstm
+            and dilations mean nothing, and ratios give the hop alone.
+        bands, around: of log-mel values, and how many frames on each side are looked at with one.
     """
 
     sample_rate: int = 16000
@@ -50,8 +55,13 @@ class Config:
     codebooks: int = 8
     codes: int = 1024
     context: float = 1.0
+    front: Front = "waveform"
+    bands: int = 64
+    around: int = 2
 
     def __post_init__(self) -> None:
+        if self.front not in get_args(Front):
+            raise ValueError(f"front={self.front!r} is not one of {', '.join(get_args(Front))}")
         object.__setattr__(self, "ratios", tuple(self.ratios))
         object.__setattr__(self, "dilations", tuple(self.dilations))
 
@@ -65,10 +75,16 @@ class Config:
         """Samples of one frame."""
         return prod(self.ratios)
 
+    @property
+    def ahead(self) -> int:
+        """Frames after a block that its own need."""
+        return self.around + 1 if self.front == "mel" else 0
+
 
 COMPACT_16K = Config()
+MEL_16K = Config(front="mel")
 ENCODEC_24KHZ = Config(sample_rate=24000, filters=32, latent=128, lstm=2, dilations=(), codebooks=32)
-PRESETS = {"compact_16k": COMPACT_16K, "encodec_24khz": ENCODEC_24KHZ}
+PRESETS = {"compact_16k": COMPACT_16K, "encodec_24khz": ENCODEC_24KHZ, "mel_16k": MEL_16K}
 
 
 class Stack(nn.Module):
@@ -92,6 +108,13 @@ class Stack(nn.Module):
         return x
 
 
+def encoder_of(config: Config) -> Stack | MelStack:
+    """What makes latents of waveforms (batch, 1, samples)."""
+    if config.front == "mel":
+        return MelStack(config.sample_rate, config.hop, config.bands, config.around, config.latent)
+    return Stack(config)
+
+
 class Codec(nn.Module):
     """A codec without its decoder.
 
@@ -103,14 +126,14 @@ class Codec(nn.Module):
 
     centre: Tensor
     scale: Tensor
-    exact = ("quantizer.", "centre", "scale")
+    exact = ("quantizer.", "centre", "scale", "encoder.mean", "encoder.directions")
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
         self.sample_rate = config.sample_rate
         self.hop = config.hop
-        self.encoder = Stack(config)
+        self.encoder = encoder_of(config)
         self.quantizer = Quantiser(config.codebooks, config.codes, config.latent)
         self.register_buffer("centre", torch.zeros(config.latent))
         self.register_buffer("scale", torch.ones(config.latent))
@@ -150,8 +173,9 @@ class Codec(nn.Module):
         context = -(-int(self.config.context * self.sample_rate) // self.hop)
         for first in range(0, self.count(clip.shape[1]), frames):
             before = min(first, context)
-            part = clip[:, (first - before) * self.hop : (first + frames) * self.hop]
-            yield self.quantizer.encode(self.latents(part.to(self.scale.device))[..., before:], count)
+            part = clip[:, (first - before) * self.hop : (first + frames + self.config.ahead) * self.hop]
+            latents = self.latents(part.to(self.scale.device))[..., before : before + frames]
+            yield self.quantizer.encode(latents, count)
 
     def first(self, count: int) -> "Codec":
         """The same codec with its first ``count`` codebooks only."""

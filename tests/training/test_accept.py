@@ -45,7 +45,7 @@ def test_all_four_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     made = objective()
     asked: list[int] = []
     monkeypatch.setattr(accept, "REACH", 0.1)  # its clips are short
-    monkeypatch.setattr(accept, "distance", lambda _, found, wanted: asked.append(len(found)) or 1 / len(asked))
+    monkeypatch.setattr(made, "error", lambda codes, sound: asked.append(len(sound)) or 1 / len(asked))
     report = examine(made, task, listened=3)
     assert len(report.perplexity) == len(report.commonest) == 4
     assert all(1 < value <= 32 for value in report.perplexity)
@@ -116,8 +116,8 @@ def test_more_codebooks_come_nearer_where_the_decoder_is_good() -> None:
 def test_the_distance_is_that_of_logarithms() -> None:
     made = objective()
     audio = torch.randn(1, 16000, generator=torch.Generator().manual_seed(0)) * 0.2
-    assert listen.distance(made, audio, audio) == 0
-    assert listen.distance(made, 2 * audio, audio) == pytest.approx(np.log(2), rel=0.01)
+    assert made.distance.apart(audio, audio) == 0
+    assert made.distance.apart(2e4 * audio, 1e4 * audio) == pytest.approx(np.log(2), rel=0.01)
 
 
 def run(main: Any, *words: object) -> Any:

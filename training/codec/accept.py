@@ -3,7 +3,8 @@
     python -m training.codec.accept runs/codec-16k data/suite/tasks/drum-open1-full
 
 1. Are the first codebooks used? Their perplexity, and the share of the commonest code where anything is heard.
-2. Does every further codebook help? The log-mel distance with 1, 2, 4, ... of them.
+2. Does every further codebook help? The log-mel distance with 1, 2, 4, ... of them: of the decoder's sound, or of what
+   a codec without decoder says of its own log-mel values.
 3. Do codes stay with their sounds? The share of equal codes after a shift by one frame.
 4. Do codes tell what sounds are? A linear probe on histograms of codebook 1, beside one on mean log-mel values.
 
@@ -30,8 +31,10 @@ from hear_audioformer.audio import AudioError
 from training.data.codes import heard
 from training.objectives.codec import CodecObjective
 from training.objectives.masked_lm import entropy
+from training.objectives.melrvq import Melrvq
 
-from .listen import counts, distance, of_run, restored, whole
+from .listen import counts, of_run, whole
+from .spectral import MelDistance
 
 CODEBOOKS = 4  # at most, that a language model reads
 PERPLEXITY, COMMONEST, GAIN, STABLE = 0.29, 0.05, 0.25, 0.95  # the first as a share of the codes: 300 of 1024
@@ -68,11 +71,12 @@ def clips(task: Reading, rate: int) -> Iterator[Tensor]:
 
 
 @torch.no_grad()
-def examine(objective: CodecObjective, task: Reading, listened: int = 100) -> Report:
+def examine(objective: CodecObjective | Melrvq, task: Reading, listened: int = 100) -> Report:
     """Asks all four questions; the second of every so-many-th recording, ``listened`` in all."""
     codec = objective.encoder
     size, read = codec.config.codes, min(CODEBOOKS, codec.config.codebooks)
     used = torch.zeros(read, size, dtype=torch.float64)
+    mel = MelDistance(codec.sample_rate)
     errors: dict[int, list[float]] = {count: [] for count in counts(codec.config.codebooks)}
     equal, compared, histograms, spectra = 0, 0, [], []
     for number, clip in enumerate(clips(task, codec.sample_rate)):
@@ -81,12 +85,12 @@ def examine(objective: CodecObjective, task: Reading, listened: int = 100) -> Re
         one_hot = torch.nn.functional.one_hot(codes[0, :read], size).double()
         used += (one_hot * loud[:, None]).sum(1)
         histograms.append(one_hot[0].mean(0))
-        spectra.append(objective.distance.log_mel(sound, MEL_WINDOW)[0].mean(0))
+        spectra.append(mel.log_mel(sound, MEL_WINDOW)[0].mean(0))
         same = unmoved(objective, sound, codes[0, 0])
         equal, compared = equal + int(same.sum()), compared + len(same)
         if number % max(1, len(task.items) // listened) == 0:
             for count, found in errors.items():
-                found.append(distance(objective, restored(objective, codes[:, :count]), sound))
+                found.append(objective.error(codes[:, :count], sound))
     shares = used / used.sum(1, keepdim=True).clamp(min=1)
     places = torch.arange(size)
     return Report(
@@ -101,7 +105,7 @@ def examine(objective: CodecObjective, task: Reading, listened: int = 100) -> Re
     )
 
 
-def unmoved(objective: CodecObjective, sound: Tensor, codes: Tensor) -> Tensor:
+def unmoved(objective: CodecObjective | Melrvq, sound: Tensor, codes: Tensor) -> Tensor:
     """Where a sound without its first frame has the codes (frames,) that it has with it; beginnings left out."""
     codec = objective.encoder
     begin = 1 + round(REACH * codec.sample_rate / codec.hop)

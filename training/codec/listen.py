@@ -19,18 +19,17 @@ from hear_audioformer import audio
 from hear_audioformer.audio import AudioError
 from training.export import learnt
 from training.objectives.codec import CodecObjective
-
-from .spectral import WINDOWS
+from training.objectives.melrvq import Melrvq
 
 REPORT = "heard.json"
 
 
-def of_run(run: Path) -> CodecObjective:
-    """The codec of a run, with its decoder, ready to be used."""
+def of_run(run: Path) -> CodecObjective | Melrvq:
+    """The codec of a run, with its decoder where it has one, ready to be used."""
     objective, _ = learnt(run)
-    if not isinstance(objective, CodecObjective):
+    if not isinstance(objective, CodecObjective | Melrvq):
         raise click.UsageError(f"{run} trained no codec")
-    if not objective.ready:
+    if isinstance(objective, CodecObjective) and not objective.ready:
         raise click.UsageError(f"{run} ended before its codebooks began: train it longer, or lower objective.after")
     return objective
 
@@ -52,14 +51,6 @@ def restored(objective: CodecObjective, codes: Tensor) -> Tensor:
     return objective.decoder(codec.quantizer.decode(codes))
 
 
-@torch.no_grad()
-def distance(objective: CodecObjective, found: Tensor, wanted: Tensor) -> float:
-    """The mean absolute difference of log-mel values, over windows of all lengths."""
-    spectral = objective.distance
-    parts = [spectral.log_mel(found, window) - spectral.log_mel(wanted, window) for window in WINDOWS]
-    return sum(float(part.abs().mean()) for part in parts) / len(parts)
-
-
 @click.command()
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("clips", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
@@ -68,6 +59,8 @@ def distance(objective: CodecObjective, found: Tensor, wanted: Tensor) -> float:
 def main(run: Path, clips: tuple[Path, ...], out: Path, kind: str) -> None:
     """Writes the recordings CLIPS as the codec of RUN gives them back."""
     objective = of_run(run)
+    if not isinstance(objective, CodecObjective):
+        raise click.UsageError(f"{run} has no decoder: what its codes keep is told in log-mel values alone")
     codec, numbers = objective.encoder, counts(objective.encoder.config.codebooks)
     out.mkdir(parents=True, exist_ok=True)
     report: dict[str, Any] = {"codebook_hash": codec.codebook_hash(), "format": kind, "clips": {}}
@@ -82,7 +75,7 @@ def main(run: Path, clips: tuple[Path, ...], out: Path, kind: str) -> None:
         codes, errors = codec(wanted), {}
         for count in numbers:
             found = restored(objective, codes[:, :count])
-            errors[count] = distance(objective, found, wanted)
+            errors[count] = objective.distance.apart(found, wanted)
             sound = found[0, : len(clip)].clamp(-1, 1).numpy()
             soundfile.write(out / f"{path.stem}-{count}.{kind}", sound, codec.sample_rate)
         report["clips"][path.stem] = errors

@@ -28,6 +28,12 @@ class MelDistance(nn.Module):
             total = total + difference.abs().mean() + difference.square().mean()
         return total / len(WINDOWS)
 
+    @torch.no_grad()
+    def apart(self, found: Tensor, wanted: Tensor) -> float:
+        """The mean absolute difference of log-mel values alone."""
+        parts = [self.log_mel(found, window) - self.log_mel(wanted, window) for window in WINDOWS]
+        return sum(float(part.abs().mean()) for part in parts) / len(parts)
+
     def log_mel(self, audio: Tensor, window: int) -> Tensor:
         """(batch, samples) -> (batch, frames, bands) for one window."""
         shape: Tensor = getattr(self, f"window_{window}")

@@ -203,7 +203,7 @@ def build(encoder: Audioformer, options: dict[str, Any]) -> AudioformerObjective
     codec, words, start = options.pop("codec", None), options.pop("words", "random"), options.pop("start", None)
     if words not in ("random", "codec"):
         raise ValueError(f'objective.words={words!r}: choose "random" or "codec"')
-    if codec is not None:
+    if codec is not None and not encoder.codec.scale.is_meta:  # costs are counted without it
         encoder.adopt(*load(codec))
     if words == "codec":
         if not encoder.config.codec_hash and not encoder.codec.scale.is_meta:

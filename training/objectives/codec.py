@@ -21,6 +21,7 @@ from training.precision import exact
 
 from . import Logs
 from .masked_lm import entropy
+from .melrvq import Melrvq
 
 DECAY = 0.95  # of the latents' running mean and deviation
 SMALLEST = 1e-12  # variance of a latent's dimension
@@ -165,6 +166,11 @@ class CodecObjective(nn.Module):
         self.begun.fill_(True)
 
     @torch.no_grad()
+    def error(self, codes: Tensor, sound: Tensor) -> float:
+        """The mean difference of log-mel values between a sound (1, samples) and what codes (1, count, frames) give."""
+        return self.distance.apart(self.decoder(self.encoder.quantizer.decode(codes)), sound)
+
+    @torch.no_grad()
     def _follow(self, mean: Tensor, deviation: Tensor) -> None:
         """Moves the codec's own mean and deviation towards those of the batches of all processes."""
         all_of_them = summed(torch.cat([mean, deviation, mean.new_ones(1)]))
@@ -197,6 +203,6 @@ def shared_number(x: Tensor) -> Tensor:
     return shared(x.to(device)) if torch.distributed.is_initialized() else x
 
 
-def build(encoder: Codec, options: dict[str, Any]) -> CodecObjective:
-    """An objective from a recipe's ``objective`` section."""
-    return CodecObjective(encoder, **options)
+def build(encoder: Codec, options: dict[str, Any]) -> CodecObjective | Melrvq:
+    """An objective from a recipe's ``objective`` section; what has no learnt encoder is fitted, not trained."""
+    return Melrvq(encoder, **options) if encoder.config.front == "mel" else CodecObjective(encoder, **options)
