@@ -17,6 +17,7 @@ import yaml
 
 from hear_audioformer import checkpoint, weights
 from hear_audioformer.checkpoint import Header
+from training import logs
 from training.codec.listen import REPORT
 from training.figures import draw_loss
 
@@ -113,7 +114,7 @@ def card(name: str, path: Path, header: Header, results: list[dict[str, Any]], h
         ),
         "seed": recipe["seed"],
     }
-    training = {key: value for key, value in training.items() if value != ""}
+    facts, training = ({key: value for key, value in told.items() if value != ""} for told in (facts, training))
     parts = [
         f"# {name}",
         notes["summary"].strip(),
@@ -121,7 +122,7 @@ def card(name: str, path: Path, header: Header, results: list[dict[str, Any]], h
         "## Training",
         _list(training),
         f"```bash\n{notes['commands'].strip()}\n```",
-        f"![loss]({name}.png)",
+        *([f"![loss]({name}.png)"] if path.with_suffix(".png").exists() else []),
         "## Evaluation",
         notes["evaluation"].strip(),
         "\n".join(examined(results[0]) if "verdicts" in results[0] else table(results)),
@@ -168,7 +169,8 @@ def main(name: str, result: Path, against: tuple[Path, ...], heard: Path | None)
     if not same:
         raise click.ClickException(f"{result} or {heard} is of other weights than {path}: make it again")
     target = path.with_suffix(".md")
-    draw_loss(path.with_suffix(".jsonl")).savefig(path.with_suffix(".png"), dpi=100)
+    if len(logs.read(path.with_suffix(".jsonl"))) > 1:  # what was fitted has no course to draw
+        draw_loss(path.with_suffix(".jsonl")).savefig(path.with_suffix(".png"), dpi=100)
     told = (sounds, os.path.relpath(heard, path.parent)) if heard and sounds else None
     target.write_text(card(name, path, header, results, told))
     click.echo(f"-> {target}")

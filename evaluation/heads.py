@@ -81,13 +81,22 @@ def principal_axes(x: Tensor) -> tuple[Tensor, Tensor]:
     clips than features the problem shrinks to their number.
     """
     if len(x) >= x.shape[1]:
-        energy, axes = torch.linalg.eigh(x.T @ x / len(x))
+        energy, axes = _eigen(x.T @ x / len(x))
         axes = axes[:, energy > FAINT * energy[-1]]
         return axes, x @ axes
     q, r = torch.linalg.qr(x.T)  # x = r.T @ q.T
-    energy, rotation = torch.linalg.eigh(r @ r.T / len(x))
+    energy, rotation = _eigen(r @ r.T / len(x))
     rotation = rotation[:, energy > FAINT * energy[-1]]
     return q @ rotation, r.T @ rotation
+
+
+def _eigen(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues, rising, and vectors; in float64 where float32 finds none, as of many features that never vary."""
+    try:
+        return torch.linalg.eigh(x)
+    except torch.linalg.LinAlgError:
+        values, vectors = torch.linalg.eigh(x.double())
+        return values.to(x.dtype), vectors.to(x.dtype)
 
 
 def _balance(targets: Tensor) -> Tensor:
