@@ -101,7 +101,7 @@ def test_validators_accept_a_model_of_codes(tmp_path: Path) -> None:
         assert not complaints(run)
 
 
-@pytest.mark.parametrize("module", [PACKAGE, MODULE])
+@pytest.mark.parametrize("module", [PACKAGE, *(f"{PACKAGE}.{module}" for module in METHODS.values())])
 def test_validators_accept_the_bundled_model(module: str, tmp_path: Path) -> None:
     """Without ``--model``, as a user starts them who has installed the package and nothing else."""
     for run in validate(module, None, tmp_path).values():
