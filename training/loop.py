@@ -165,10 +165,7 @@ def train(
         seeds = (_mix(seed, place) for place in _places(first, end, settings, fabric))
         source.begin(settings.part(fabric.world_size), seeds)
     for step in range(first, end):
-        for group in optimiser.param_groups:
-            group["lr"] = settings.rate(step) * group.get("scale", 1.0)
-            if group.get("decays"):
-                group["weight_decay"] = settings.decay(step)
+        _set_rates(optimiser, settings, step)
         norm, failed = _step(model, optimiser, source, settings, fabric, seed, step, meter, steers)
         bad = bad + 1 if failed else 0
         if bad > settings.patience:
@@ -192,6 +189,14 @@ def train(
     if log:
         log.close()
     return objective
+
+
+def _set_rates(optimiser: Any, settings: Settings, step: int) -> None:
+    """Gives every group of parameters the learning rate and the decay of a step."""
+    for group in optimiser.param_groups:
+        group["lr"] = settings.rate(step) * group.get("scale", 1.0)
+        if group.get("decays"):
+            group["weight_decay"] = settings.decay(step)
 
 
 def leave() -> None:
