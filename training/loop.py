@@ -125,6 +125,12 @@ class Meter:
 class DivergedError(RuntimeError):
     """The loss stayed NaN or infinite for too long."""
 
+    def __init__(self, steps: int, last: int, failed: str) -> None:
+        super().__init__(
+            f"no finite loss for {steps} steps up to step {last} ({failed}): "
+            "start anew, in another folder, with a lower loop.lr or loop.clip"
+        )
+
 
 def train(
     objective: nn.Module,
@@ -169,10 +175,7 @@ def train(
         norm, failed = _step(model, optimiser, source, settings, fabric, seed, step, meter, steers)
         bad = bad + 1 if failed else 0
         if bad > settings.patience:
-            raise DivergedError(
-                f"no finite loss for {bad} steps up to step {step} ({failed}): "
-                "start anew, in another folder, with a lower loop.lr or loop.clip"
-            )
+            raise DivergedError(bad, step, failed)
         average.follow(step)
         seen = _look(fabric, watch, average, meter) if watch and _at(settings.watch_every, step + 1, end) else None
         if seen is not None or _at(settings.log_every, step + 1, end):

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from ..features import kaldi_filters
 
 WINDOW_MS = 25
-FLOOR = 1e-4  # added under the logarithm, 80 dB below a full sine
+FLOOR = 1e-4  # added under the logarithm, 74 dB below a full sine
 BINS = 1024  # samples that a window is filled up to, so that every band has a bin
 
 

@@ -56,6 +56,9 @@ def test_codes_are_those_of_each_clip_by_itself(tmp_path: Path) -> None:
     assert (made.kinds, made.packages, made.fingerprint) == (pack.kinds, pack.packages, pack.fingerprint)
     assert made.hours == pytest.approx(5.4 / 3600)
     assert made.lengths.tolist() == [165, 20, 85]
+    _, counts = np.unique(made.rows[:, 0], return_counts=True)
+    assert made.perplexity()[0] == pytest.approx(np.prod((counts / 270) ** (-counts / 270)))
+    assert len(made.perplexity()) == len(made.hashes)
     for clip in range(len(CLIPS)):
         start = int(made.offsets[clip])
         rows = made.rows[start : start + int(made.lengths[clip])]

@@ -7,7 +7,7 @@ from hear_audioformer.features import kaldi_filters
 
 WINDOWS = tuple(2**power for power in range(5, 12))
 BANDS = 64  # of the long windows; short ones resolve fewer
-FLOOR = 2e-4  # added under the logarithm: what is 74 dB below a full sine counts half, and silence pulls at nothing
+FLOOR = 2e-4  # added under the logarithm: 68 dB below a full sine, so that silence pulls at nothing
 
 
 class MelDistance(nn.Module):

@@ -105,6 +105,14 @@ class Codes:
     def hours(self) -> float:
         return self.seconds / 3600
 
+    def perplexity(self) -> list[float]:
+        """How many codes each codebook would have if it used all of them alike."""
+        found = []
+        for column in self.rows.T[:-1]:
+            shares = np.unique(column, return_counts=True)[1] / len(column)
+            found.append(float(np.exp(-(shares * np.log(shares)).sum())))
+        return found
+
     def speaks(self, codec: Codec) -> bool:
         """Whether these are the codes of a codec, or of more of its codebooks."""
         count = codec.config.codebooks
@@ -216,6 +224,7 @@ def main(corpus: Path, codec: str, codebooks: int, device: str, processes: int) 
     except (PackError, WeightsError, ValueError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{len(codes.lengths)} clips, {codes.hours:.2f} h, {codes.rows.nbytes / 1e6:.0f} MB, {codes.hashes[-1]}")
+    click.echo(f"perplexity of codebooks 1, 2, ...: {', '.join(f'{found:.0f}' for found in codes.perplexity())}")
 
 
 if __name__ == "__main__":
