@@ -65,6 +65,14 @@ class Interval:
         error = math.sqrt(sum(part.error**2 for part in parts)) / len(parts)
         return cls.of(value, error, sum(part.degrees for part in parts))
 
+    def widened(self, error: float, degrees: int) -> "Interval":
+        """With an independent error added; degrees of freedom of the sum after Welch and Satterthwaite."""
+        if error == 0:
+            return self
+        both = self.error**2 + error**2
+        effective = both**2 / (self.error**4 / self.degrees + error**4 / degrees)
+        return Interval.of(self.value, math.sqrt(both), max(1, math.floor(effective)))
+
     def per_cent(self) -> str:
         return f"{100 * self.value:.1f} ({100 * self.low:.1f} to {100 * self.high:.1f})"
 

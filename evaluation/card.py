@@ -21,10 +21,10 @@ from training import logs
 from training.codec.listen import REPORT
 from training.figures import draw_loss
 
+from . import compare
 from .bootstrap import Interval
 
 NOTES = Path(__file__).with_name("cards")
-PARTS = {"word_de": "word", "word_xx": "word", "sfx_ab": "sfx", "sfx_ba": "sfx"}  # halves of one task
 VALIDATION = {"valid_map": "mean average precision"}
 Heard = tuple[dict[str, Any], str]  # listen's report, and the folder of its recordings as seen from the card
 KEYS = ("value", "low", "high", "error", "degrees")
@@ -32,10 +32,9 @@ KEYS = ("value", "low", "high", "error", "degrees")
 
 def scores(result: dict[str, Any]) -> dict[str, Interval]:
     """Scores by task; a task that HEAR's format holds in two folders is the mean of both."""
-    found: dict[str, list[Interval]] = {}
-    for name, entry in result["tasks"].items():
-        found.setdefault(PARTS.get(name, name), []).append(Interval(**{key: entry[key] for key in KEYS}))
-    return {task: parts[0] if len(parts) == 1 else Interval.mean(parts) for task, parts in sorted(found.items())}
+    return compare.merged(
+        {name: Interval(**{key: entry[key] for key in KEYS}) for name, entry in result["tasks"].items()}
+    )
 
 
 def title(result: dict[str, Any]) -> str:

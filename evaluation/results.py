@@ -17,11 +17,12 @@ INTRODUCTION = """\
 Frozen embeddings under a linear head whose strength is chosen on validation clips; onsets of events by a linear head on
 timestamp embeddings. `accuracy` is the share of clips that are right, `mean_recall` its average over classes, `pitch`
 the share of notes named to the semitone, `onset_50ms` and `onset_200ms` the F-measure of onsets within that tolerance.
-Scores are out of 100. After ± is the half width of a 95 % interval: test groups (speakers, kits, packages of sounds)
-are drawn with replacement, so it tells what other groups of the same kind would have given. `against` counts wins and
-losses: tasks on which a model is better, or worse, than a baseline beyond the 95 % interval of their difference, for
-which the same groups are drawn for both. `drop` is what the mean loses when the same heads hear test clips with noise
-or reverberation."""
+Scores are out of 100; the halves of a task that is in two folders (words, effects) count as one in `mean`. After ± is
+the half width of a 95 % interval: test groups (speakers, kits, packages of sounds) are drawn with replacement, so it
+tells what other groups of the same kind would have given. `against` counts wins and losses: tasks on which a model is
+better, or worse, than a baseline beyond the 95 % interval of their difference, for which the same groups are drawn for
+both. `drop` is what the mean over its tasks loses when the same heads hear test clips with noise or
+reverberation."""
 
 
 def page(results: Sequence[Result], out: Path, baselines: Sequence[str] = (), picture: bool = True) -> str:

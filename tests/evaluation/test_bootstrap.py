@@ -83,3 +83,15 @@ def test_the_mean_of_tasks_is_surer_than_a_task() -> None:
     mean = Interval.mean([part, Interval.of(0.7, 0.1, 4)])
     assert (mean.value, mean.error, mean.degrees) == (pytest.approx(0.6), pytest.approx(0.1 / math.sqrt(2)), 8)
     assert mean.high - mean.low == pytest.approx(2 * student(8) * 0.1 / math.sqrt(2))
+
+
+def test_a_second_error_widens_an_interval() -> None:
+    """As Welch and Satterthwaite have it: two errors alike have the degrees of both, and one far larger its own."""
+    score = Interval.of(0.5, 0.03, 6)
+    both = score.widened(0.04, 4)
+    assert both.error == pytest.approx(0.05)
+    assert both.degrees == math.floor(0.05**4 / (0.03**4 / 6 + 0.04**4 / 4))
+    assert score.widened(0.03, 6).degrees == 12
+    assert score.widened(30.0, 2).degrees == 2
+    assert score.widened(0.0, 1) == score
+    assert Interval.of(0.5, 0.0, 6).widened(0.1, 2) == Interval.of(0.5, 0.1, 2)

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -218,6 +219,48 @@ def test_what_one_file_has_over_another(folder: Path) -> None:
         assert found[task] == ["accuracy", *(i.per_cent() for i in (first.interval(task), second.interval(task), gain))]
     same = CliRunner().invoke(compare.main, [str(one), str(one)])
     assert rows(same.output)["tones"][3] == "0.0 (0.0 to 0.0)"
+
+
+def test_half_of_the_files_stand_against_the_other_half(folder: Path) -> None:
+    """Of runs by seed, the mean of both sides and of their paired differences."""
+    [one], [other] = folder.glob("*/default/toys.json"), folder.glob("*/*scale*/toys.json")
+    worse = folder / "worse.json"
+    told = json.loads(one.read_text())
+    for line in told["tasks"].values():
+        columns = line["columns"]
+        columns["predicted"] = [p if n % 2 else 9 for n, p in enumerate(columns["predicted"])]
+        line["value"] -= 0.5
+    worse.write_text(json.dumps(told))
+    done = CliRunner().invoke(compare.main, [str(file) for file in (one, worse, other, other)])
+    assert done.exit_code == 0, done.output
+    a, b, c = map(compare.read_file, (one, worse, other))
+    found = rows(done.output)
+    gains = {task: compare.mean_difference([(a, c), (b, c)], task) for task in ("folds", "tones")}
+    for task, gain in gains.items():
+        assert found[task][3] == gain.per_cent()
+        assert gain.value == pytest.approx(np.mean([compare.difference(x, c, task).value for x in (a, b)]))
+        assert gain.error >= 0.25  # of two seeds that are 0.5 apart, the error of their mean
+        assert found[task][1] == compare.mean_score([a, b], task).per_cent()
+    assert found["mean of 2"][3] == compare.mean(gains).per_cent()
+    odd = CliRunner().invoke(compare.main, [str(one), str(worse), str(other)])
+    assert odd.exit_code == 2
+    assert "name as many for the one side as for the other" in odd.output
+
+
+def test_halves_of_a_task_count_as_one() -> None:
+    scores = {"word_de": 0.2, "word_xx": 0.4, "drum": 0.9}
+    parts = {task: compare.Interval.of(value, 0.1, 5) for task, value in scores.items()}
+    assert list(compare.merged(parts)) == ["drum", "word"]
+    assert compare.merged(parts)["word"].value == pytest.approx(0.3)
+    assert compare.mean(parts).value == pytest.approx(0.6)
+    lines = {
+        task: {"value": value, "error": 0.1, "degrees": 5, "others": {"knn": {"value": value / 2}}}
+        for task, value in scores.items()
+    }
+    result = compare.Result({"tasks": lines})
+    assert result.mean(scores) == compare.mean(parts)
+    assert result.mean_of_other("knn", scores) == pytest.approx(0.3)
+    assert result.mean_of_other("mlp", scores) is None
 
 
 @pytest.mark.parametrize(
