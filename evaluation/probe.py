@@ -18,7 +18,7 @@ import click
 
 from hear_audioformer import WeightsError
 
-from . import embeddings, event, records, scene, tasks
+from . import compare, embeddings, event, records, scene, tasks
 from .embeddings import Model
 
 SUITES = {"open": Path("data/open-suite")}  # where `python -m evaluation.open_suite` is told to build it
@@ -39,7 +39,7 @@ def run(
     name = suite.parent.name if suite.name == "tasks" else suite.name
     file = out / model.module.__name__ / model.name / (f"{name}.json" if head == "linear" else f"{name}.{head}.json")
     click.echo(f"{model.module.__name__} {model.name} on {name}\n{HEADER}")
-    values = []
+    scored = []
     for task in tasks.find(suite, only):
         if task.is_event and head == "mlp":
             click.echo(f"{task.name:28} left out: events have a linear head alone")
@@ -56,11 +56,12 @@ def run(
         seconds = {"embed": between - started, "score": time.perf_counter() - between}
         entry = records.entry(task, outcome, seconds)
         records.add(file, records.facts(model, name, head, command), task.name, entry)
-        values.append(entry["value"])
+        scored.append(task.name)
         click.echo(_line(task.name, entry))
-    if not values:
+    if not scored:
         raise ValueError("nothing was scored: choose other tasks, or the linear head")
-    click.echo(f"{'mean':41} {100 * sum(values) / len(values):6.1f}\n-> {file}")
+    mean = compare.read_file(file).mean(scored)
+    click.echo(f"{'mean':41} {100 * mean.value:6.1f}  {100 * mean.low:5.1f} to {100 * mean.high:5.1f}\n-> {file}")
     return file
 
 

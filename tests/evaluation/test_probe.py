@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from evaluation import probe
+from evaluation import compare, probe
 
 from . import stand_in, toy
 
@@ -61,7 +61,9 @@ def test_what_is_printed_is_what_is_written(suite: Path) -> None:
         assert line["value"] > 0.9
         assert line["low"] <= line["value"] <= line["high"]
     mean = sum(line["value"] for line in result["tasks"].values()) / 3
-    assert rows["mean"] == ["mean", f"{100 * mean:.1f}"]
+    interval = compare.Result(result).mean(result["tasks"])
+    assert interval.value == pytest.approx(mean)
+    assert rows["mean"][1:] == [f"{100 * mean:.1f}", f"{100 * interval.low:.1f}", "to", f"{100 * interval.high:.1f}"]
     assert result["tasks"]["beeps"]["extra"]["segment_error_rate"] < 0.3
 
 
