@@ -130,20 +130,22 @@ class AudioformerObjective(nn.Module):
         totals = dict.fromkeys(("loss", "hit", "copied", "places"), codes.new_zeros((), dtype=torch.float32))
         for sequence in range(config.sequences):
             chosen = masked_lm.choose(allowed, self.share, self.mode, self.span)
+            places = self.places(chosen)
             shown, hidden = masked_lm.corrupt(codes, chosen, count)
-            states = self.encoder.read(shown, sequence, hidden)[-1][:, 1:-1]
+            states = self.encoder.read(shown, sequence, hidden)[-1][:, 1:-1].flatten(0, 1)[places]
             targets = range(config.trained) if config.layout == "summed" else [sequence]
             for codebook in targets:
                 logits = self.guess(states, codebook).float()
                 wanted = codes[..., codebook]
-                losses = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none").view_as(wanted)
+                copied = masked_lm.copied(wanted, chosen).flatten()[places]
+                wanted = wanted.flatten()[places]
                 found = {
-                    "loss": losses,
-                    "hit": (logits.argmax(-1) == wanted).float(),
-                    "copied": (masked_lm.copied(wanted, chosen) == wanted).float(),
-                    "places": torch.ones_like(losses),
+                    "loss": F.cross_entropy(logits, wanted, reduction="sum"),
+                    "hit": (logits.argmax(-1) == wanted).float().sum(),
+                    "copied": (copied == wanted).float().sum(),
+                    "places": torch.ones_like(wanted, dtype=torch.float32).sum(),
                 }
-                totals = {name: totals[name] + (value * chosen).sum() for name, value in found.items()}
+                totals = {name: totals[name] + found[name] for name in totals}
         mean = {name: value / totals["places"].clamp(min=1) for name, value in totals.items()}
         logs = {"accuracy": mean["hit"], "copy_accuracy": mean["copied"], "masked_share": chosen.float().mean()}
         logs["unigram_entropy"] = torch.stack(
@@ -151,8 +153,14 @@ class AudioformerObjective(nn.Module):
         ).mean()
         return mean["loss"], logs
 
+    def places(self, chosen: Tensor) -> Tensor:
+        """Indices of chosen places, of all clips in a row; as many as are expected where only costs are counted."""
+        if chosen.is_meta:
+            return torch.arange(round(self.share * chosen.numel()), device=chosen.device)
+        return chosen.flatten().nonzero()[:, 0]
+
     def guess(self, states: Tensor, codebook: int) -> Tensor:
-        """Hidden states of frames -> logits of a codebook's codes and of nothing else, (batch, frames, codes)."""
+        """Hidden states of frames -> logits of a codebook's codes and of nothing else, (..., codes)."""
         config = self.encoder.config
         separate = config.layout == "separate"
         first = self.encoder.rows(codebook)
@@ -182,15 +190,21 @@ def initialise(encoder: Audioformer) -> None:
 
 
 def words_from_codec(encoder: Audioformer, std: float = 0.02) -> None:
-    """Gives every code a word that lies as its vector does in the codec: near codes begin as near words."""
+    """Gives every code a word that lies as its vector does in the codec: near codes begin as near words.
+
+    Where words are summed, all codebooks are turned and scaled alike: a frame begins as what its codes stand for.
+    """
+    summed = encoder.config.layout == "summed"
+    turn = scale = None
     for number, codebook in enumerate(encoder.codec.quantizer.codebooks):
         backbone: Any = encoder.backbones[number if encoder.config.layout == "separate" else 0]
-        width = encoder.config.width
-        turn = torch.empty(codebook.embed.shape[1], width, device=codebook.embed.device)
-        words = (codebook.embed - codebook.embed.mean(0)) @ nn.init.orthogonal_(turn)
+        vectors = codebook.embed - codebook.embed.mean(0)
+        if turn is None or not summed:
+            turn = nn.init.orthogonal_(torch.empty(vectors.shape[1], encoder.config.width, device=vectors.device))
+            scale = std / (vectors @ turn).std()
         first = encoder.rows(number)
         with torch.no_grad():
-            backbone.embeddings.word_embeddings.weight[first : first + len(words)] = words * (std / words.std())
+            backbone.embeddings.word_embeddings.weight[first : first + len(vectors)] = vectors @ turn * scale
 
 
 def build(encoder: Audioformer, options: dict[str, Any]) -> AudioformerObjective:
