@@ -69,6 +69,7 @@ def examined(report: dict[str, Any]) -> list[str]:
         row("perplexity of codebooks 1, 2, ...", report["perplexity"], ".0f"),
         row("share of their commonest codes", report["commonest"], ".3f"),
         row(f"log-mel distance of {', '.join(map(str, errors))} codebooks", list(errors.values()), ".3f"),
+        row("log-mel distance of latents as they are", [report["unquantised"]], ".3f"),
         row("codes that stay with their sound after a shift", [report["stable"]], ".4f"),
         *(row(f"a linear head on {features}", [value], ".3f") for features, value in report["probe"].items()),
     ]

@@ -64,7 +64,8 @@ def test_a_codec_is_told_by_its_examination(
     tmp_path: Path, model: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report: dict[str, Any] = {
-        "perplexity": [400.4, 300.0], "commonest": [0.01, 0.05], "errors": {"1": 1.0, "2": 0.75}, "stable": 0.95,
+        "perplexity": [400.4, 300.0], "commonest": [0.01, 0.05], "errors": {"1": 1.0, "2": 0.75},
+        "unquantised": 0.7, "stable": 0.95,
         "probe": {"histograms": 0.5}, "task": "drum", "codebook_hash": "abc",
         "verdicts": {"codebooks are used": True, "every codebook helps": False},
     }  # fmt: skip

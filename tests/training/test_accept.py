@@ -51,6 +51,8 @@ def test_all_four_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert all(1 < value <= 32 for value in report.perplexity)
     assert all(1 / 32 < share < 1 for share in report.commonest)
     assert list(report.errors) == [1, 2, 4]
+    assert report.unquantised > 0
+    assert report.unquantised not in report.errors.values()
     assert 0 < report.stable <= 1
     assert set(report.probe) == {"histograms of codebook 1", "mean log-mel values"}
     assert report.probe["mean log-mel values"] > 0.9  # tones of different pitch

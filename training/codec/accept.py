@@ -4,7 +4,7 @@
 
 1. Are the first codebooks used? Their perplexity, and the share of the commonest code where anything is heard.
 2. Does every further codebook help? The log-mel distance with 1, 2, 4, ... of them: of the decoder's sound, or of what
-   a codec without decoder says of its own log-mel values.
+   a codec without decoder says of its own log-mel values. And of latents as they are, which no codebooks can better.
 3. Do codes stay with their sounds? The share of equal codes after a shift by one frame.
 4. Do codes tell what sounds are? A linear probe on histograms of codebook 1, beside one on mean log-mel values.
 
@@ -45,11 +45,15 @@ SECONDS = 10.0  # of a recording that are looked at
 
 @dataclass
 class Report:
-    """The answers; lists go by codebook, ``errors`` by number of codebooks, ``probe`` by features."""
+    """The answers; lists go by codebook, ``errors`` by number of codebooks, ``probe`` by features.
+
+    ``unquantised`` is the error that is left without any codebook.
+    """
 
     perplexity: list[float] = field(default_factory=list)
     commonest: list[float] = field(default_factory=list)
     errors: dict[int, float] = field(default_factory=dict)
+    unquantised: float = 0.0
     stable: float = 0.0
     probe: dict[str, float] = field(default_factory=dict)
 
@@ -78,7 +82,7 @@ def examine(objective: CodecObjective | Melrvq, task: Reading, listened: int = 1
     used = torch.zeros(read, size, dtype=torch.float64)
     mel = MelDistance(codec.sample_rate)
     errors: dict[int, list[float]] = {count: [] for count in counts(codec.config.codebooks)}
-    equal, compared, histograms, spectra = 0, 0, [], []
+    equal, compared, histograms, spectra, left = 0, 0, [], [], []
     for number, clip in enumerate(clips(task, codec.sample_rate)):
         sound = whole(clip, codec.hop)
         codes, loud = codec(sound), heard(sound, codec.hop)[0]
@@ -90,13 +94,15 @@ def examine(objective: CodecObjective | Melrvq, task: Reading, listened: int = 1
         equal, compared = equal + int(same.sum()), compared + len(same)
         if number % max(1, len(task.items) // listened) == 0:
             for count, found in errors.items():
-                found.append(objective.error(codes[:, :count], sound))
+                found.append(objective.error(codec.quantizer.decode(codes[:, :count]), sound))
+            left.append(objective.error(codec.latents(sound), sound))
     shares = used / used.sum(1, keepdim=True).clamp(min=1)
     places = torch.arange(size)
     return Report(
         [float(entropy(places, size, row.float()).exp()) for row in used],
         shares.amax(1).tolist(),
         {count: float(np.mean(found)) for count, found in errors.items()},
+        float(np.mean(left)),
         equal / max(compared, 1),
         {
             "histograms of codebook 1": probe(task, torch.stack(histograms)),
@@ -131,6 +137,7 @@ def show(report: Report, task: Reading, codes: int) -> None:
     line(f"perplexity of {codes}, codebook 1, 2, ...", report.perplexity, ".0f")
     line("share of the commonest code", report.commonest, ".3f")
     line(f"log-mel distance, {', '.join(map(str, report.errors))} codebooks", list(report.errors.values()), ".3f")
+    line("log-mel distance, unquantised", [report.unquantised], ".3f")
     line("codes equal after a shift", [report.stable], ".4f")
     for features, value in report.probe.items():
         line(f"{task.score}, {features}", [value], ".3f")

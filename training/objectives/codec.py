@@ -166,9 +166,9 @@ class CodecObjective(nn.Module):
         self.begun.fill_(True)
 
     @torch.no_grad()
-    def error(self, codes: Tensor, sound: Tensor) -> float:
-        """The mean difference of log-mel values between a sound (1, samples) and what codes (1, count, frames) give."""
-        return self.distance.apart(self.decoder(self.encoder.quantizer.decode(codes)), sound)
+    def error(self, latents: Tensor, sound: Tensor) -> float:
+        """The mean difference of log-mel values between a sound (1, samples) and what is made of latents of it."""
+        return self.distance.apart(self.decoder(latents), sound)
 
     @torch.no_grad()
     def _follow(self, mean: Tensor, deviation: Tensor) -> None:

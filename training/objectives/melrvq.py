@@ -60,9 +60,9 @@ class Melrvq(nn.Module):
         return left
 
     @torch.no_grad()
-    def error(self, codes: Tensor, sound: Tensor) -> float:
-        """The mean absolute difference between log-mel values and what codes (1, count, frames) say of them."""
-        told = self.mel.values(self.encoder.quantizer.decode(codes))
+    def error(self, latents: Tensor, sound: Tensor) -> float:
+        """The mean absolute difference between log-mel values of a sound (1, samples) and what latents say of them."""
+        told = self.mel.values(latents)
         around = self.mel.around
         return float((told - self.mel.log_mel(sound)[:, around : around + told.shape[1]]).abs().mean())
 
