@@ -138,7 +138,7 @@ def test_each_codebook_takes_its_turn_in_stage_two() -> None:
         loss.backward()
         moved = [any(p.grad is not None and p.grad.any() for p in one.parameters()) for one in made.encoder.backbones]
         assert moved == [k == step % 3 for k in range(3)]
-        assert loss.item() == pytest.approx(float(logs["contrast"]))
+        assert loss.item() == pytest.approx(logs["contrast"].item())
         assert {"masked", "separation", "rank"} <= set(logs)
 
 
@@ -241,7 +241,7 @@ def test_the_loss_is_of_chosen_places_alone(layout: str) -> None:
             losses, places = losses + every[chosen].sum(), places + int(chosen.sum())
     torch.manual_seed(1)
     loss, _ = objective.masked(codes, allowed)
-    assert loss.item() == pytest.approx(float(losses / places), rel=1e-5)
+    assert loss.item() == pytest.approx((losses / places).item(), rel=1e-5)
 
 
 def clips_of_two_lengths() -> Batch:
@@ -275,9 +275,9 @@ def test_fine_tuning_with_the_contrast(layout: str) -> None:
     views = [mine, *(torch.cat([pooled(began.read(one, k)[-1]) for one in codes]) for k in (1, 2))]
     plain = F.binary_cross_entropy_with_logits(made.head(mine), batch.targets)
     drawn = mpc(torch.cat(views), torch.arange(4).repeat(3), torch.arange(3).repeat_interleave(4))
-    assert float(logs["classification"]) == pytest.approx(float(plain), rel=1e-4)
-    assert float(logs["contrast"]) == pytest.approx(float(drawn), rel=1e-4)
-    assert loss.item() == pytest.approx(0.7 * float(plain) + 0.3 * float(drawn), rel=1e-4)
+    assert logs["classification"].item() == pytest.approx(plain.item(), rel=1e-4)
+    assert logs["contrast"].item() == pytest.approx(drawn.item(), rel=1e-4)
+    assert loss.item() == pytest.approx(0.7 * plain.item() + 0.3 * drawn.item(), rel=1e-4)
     loss.backward()
     moved = {name for name, p in made.named_parameters() if p.grad is not None}
     assert any(name.startswith("encoder.backbones.0.") for name in moved)
