@@ -288,7 +288,7 @@ def test_defaults_serve_a_short_recipe(tmp_path: Path) -> None:
         (["model=null"], "say model=...: a name, a weight file, or scratch:NAME"),
         (["model=nobody"], "no file and no model is called 'nobody'"),
         (["model=scratch:nobody"], "no file and no model is called 'nobody'"),
-        (["model=scratch:audioformer-tiny"], "audioformer needs a trained codec; name a weight file, scratch:FILE"),
+        (["model=scratch:audioformer-small"], "audioformer needs a trained codec; name a weight file, scratch:FILE"),
         (["model=scratch:mast-nano", "options={colour: red}"], "unexpected keyword argument 'colour'"),
         (["data=null"], "say data=...: a data set's folder"),
         (["data=nowhere"], "there is no nowhere"),
