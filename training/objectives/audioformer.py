@@ -194,12 +194,11 @@ def words_from_codec(encoder: Audioformer, std: float = 0.02) -> None:
 
     Where words are summed, all codebooks are turned and scaled alike: a frame begins as what its codes stand for.
     """
-    summed = encoder.config.layout == "summed"
-    turn = scale = None
+    turn, scale = torch.empty(0), torch.empty(0)
     for number, codebook in enumerate(encoder.codec.quantizer.codebooks):
         backbone: Any = encoder.backbones[number if encoder.config.layout == "separate" else 0]
         vectors = codebook.embed - codebook.embed.mean(0)
-        if turn is None or not summed:
+        if number == 0 or encoder.config.layout != "summed":
             turn = nn.init.orthogonal_(torch.empty(vectors.shape[1], encoder.config.width, device=vectors.device))
             scale = std / (vectors @ turn).std()
         first = encoder.rows(number)
