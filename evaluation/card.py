@@ -27,14 +27,12 @@ from .bootstrap import Interval
 NOTES = Path(__file__).with_name("cards")
 VALIDATION = {"valid_map": "mean average precision"}
 Heard = tuple[dict[str, Any], str]  # listen's report, and the folder of its recordings as seen from the card
-KEYS = ("value", "low", "high", "error", "degrees")
 
 
 def scores(result: dict[str, Any]) -> dict[str, Interval]:
     """Scores by task; a task that HEAR's format holds in two folders is the mean of both."""
-    return compare.merged(
-        {name: Interval(**{key: entry[key] for key in KEYS}) for name, entry in result["tasks"].items()}
-    )
+    told = compare.Result(result)
+    return compare.merged({task: told.interval(task) for task in told.tasks})
 
 
 def title(result: dict[str, Any]) -> str:
