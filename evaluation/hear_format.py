@@ -13,7 +13,6 @@ import json
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
@@ -131,10 +130,8 @@ def _write_tables(
 def _fitted(pcm: np.ndarray, seconds: float | None, rate: int) -> np.ndarray:
     """Samples at a rate, cut or padded with silence to the task's duration."""
     if rate != RATE:
-        ratio = Fraction(rate, RATE)
-        samples = torch.as_tensor(pcm).float() / 32768
-        louder = audio.resample(samples, ratio.denominator, ratio.numerator).mul(32768).round().clamp(-32768, 32767)
-        pcm = louder.short().numpy()
+        samples = audio.resample(torch.as_tensor(pcm).float() / 32768, RATE, rate)
+        pcm = samples.mul(32768).round().clamp(-32768, 32767).short().numpy()
     if seconds is not None:
         length = round(seconds * rate)
         pcm = np.pad(pcm[:length], (0, max(0, length - len(pcm))))

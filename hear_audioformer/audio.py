@@ -3,20 +3,25 @@
 A file is read, mixed down and resampled block by block, so that an hour of 48-kHz stereo never stands in memory whole.
 """
 
-import functools
 import math
+import re
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import soundfile
+import soxr
 import torch
-from torch import Tensor, nn
-from torchaudio.transforms import Resample
+from torch import Tensor
 
-SECONDS = 30  # of a block
-ZEROS = 64  # zero crossings of the resampling kernel on each side
-ROLLOFF, BETA = 0.9475937167399596, 14.769656459379492  # its cutoff and its Kaiser window: about 140 dB
-PHASES = 640  # of the largest filter bank that is made; 11025 Hz to 16 kHz needs that many
+BLOCK = 1 << 20  # values of one block, over all channels
+QUALITY = "VHQ"  # libsoxr's best: 28 bits, pass band up to 0.913 of the lower Nyquist frequency
+RATES = (1000, 10_000_000)  # Hz, lowest and highest; a header that says something else is damaged
+MISSING_SECONDS = 0.01  # that a header may promise too much
+UNKNOWN_LENGTH = 0xFFFF0000  # bytes; from here on a header that was written to a pipe means "no idea"
+# libsndfile notes it in its log: WAV, AU, AIFF, W64, RF64
+PROMISE = re.compile(r"^ *(data|Data Size|SSND|riff|Riff size) *: *(\d+) \(should be (\d+)\)", re.MULTILINE)
 EXTENSIONS = {f".{name.lower()}" for name in soundfile.available_formats()} | {
     ".aif",
     ".aifc",
@@ -32,85 +37,115 @@ class AudioError(ValueError):
     """A file that cannot be turned into a waveform; the message names it and says why."""
 
 
+class TruncatedAudioWarning(UserWarning):
+    """A file that holds less audio than its header says."""
+
+
 def read(path: str | Path, sample_rate: int) -> Tensor:
     """A file's waveform, channels averaged, at the given rate: (samples,), float32."""
-    try:
-        with soundfile.SoundFile(str(path)) as file:
-            audio = torch.cat(list(_resampled(_blocks(file), file.samplerate, sample_rate)) or [torch.zeros(0)])
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise AudioError(f"{path}: {getattr(error, 'error_string', error)}") from error
-    if not len(audio):
+    samples = bytearray()  # grows in place: joining a list of blocks would hold the waveform twice
+    for block in read_blocks(path, sample_rate):
+        samples += memoryview(block).cast("B")
+    if not samples:
         raise AudioError(f"{path}: holds no samples")
+    audio = torch.frombuffer(samples, dtype=torch.float32)
     if not bool(torch.isfinite(audio.sum())):
         raise AudioError(f"{path}: holds NaN or infinite samples")
     return audio
 
 
-def _blocks(file: soundfile.SoundFile) -> Iterator[Tensor]:
+def read_blocks(path: str | Path, sample_rate: int) -> Iterator[np.ndarray]:
+    """The same waveform in blocks of any lengths, (samples,), float32: a file of any length in bounded memory."""
+    if Path(path).is_dir():
+        raise AudioError(f"{path}: is a folder, not a file")
+    if not Path(path).exists():
+        raise AudioError(f"{path}: no such file")
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            if not RATES[0] <= file.samplerate <= RATES[1]:
+                raise AudioError(f"{path}: claims a rate of {file.samplerate} Hz; from {RATES[0]} to {RATES[1]} can be")
+            resampler = Resampler(file.samplerate, sample_rate)
+            for block in _blocks(file):
+                yield resampler(block)
+            yield resampler.finish()
+            _warn_if_truncated(path, file, resampler.samples)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise AudioError(f"{path}: {getattr(error, 'error_string', error)}") from error
+
+
+def _blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
     """Mono blocks of a file. Not ``file.blocks``, which hands out uninitialised memory when a header promises more."""
-    while len(block := file.read(SECONDS * file.samplerate, dtype="float32", always_2d=True)):
-        yield torch.from_numpy(block).mean(dim=1)
+    frames = max(1, BLOCK // file.channels)
+    while len(block := file.read(frames, dtype="float32", always_2d=True)):
+        yield block[:, 0] if file.channels == 1 else block.mean(axis=1)
+
+
+def _warn_if_truncated(path: str | Path, file: soundfile.SoundFile, samples: int) -> None:
+    """Warns of a file that ends too early: libsndfile reads what is there and notes the rest in its log alone."""
+    missing = (file.frames - samples) / file.samplerate
+    for _, promised, there in PROMISE.findall(file.extra_info):
+        if int(promised) < UNKNOWN_LENGTH and int(there):
+            missing = max(missing, (int(promised) / int(there) - 1) * samples / file.samplerate)
+    if missing > MISSING_SECONDS:
+        warnings.warn(
+            f"{path} is truncated: {missing:.3g} s that its header promises are missing",
+            TruncatedAudioWarning,
+            stacklevel=2,
+        )
+
+
+class Resampler:
+    """Resamples a stream of mono blocks as if it were one waveform.
+
+    Attributes:
+        samples: how many came in.
+        made: how many went out: in the end ceil(samples * new / old).
+    """
+
+    def __init__(self, old: int, new: int) -> None:
+        self.old, self.new = old, new
+        self.samples = self.made = 0
+        self._stream = None if old == new else soxr.ResampleStream(old, new, 1, dtype="float32", quality=QUALITY)
+
+    def __call__(self, block: np.ndarray) -> np.ndarray:
+        """What is ready after one more block, (samples,)."""
+        self.samples += len(block)
+        return self._counted(block if self._stream is None else self._stream.resample_chunk(block))
+
+    def finish(self) -> np.ndarray:
+        """The rest, once all blocks have come."""
+        if self._stream is None or not self.samples:
+            return np.zeros(0, np.float32)
+        silence = np.zeros(_tail(self.old, self.new), np.float32)
+        return self._counted(self._stream.resample_chunk(silence, last=True))
+
+    def _counted(self, block: np.ndarray) -> np.ndarray:
+        block = np.ascontiguousarray(block[: _resampled_length(self.samples, self.old, self.new) - self.made])
+        self.made += len(block)
+        return block
 
 
 def resample(audio: Tensor, old: int, new: int) -> Tensor:
-    """Another rate for (..., samples), by a long Kaiser-windowed sinc: ceil(samples * new / old) samples, float32."""
-    if old == new:
+    """Another rate for (..., samples): ceil(samples * new / old) samples, float32, on the same device."""
+    if not audio.is_floating_point():
+        raise TypeError(f"samples are {audio.dtype}: scale them to floats in [-1, 1] first, int16 as audio / 32768")
+    if old == new or not audio.numel():
         return audio.float()
-    if new // math.gcd(old, new) > PHASES:
-        return _resample_oddly(audio.float(), old, new)
-    return _resampler(old, new, str(audio.device))(audio.float())
+    rows = audio.detach().float().cpu().reshape(-1, audio.shape[-1])
+    length, tail = _resampled_length(audio.shape[-1], old, new), _tail(old, new)
+    out = np.empty((len(rows), length), np.float32)
+    for row, samples in zip(out, rows.numpy(), strict=True):
+        row[:] = soxr.resample(np.pad(samples, (0, tail)), old, new, quality=QUALITY)[:length]
+    return torch.from_numpy(out).reshape(*audio.shape[:-1], length).to(audio.device)
 
 
-@functools.lru_cache(maxsize=16)
-def _resampler(old: int, new: int, device: str) -> Resample:
-    """The filter bank of one pair of rates, kept: making it takes longer than resampling a short clip."""
-    bank = Resample(
-        old, new, lowpass_filter_width=ZEROS, rolloff=ROLLOFF, resampling_method="sinc_interp_kaiser", beta=BETA
-    )
-    return bank.to(device)
+def _resampled_length(samples: int, old: int, new: int) -> int:
+    return -(-samples * new // old)
 
 
-def _resample_oddly(audio: Tensor, old: int, new: int) -> Tensor:
-    """The same filter for rates with hardly a common divisor, such as 22254 Hz: a bank for all their phases would take
-    gigabytes, so the taps of each output sample are worked out on the spot."""
-    cutoff = ROLLOFF * min(1.0, new / old)  # as a share of the old rate's Nyquist frequency
-    width = math.ceil(ZEROS / cutoff)
-    padded = nn.functional.pad(audio, (width, width + 1))
-    taps = torch.arange(-width, width + 1, device=audio.device)
-    out = []
-    for places in torch.arange(math.ceil(audio.shape[-1] * new / old), device=audio.device).split(4096):
-        whole, rest = places * old // new, (places * old % new).double() / new
-        x = (taps - rest[:, None]) * cutoff
-        window = torch.i0(BETA * (1 - (x / ZEROS).square()).clamp(min=0).sqrt()) * (x.abs() <= ZEROS)
-        kernel = (cutoff * torch.sinc(x) * window / torch.i0(torch.tensor(BETA))).float()
-        out.append((padded[..., whole[:, None] + taps + width] * kernel).sum(-1))
-    return torch.cat(out, dim=-1)
-
-
-def _resampled(blocks: Iterable[Tensor], old: int, new: int) -> Iterator[Tensor]:
-    """Resamples a stream of blocks as if it were one waveform: each with the neighbourhood that its kernel reaches."""
-    if old == new:
-        yield from blocks
-        return
-    divisor = math.gcd(old, new)
-    unit = old // divisor  # input samples after which the phase of the kernel repeats
-    reach = unit * math.ceil((ZEROS / ROLLOFF * max(old, new) / new + 2) / unit)
-    before = after = torch.zeros(0)
-    for block in blocks:
-        after = torch.cat([after, block])
-        ready = (len(after) - reach) // unit * unit
-        if ready > 0:
-            yield _middle(before, after[: ready + reach], ready, old, new)
-            before = torch.cat([before, after[:ready]])[-reach:]
-            after = after[ready:]
-    if len(after):
-        yield _middle(before, after, len(after), old, new)
-
-
-def _middle(before: Tensor, audio: Tensor, samples: int, old: int, new: int) -> Tensor:
-    """The resampled first ``samples`` of ``audio``, which ``before`` precedes."""
-    start = len(before) * new // old
-    return resample(torch.cat([before, audio]), old, new)[start : start + math.ceil(samples * new / old)]
+def _tail(old: int, new: int) -> int:
+    """Zeros behind a waveform: libsoxr rounds the number of samples, and would leave out the last one."""
+    return math.ceil(2 * old / new) + 1
 
 
 def find(paths: Iterable[str | Path]) -> list[Path]:

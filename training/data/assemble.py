@@ -48,7 +48,7 @@ def corpus(out: Path, parts: list[Part], prints: Prints, told: dict[str, Any]) -
         "versions": {
             "hear_audioformer": __version__,
             "python": platform.python_version(),
-            **{name: version(name) for name in ("numpy", "torch", "torchaudio", "soundfile")},
+            **{name: version(name) for name in ("numpy", "torch", "soundfile", "soxr")},
             "libsndfile": soundfile.__libsndfile_version__,
         },
         "packages": {

@@ -13,7 +13,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterable
-from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,7 +30,6 @@ MIN_SECONDS = 0.05
 SILENCE = 10 ** (-60 / 20)
 BLOCK = 1 << 20  # samples read at once
 BITS = 8  # that may differ between prints of the same recording
-FINEST = 2000  # the resampling kernel grows with the ratio's larger term; odd rates are rounded below this
 SHA = 16  # digits of a clip's hash in a file of prints
 
 
@@ -54,10 +52,7 @@ def decode(path: Path) -> tuple[np.ndarray, int]:
         raise AudioError(f"{path}: holds NaN or infinite samples")
     if not len(samples):
         return np.zeros(0, np.int16), rate
-    ratio = Fraction(RATE, rate)
-    if max(ratio.numerator, ratio.denominator) > FINEST:
-        ratio = ratio.limit_denominator(1000)
-    return _int16(audio.resample(samples, ratio.denominator, ratio.numerator)), rate
+    return _int16(audio.resample(samples, rate, RATE)), rate
 
 
 def fault(pcm: np.ndarray) -> str:
