@@ -192,6 +192,10 @@ def measure(objective: AsitObjective, settings: Settings, rounds: int, device: t
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line instead of a table.")
 def main(recipe: str, batch: int | None, rounds: int, device: str, as_json: bool) -> None:
     """Prints recordings per second of the authors' loop and of ours."""
+    try:
+        import torchaudio  # noqa: F401  # the authors' filter bank
+    except (ImportError, OSError) as error:
+        raise click.ClickException(f"the authors' loop needs a torchaudio that fits this torch: {error}") from error
     told = read_recipe(recipe)
     if told["method"] != "asit":
         raise click.UsageError(f"{recipe} is a recipe of {told['method']}; choose one of ASiT")

@@ -15,12 +15,15 @@ from training.loop import Settings
 from training.objectives.asit import AsitObjective
 from training.objectives.asit_network import Heads
 
+from ..oracles import torchaudio_kaldi
+
 SETTINGS = Settings(steps=10, batch=3, lr=1e-3, clip=0.05, clip_each=True)
 HEADS = Heads(hidden=32, bottleneck=16, cls=24, patch=20, paint_hidden=16, paint_bottleneck=8)
 
 
 @pytest.fixture
 def objective() -> AsitObjective:
+    torchaudio_kaldi()  # the authors' filter bank
     torch.manual_seed(0)
     encoder = Asit(Config(width=24, depth=2, heads=2, frames=48, sample_rate=16000))
     made = AsitObjective(encoder, epoch=5, span=1.0, seconds=0.6, heads=HEADS, frozen=0, drop_path=0.0)
