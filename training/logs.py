@@ -13,13 +13,15 @@ class Log:
     Args:
         folder: of the run.
         step: at which the run goes on; lines from there on are from a run that was cut off, and are dropped.
+        before: the folder of the run that this one branched off from; its lines come first.
     """
 
-    def __init__(self, folder: Path, step: int) -> None:
+    def __init__(self, folder: Path, step: int, before: Path | None = None) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self.path = folder / "log.jsonl"
-        kept = [line for line in read(self.path) if line["step"] <= step]
+        there = self.path if before is None else before / self.path.name
+        kept = [line for line in read(there) if line["step"] <= step]
         temporary = self.path.with_suffix(".part")
         temporary.write_text(dump(kept))
         os.replace(temporary, self.path)  # so that a kill just now costs no line

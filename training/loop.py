@@ -21,7 +21,7 @@ from .average import Average
 from .flops import flops_per_crop, peak_flops
 from .logs import Log
 from .objectives import Steers, lr_scales, no_decay
-from .schedule import cosine, warm_cosine
+from .settings import Settings
 
 # batch size, generator -> what the objective takes, on the device: crops (batch, samples), or what else it learns from
 Source = Callable[[int, torch.Generator], Any]
@@ -34,76 +34,6 @@ class ReadsAhead(Protocol):
 
     def begin(self, batch: int, seeds: Iterable[int]) -> None:
         """Told once: from here on come batches of this size, by generators of these seeds, in this order."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to train: the ``loop`` section of a recipe.
-
-    Attributes:
-        steps: optimiser steps.
-        batch: crops in a step, over all processes and accumulated parts.
-        accumulate: parts that the crops of one process are cut into.
-        lr: peak learning rate per 256 crops; the true one grows with the batch.
-        warmup: steps until the peak.
-        min_lr: final learning rate, per 256 crops as well.
-        weight_decay, betas: of AdamW; biases and 1-D parameters are not decayed.
-        weight_decay_end: what the decay goes to by half a cosine; None for a constant one.
-        clip: largest gradient norm; None for no clipping.
-        clip_each: whether each parameter's gradient is clipped by itself, instead of all together.
-        ema: decay of the weights' moving average; None for none.
-        swa: the step from which the plain mean of the weights is taken instead; None for none.
-        watch_every: steps between two looks at the validation clips, where there are any; None for none.
-        log_every: steps between two lines of the log.
-        checkpoint_seconds: between two checkpoints.
-        keep: checkpoints that stay.
-        patience: steps in a row without a finite loss before the run gives up.
-        compile: whether the objective is compiled.
-    """
-
-    steps: int
-    batch: int
-    lr: float
-    accumulate: int = 1
-    warmup: int = 0
-    min_lr: float = 0.0
-    weight_decay: float = 0.05
-    betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay_end: float | None = None
-    clip: float | None = None
-    clip_each: bool = False
-    ema: float | None = None
-    swa: int | None = None
-    watch_every: int | None = None
-    log_every: int = 20
-    checkpoint_seconds: float = 300.0
-    keep: int = 2
-    patience: int = 20
-    compile: bool = False
-
-    def __post_init__(self) -> None:
-        if self.ema is not None and self.swa is not None:
-            raise ValueError("weights are averaged one way: choose ema or swa")
-
-    def part(self, processes: int) -> int:
-        """Crops that one process is given at a time."""
-        parts = processes * self.accumulate
-        if self.batch % parts:
-            raise ValueError(
-                f"loop.batch={self.batch} cannot be cut into equal parts for {processes} processes with "
-                f"loop.accumulate={self.accumulate}: choose a multiple of {parts}"
-            )
-        return self.batch // parts
-
-    def rate(self, step: int) -> float:
-        """The learning rate of a step."""
-        scale = self.batch / 256
-        return warm_cosine(step, self.steps, self.lr * scale, warmup=self.warmup, end=self.min_lr * scale)
-
-    def decay(self, step: int) -> float:
-        """The weight decay of a step."""
-        end = self.weight_decay if self.weight_decay_end is None else self.weight_decay_end
-        return cosine(step, self.steps, self.weight_decay, end)
 
 
 @dataclass
@@ -143,6 +73,7 @@ def train(
     facts: dict[str, Any] | None = None,
     until: int | None = None,
     watch: Watch | None = None,
+    branch: Path | None = None,
 ) -> nn.Module:
     """Trains from the newest checkpoint in ``folder``, or from the start; returns the objective with its last weights.
 
@@ -152,6 +83,7 @@ def train(
         facts: what a checkpoint should carry along: recipe, corpus fingerprint.
         until: stop after this step, with a checkpoint, as if it were a day's end; the schedule stays that of the run.
         watch: what the log is to know of the averaged weights each ``watch_every`` steps; draws nothing at random.
+        branch: a checkpoint of another run to start from, where ``folder`` holds none.
     """
     folder.mkdir(parents=True, exist_ok=True)
     flops = flops_per_crop(objective, backward=True)
@@ -160,10 +92,11 @@ def train(
     optimiser: Any = torch.optim.AdamW(_groups(objective, settings), lr=0.0, betas=settings.betas)
     optimiser = fabric.setup_optimizers(optimiser)
     average = Average(objective, settings.ema, settings.swa)
-    newest = checkpoints.latest(folder)
-    first = _resume(fabric, newest, model, optimiser, average, facts or {}) if newest else 0
+    newest = checkpoints.latest(folder) or branch
+    first = _resume(fabric, newest, model, optimiser, average, facts or {}, settings) if newest else 0
     steers = objective if isinstance(objective, Steers) else None
-    log = Log(folder, first) if fabric.is_global_zero else None
+    before = branch.parent if branch and newest == branch else None
+    log = Log(folder, first, before) if fabric.is_global_zero else None
     peak = peak_flops(fabric.device, str(fabric._precision.precision))
     meter, saved, bad = Meter(), time.monotonic(), 0
     end = min(settings.steps, until or settings.steps)
@@ -185,9 +118,10 @@ def train(
                 log.write(step + 1, values)
                 _show(step + 1, settings, values)
             meter = Meter()
-        if step + 1 == end or _due(fabric, saved, settings.checkpoint_seconds):
+        kept = settings.keep_every is not None and (step + 1) % settings.keep_every == 0
+        if step + 1 == end or kept or _due(fabric, saved, settings.checkpoint_seconds):
             state = {"model": model, "optimiser": optimiser, "step": step + 1, "facts": facts or {}}
-            _save(fabric, folder, state, average, settings.keep)
+            _save(fabric, folder, state, average, settings)
             saved = time.monotonic()
     if log:
         log.close()
@@ -311,16 +245,29 @@ def _look(fabric: Fabric, watch: Watch, average: Average, meter: Meter) -> dict[
     return seen
 
 
-def _save(fabric: Fabric, folder: Path, state: dict[str, Any], average: Average, keep: int) -> None:
+def _save(fabric: Fabric, folder: Path, state: dict[str, Any], average: Average, settings: Settings) -> None:
     """Writes a checkpoint, with what follows from the run beside its state."""
     state["average"] = average.state(fabric.is_global_zero)
     state["precision"] = fabric._precision.state_dict()  # the scale of fp16
-    checkpoints.save(fabric, folder, state["step"], state, keep)
+    checkpoints.save(fabric, folder, state["step"], state, settings.keep, settings.keep_every)
 
 
-def _resume(fabric: Fabric, path: Path, model: Any, optimiser: Any, average: Average, facts: dict[str, Any]) -> int:
-    """Takes everything from a checkpoint that is of the same run; returns its step."""
-    told = checkpoints.facts(path)
+def _resume(
+    fabric: Fabric,
+    path: Path,
+    model: Any,
+    optimiser: Any,
+    average: Average,
+    facts: dict[str, Any],
+    settings: Settings,
+) -> int:
+    """Takes everything from a checkpoint that is of the same run; returns its step.
+
+    A run of the schedule "wsd" may have become longer or shorter since, as long as it has not begun to cool down.
+    """
+    told, step = checkpoints.facts(path)
+    if settings.free_until(told.get("recipe")) >= step:
+        told, facts = checkpoints.without_length(told), checkpoints.without_length(facts)
     if told != facts:
         changed = sorted(key for key in {*told, *facts} if told.get(key) != facts.get(key))
         raise ValueError(f"{path} is of another run: {', '.join(changed)} differ; choose another folder, or delete it")

@@ -21,6 +21,7 @@ import yaml
 from lightning.fabric import Fabric
 from torch import nn
 
+from hear_audioformer import checkpoint, weights
 from hear_audioformer.audioformer import Audioformer
 from hear_audioformer.embedder import Encoder
 
@@ -38,11 +39,12 @@ from .data.stream import Stream, StreamError, workers_for
 from .data.tagged import TaggedSet
 from .flops import PEAKS, flops_per_crop
 from .loop import DivergedError, Settings, leave, train
-from .objectives import trainable
+from .objectives import start_from, trainable
 from .watching import Watched
 
 RECIPES = Path(__file__).parent / "recipes"
-SECTIONS = {"name", "method", "seed", "precision", "strategy", "encoder", "objective", "data", "loop", "published"}
+SECTIONS = {"name", "method", "seed", "init", "precision", "strategy"}
+SECTIONS |= {"encoder", "objective", "data", "loop", "published"}
 EFFICIENCY = 0.35  # share of a device's peak that the hours of a dry run assume
 
 
@@ -98,6 +100,20 @@ def learner(recipe: dict[str, Any]) -> Any:
     if not trainable(objective):
         raise click.UsageError("nothing here learns by gradients: fit it with python -m training.codec.melrvq")
     return objective
+
+
+def start(recipe: dict[str, Any], objective: nn.Module) -> dict[str, str]:
+    """Gives the encoder the weights of the model that ``init`` names, by name, path or address; what they were."""
+    if not recipe.get("init"):
+        return {}
+    path = weights.resolve(recipe["init"])
+    header, tensors = checkpoint.read(path)
+    if header.method != recipe["method"]:
+        raise click.UsageError(
+            f"init={recipe['init']}: a model of {header.method}, the recipe's method is {recipe['method']}"
+        )
+    start_from(objective, tensors, path)
+    return {"init": header.sha256}
 
 
 def source_of(
@@ -205,8 +221,28 @@ def fabric_for(recipe: dict[str, Any]) -> Fabric:
 @click.argument("changes", nargs=-1)
 @click.option("--dry-run", "device", metavar="DEVICE", help=f"Print costs on one of {', '.join(PEAKS)}, and stop.")
 @click.option("--until", type=int, help="Stop after this step; the same command without it goes on.")
-def main(recipe: str, run: Path | None, changes: tuple[str, ...], device: str | None, until: int | None) -> None:
-    """Trains RECIPE into the folder RUN, with CHANGES as section.key=value."""
+@click.option(
+    "--branch",
+    metavar="CHECKPOINT",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Begin RUN with this checkpoint of another run of the schedule wsd.",
+)
+def main(
+    recipe: str,
+    run: Path | None,
+    changes: tuple[str, ...],
+    device: str | None,
+    until: int | None,
+    branch: Path | None,
+) -> None:
+    """Trains RECIPE into the folder RUN, with CHANGES as section.key=value.
+
+    \b
+    A run of the schedule wsd gives a model at any of its checkpoints by a short run that cools down from there:
+      python -m training.pretrain msm-mae-long runs/long data.corpus=data/open
+      python -m training.pretrain msm-mae-long runs/6000 data.corpus=data/open --branch runs/long/step-00005000.ckpt \\
+          loop.steps=6000 loop.cooldown=1000
+    """
     if device:
         if device.upper() not in PEAKS:
             raise click.UsageError(f"unknown device {device!r}; known are {', '.join(PEAKS)}")
@@ -220,16 +256,20 @@ def main(recipe: str, run: Path | None, changes: tuple[str, ...], device: str | 
         fabric = fabric_for(chosen)
         fabric.launch()
         objective = learner(chosen)
+        begun = start(chosen, objective)
         with fabric.rank_zero_first(local=True):  # an index is made once
             source, corpus = source_of(chosen, objective, fabric.device)
-        facts = {"recipe": chosen, "corpus": corpus.fingerprint, "hours": round(corpus.hours, 2)}
+        facts = {"recipe": chosen, "corpus": corpus.fingerprint, "hours": round(corpus.hours, 2), **begun}
         settings = Settings(**chosen["loop"])
         watch = None
         if isinstance(corpus, TaggedSet) and settings.watch_every:
             watch = Watched(objective, corpus.valid(), fabric)
-        train(objective, source, settings, run, fabric, seed=chosen["seed"], facts=facts, until=until, watch=watch)
+        train(
+            objective, source, settings, run, fabric,
+            seed=chosen["seed"], facts=facts, until=until, watch=watch, branch=branch,
+        )  # fmt: skip
         leave()
-    except (PackError, StreamError, DivergedError, ValueError, TypeError) as error:
+    except (PackError, StreamError, DivergedError, weights.WeightsError, ValueError, TypeError) as error:
         raise click.ClickException(str(error)) from error
 
 

@@ -75,3 +75,9 @@ def test_a_log_goes_on_where_its_run_does(tmp_path: Path) -> None:
     log.write(2, {"loss": 2.0})
     log.close()
     assert logs.read(tmp_path / "log.jsonl") == [{"step": 1, "loss": 3.0}, {"step": 2, "loss": 2.0}]
+
+
+def test_milestones_stay(tmp_path: Path) -> None:
+    run(tmp_path, keep=1, keep_every=2, checkpoint_seconds=1e9)
+    names = [f"step-{step:08}.ckpt" for step in (2, 4, 6)]
+    assert sorted(path.name for path in tmp_path.glob("step-*")) == names

@@ -9,6 +9,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
+from hear_audioformer import checkpoint, weights
 from tests.training.test_crops import CLIPS, small_pack
 from tests.training.test_stream import build as stream_corpus
 from training import logs
@@ -61,6 +62,41 @@ def test_a_run_from_the_command_line_goes_on(tmp_path: Path) -> None:
     assert first.exit_code == 0, first.output
     assert run(*command).exit_code == 0
     assert [line["step"] for line in logs.read(tmp_path / "run" / "log.jsonl")] == [1, 2, 3]
+
+
+def test_a_run_branches_off_from_the_command_line(tmp_path: Path) -> None:
+    small_pack(tmp_path / "corpus", CLIPS)
+    changes = [f"data.corpus={tmp_path / 'corpus'}", *TINY, "loop.schedule=wsd"]
+    assert run("msm-mae-open", tmp_path / "long", *changes, "loop.steps=9", "--until", 2).exit_code == 0
+    start = tmp_path / "long" / "step-00000002.ckpt"
+    cooled = [*changes, "loop.steps=4", "loop.cooldown=2", "--branch", start]
+    result = run("msm-mae-open", tmp_path / "branch", *cooled)
+    assert result.exit_code == 0, result.output
+    assert [line["step"] for line in logs.read(tmp_path / "branch" / "log.jsonl")] == [1, 2, 3, 4]
+
+
+def test_a_run_begins_with_the_weights_of_a_model(tmp_path: Path) -> None:
+    """At a rate of zero they stay what they were, whatever the window; the model's hash is kept with the run."""
+    small_pack(tmp_path / "corpus", CLIPS)
+    command = ["msm-mae-long", tmp_path / "run", f"data.corpus={tmp_path / 'corpus'}", "precision=32-true"]
+    command += ["loop.steps=1", "loop.batch=2", "loop.warmup=0", "loop.lr=0", "loop.compile=false"]
+    result = run(*command)
+    assert result.exit_code == 0, result.output
+    saved = torch.load(tmp_path / "run" / "step-00000001.ckpt")
+    header, tensors = checkpoint.read(weights.resolve("msm-mae-tiny"))
+    assert saved["facts"]["init"] == header.sha256
+    assert all(torch.equal(saved["model"][f"encoder.{name}"], tensor.float()) for name, tensor in tensors.items())
+
+
+def test_weights_that_do_not_fit_a_recipe_are_refused(tmp_path: Path) -> None:
+    small_pack(tmp_path / "corpus", CLIPS)
+    corpus = f"data.corpus={tmp_path / 'corpus'}"
+    other = run("msm-mae-open", tmp_path / "run", corpus, *TINY, "init=asit-tiny")
+    assert other.exit_code == 2
+    assert "a model of asit, the recipe's method is msm-mae" in other.output
+    small = run("msm-mae-open", tmp_path / "run", corpus, *TINY, "init=msm-mae-tiny")
+    assert small.exit_code == 1
+    assert "does not fit the model that its config describes" in small.output
 
 
 ASIT = [

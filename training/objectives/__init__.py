@@ -5,10 +5,12 @@ raw crops on the device; the loop owns everything else.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from hear_audioformer import checkpoint
 from hear_audioformer.embedder import Encoder
 
 Logs = dict[str, Tensor]
@@ -54,6 +56,13 @@ def keep_fixed(encoder: Encoder, tensors: Mapping[str, Tensor]) -> None:
     """Gives an encoder of fresh weights those tensors of a file that no training of its method moves."""
     kept = {name: tensor for name, tensor in tensors.items() if name.startswith(encoder.fixed)}
     encoder.load_state_dict(kept, strict=False)
+
+
+def start_from(objective: Any, tensors: Mapping[str, Tensor], source: str | Path) -> None:
+    """Gives an objective's encoder, and its teacher where there is one, the weights of a file to go on from."""
+    checkpoint.fill(objective.encoder, tensors, source)
+    if (teacher := getattr(objective, "teacher", None)) is not None:
+        checkpoint.fill(teacher.encoder, tensors, source)
 
 
 def trainable(module: nn.Module) -> list[nn.Parameter]:
