@@ -7,6 +7,7 @@ rounded hop nor a float32 sum can let timestamps drift from the frames they name
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, zip_longest
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -41,11 +42,12 @@ class Geometry:
         hops = self.hops()
         if hop_ms is None:
             return next((frames for ms, frames in hops.items() if ms <= 50), 1)
-        for ms, frames in hops.items():
-            if abs(ms - hop_ms) < 1e-3:
-                return frames
+        if isinstance(hop_ms, Real):
+            for ms, frames in hops.items():
+                if abs(ms - float(hop_ms)) < 1e-3:
+                    return frames
         choices = ", ".join(f"{ms:g}" for ms in hops)
-        raise ValueError(f"hop_ms={hop_ms:g} is not a hop of this model; choose one of {choices}")
+        raise ValueError(f"hop_ms={hop_ms!r} is not a hop of this model; choose one of {choices}")
 
     def native(self, features: int) -> "Grid":
         """The encoder's own frames, side by side from the first sample on; the last may be partly padded."""
