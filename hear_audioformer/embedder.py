@@ -8,13 +8,13 @@ back together. Memory is bounded by the window batch: an hour costs what a minut
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import islice
-from numbers import Integral
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from .clips import Clips, group_of, groups_of, refuse_unsound
+from .fields import is_whole
 from .view import evaluated
 from .windows import Blend, Geometry, Grid, Window
 
@@ -117,7 +117,7 @@ class Embedder(nn.Module):
             between its own frames, which gives the same timestamps but no finer view.
         pool: how frames become a scene embedding: "mean", "mean+std" for twice the size, or what else the encoder
             offers (its ``pools``); by default the model's own.
-        layers: which of the encoder's layers to concatenate, counted from 1, or from -1 backwards, a list or one number;
+        layers: which of the encoder's layers to concatenate, a list or one number, counted from 1 or from -1 backwards;
             by default the last, or what the encoder says.
         precision: "fp32", "bf16", or "auto": bf16 on CUDA, fp32 elsewhere. Embeddings are float32 in any case.
         batch_size: windows that one forward takes; this bounds the memory. By default 128 on CUDA, 16 elsewhere.
@@ -310,11 +310,6 @@ def layer_numbers(layers: Sequence[int] | int | None, depth: int) -> list[int]:
     if not numbers or not all(1 <= n <= depth for n in numbers):
         raise ValueError(f"layers={layers!r}: name layers 1 to {depth} of this model, or -1 to -{depth} from its end")
     return numbers
-
-
-def is_whole(value: Any) -> bool:
-    """Whether a value is a whole number; True and False are none."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _one_of(name: str, value: Any, choices: Sequence[str]) -> Any:

@@ -30,7 +30,6 @@ def evaluated(module: Module, dtype: torch.dtype = torch.float32) -> Module:
     }
     if isinstance(module, Linear) and dtype != torch.float32:
         view.__dict__["_parameters"] = {
-            name: weight if weight is None else weight.detach().to(dtype)
-            for name, weight in module._parameters.items()
+            name: weight if weight is None else weight.detach().to(dtype) for name, weight in module._parameters.items()
         }
     return view

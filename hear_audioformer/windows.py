@@ -7,10 +7,11 @@ rounded hop nor a float32 sum can let timestamps drift from the frames they name
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, zip_longest
-from numbers import Real
 
 import torch
 from torch import Tensor
+
+from .fields import is_number
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,9 @@ class Geometry:
         hops = self.hops()
         if hop_ms is None:
             return next((frames for ms, frames in hops.items() if ms <= 50), 1)
-        if isinstance(hop_ms, Real):
+        if is_number(hop_ms):
             for ms, frames in hops.items():
-                if abs(ms - float(hop_ms)) < 1e-3:
+                if abs(ms - hop_ms) < 1e-3:
                     return frames
         choices = ", ".join(f"{ms:g}" for ms in hops)
         raise ValueError(f"hop_ms={hop_ms!r} is not a hop of this model; choose one of {choices}")

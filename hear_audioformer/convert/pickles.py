@@ -53,8 +53,11 @@ def _load(path: Path) -> Mapping:
         lines = [line.strip() for line in str(error).splitlines() if "Unpickler error" in line]
         reason = lines[0].split("Unpickler error: ")[-1].split(". ")[0] if lines else "the unpickler refused it"
         raise WeightsError(f"{path} holds more than tensors and plain values, and is not opened: {reason}") from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise WeightsError(f"{path} is damaged, truncated or not a checkpoint: {error}") from error
+    except Exception as error:  # bytes that are no pickle are read as one, and lead to any error
+        reason = str(error).partition("\n")[0]
+        raise WeightsError(
+            f"{path} is damaged, truncated or not a checkpoint: {type(error).__name__}: {reason}"
+        ) from error
     if not isinstance(content, Mapping):
         raise WeightsError(f"{path} holds a {type(content).__name__}, not a dictionary of tensors")
     return content
