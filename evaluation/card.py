@@ -2,7 +2,7 @@
 
     python -m evaluation.card msm-mae-tiny results/.../open-suite.json --against results/.../open-suite.json ...
     python -m evaluation.card melrvq-16k accepted.json --heard docs/heard   # of a codec: what training.codec.accept -o
-                                                                           # and training.codec.listen -o wrote
+                                                                            # and training.codec.listen -o wrote
 
 Writes ``weights/NAME.md`` and the loss curve ``weights/NAME.png``. No figure of a card is typed by hand.
 """
