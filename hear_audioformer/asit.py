@@ -37,6 +37,7 @@ __all__ = ["Asit", "Config", "get_scene_embeddings", "get_timestamp_embeddings",
 METHOD = "asit"
 OPTIONS = ("positions", "window", "column")  # what a user may change of a trained model's configuration
 SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}  # width, depth, heads
+POSITIVE = ("width", "depth", "heads", "mlp_ratio", "bands", "frames", "patch", "sample_rate")
 Pool = Literal["mean", "mean+std", "cls", "cls+mean", "freq_concat"]
 Positions = Literal["crop", "stretch"]
 Column = Literal["mean", "concat"]
@@ -78,7 +79,7 @@ class Config:
     layers: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        check(self, positive=("width", "depth", "heads", "mlp_ratio", "bands", "frames", "patch"), deep=("depth",))
+        check(self, positive=POSITIVE, deep=("depth",))
         if self.window == 0:
             raise ValueError("window=0: must be above 0, or None for the trained one")
         if self.layers is not None:

@@ -50,7 +50,7 @@ SIZES = {  # width of the first stage, blocks of each
 Pool = Literal["mean", "mean+std", "tokens"]
 POSITIVE = (
     *("width", "heads", "depths", "mlp_ratio", "bands", "frames"),
-    *("stem_kernel", "stem_stride", "query_strides", "key_stride"),
+    *("stem_kernel", "stem_stride", "query_strides", "key_stride", "sample_rate"),
 )
 
 

@@ -36,6 +36,7 @@ __all__ = ["Config", "MsmMae", "get_scene_embeddings", "get_timestamp_embeddings
 METHOD = "msm-mae"
 OPTIONS = ("normalisation", "short")  # what a user may change of a trained model's configuration
 SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}  # width, depth, heads
+POSITIVE = ("width", "depth", "heads", "mlp_ratio", "bands", "frames", "patch", "sample_rate")
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Config:
     def __post_init__(self) -> None:
         if self.normalisation not in ("fixed", "batch"):
             raise ValueError(f'normalisation={self.normalisation!r}: choose "fixed", "batch" or a pair [mean, std]')
-        check(self, positive=("width", "depth", "heads", "mlp_ratio", "bands", "frames", "patch"), deep=("depth",))
+        check(self, positive=POSITIVE, deep=("depth",))
         if self.layers is not None:
             object.__setattr__(self, "layers", tuple(layer_numbers(self.layers, self.depth)))
         object.__setattr__(self, "patch", tuple(self.patch))
