@@ -114,6 +114,11 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: str | Path) -
     """Loads tensors into a module, strictly: see ``compare``; any float type becomes float32, and all are finite."""
     compare(module, tensors, source)
     module.load_state_dict(dict(tensors))
+    refuse_unsound(module, source)
+
+
+def refuse_unsound(module: nn.Module, source: str | Path) -> None:
+    """Refuses weights that are no numbers."""
     broken = [name for name, tensor in module.state_dict().items() if not _finite(tensor)]
     if broken:
         names = f"{', '.join(broken[:8])}{' ...' * (len(broken) > 8)}"

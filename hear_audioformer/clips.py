@@ -65,7 +65,7 @@ def samples_of(audio: Any, name: str) -> Tensor:
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name} is a {type(audio).__name__} that makes no waveform: {error}") from error
     if samples.layout != torch.strided:
-        raise TypeError(f"{name} is a sparse tensor; pass audio.to_dense()")
+        raise TypeError(f"{name} is a sparse tensor ({samples.layout}); pass audio.to_dense()")
     if samples.is_meta:
         raise TypeError(f"{name} is on the meta device, where tensors hold no samples; make it on a CPU or a GPU")
     if samples.is_complex():

@@ -107,8 +107,8 @@ class Embedder(nn.Module):
 
     It embeds in evaluation mode whatever mode it or its encoder is in, and touches no module's mode: each call makes a
     view of the encoder, other modules around the same weights (``view.evaluated``). So an encoder may be in training,
-    and any number of threads may embed with it meanwhile. In bf16 the view's linear layers are cast once a call, which
-    costs less than finding out whether a weight has changed.
+    and any number of threads may embed with it meanwhile; only the making of an embedder sets the encoder's mode. In
+    bf16 the view's linear layers are cast once a call, which costs less than finding out whether a weight has changed.
 
     Args:
         encoder: any ``Encoder``.

@@ -20,7 +20,8 @@ def evaluated(module: Module, dtype: torch.dtype = torch.float32) -> Module:
 
     Whatever is done to the module's weights shows in the view, but for those that were cast: these are as the weights
     were when the view was made. Hooks are shared. A module that was compiled in place runs as it is written, for its
-    compiled form belongs to the original.
+    compiled form belongs to the original. What a forward writes on a module is gone with the view, and modules that a
+    module keeps anywhere but among its children stay themselves.
     """
     view = object.__new__(type(module))
     view.__dict__ = module.__dict__.copy()

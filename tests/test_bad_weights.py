@@ -18,6 +18,7 @@ from hear_audioformer.convert.pickles import read_state_dict
 from hear_audioformer.weights import METHODS, method_module
 from tests.conftest import small_encoder, write_model
 from tests.test_cli import run
+from tests.test_convert import authors_state
 from tests.test_weights import AUDIO, bundle, embedding, entry_of, path, write_index, write_tiny
 
 __all__ = ["bundle", "path"]  # fixtures
@@ -87,7 +88,7 @@ def test_absurd_normalisation(tmp_path: Path, normalisation: dict[str, Any]) -> 
     file = write_model(small_encoder("msm-mae"), "msm-mae", tmp_path / "m.safetensors")
     header, tensors = checkpoint.read(file)
     checkpoint.write(file, tensors, replace(header, normalisation=normalisation))
-    with pytest.raises(WeightsError, match="config that makes no model .(mean|std)"):
+    with pytest.raises(WeightsError, match=r"config that makes no model .(mean|std)"):
         weights.load_model(file)
 
 
@@ -108,7 +109,7 @@ def test_weights_that_are_no_numbers(method: str, tmp_path: Path, value: float) 
         tensors[names[0]].flatten()[3] = value
 
     file = written(method, tmp_path, {}, spoil)
-    with pytest.raises(WeightsError, match="holds NaN or infinite weights in .*; it is no trained model") as caught:
+    with pytest.raises(WeightsError, match=r"holds NaN or infinite weights in .*; it is no trained model") as caught:
         weights.load_model(file)
     assert names[0] in str(caught.value)
 
@@ -204,3 +205,13 @@ def test_converting_a_text_file(tmp_path: Path, text: str) -> None:
     result = run("convert", "--method", "msm-mae", source, "-o", tmp_path / "x.safetensors")
     assert result.exit_code == 2
     assert "Traceback" not in result.output
+
+
+def test_converting_weights_that_are_no_numbers(tmp_path: Path) -> None:
+    source, state = tmp_path / "checkpoint.pth", authors_state()
+    state["blocks.0.norm1.bias"] = torch.full_like(state["blocks.0.norm1.bias"], torch.nan)
+    torch.save({"model": state}, source)
+    result = run("convert", "--method", "msm-mae", source, "-o", tmp_path / "x.safetensors", "--heads", 4)
+    assert result.exit_code == 2
+    assert "checkpoint.pth holds NaN or infinite weights in blocks.0.attention_norm.bias" in result.stderr
+    assert not (tmp_path / "x.safetensors").exists()
