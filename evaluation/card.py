@@ -1,8 +1,8 @@
 """A model card from what is on disk: the weight file's own provenance, its training log, files of results.
 
     python -m evaluation.card msm-mae-tiny results/.../open-suite.json --against results/.../open-suite.json ...
-    python -m evaluation.card codec-16k accepted.json --heard docs/heard   # of a codec: what training.codec.accept -o
-                                                                           # and training.codec.listen -o wrote
+    python -m evaluation.card melrvq-16k accepted.json --heard docs/heard   # of a codec: what training.codec.accept -o
+                                                                            # and training.codec.listen -o wrote
 
 Writes ``weights/NAME.md`` and the loss curve ``weights/NAME.png``. No figure of a card is typed by hand.
 """

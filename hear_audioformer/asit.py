@@ -28,6 +28,7 @@ from .embedder import (
     layer_numbers,
 )
 from .features import FLOAT32_EPSILON, KaldiFilterBank
+from .fields import check
 from .layers import Block, Linear
 from .windows import Geometry
 
@@ -36,6 +37,7 @@ __all__ = ["Asit", "Config", "get_scene_embeddings", "get_timestamp_embeddings",
 METHOD = "asit"
 OPTIONS = ("positions", "window", "column")  # what a user may change of a trained model's configuration
 SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}  # width, depth, heads
+POSITIVE = ("width", "depth", "heads", "mlp_ratio", "bands", "frames", "patch", "sample_rate")
 Pool = Literal["mean", "mean+std", "cls", "cls+mean", "freq_concat"]
 Positions = Literal["crop", "stretch"]
 Column = Literal["mean", "concat"]
@@ -77,14 +79,14 @@ class Config:
     layers: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        check(self, positive=POSITIVE, deep=("depth",))
+        if self.window == 0:
+            raise ValueError("window=0: must be above 0, or None for the trained one")
         if self.layers is not None:
             object.__setattr__(self, "layers", tuple(layer_numbers(self.layers, self.depth)))
         for name, size in (("bands", self.bands), ("frames", self.frames), ("window", self.window or 0)):
             if size % self.patch:
                 raise ValueError(f"{name}={size} is not a multiple of the patch's {self.patch}")
-        for name, kind in (("positions", Positions), ("column", Column), ("pool", Pool)):
-            if getattr(self, name) not in get_args(kind):
-                raise ValueError(f"{name}={getattr(self, name)!r} is not one of {', '.join(get_args(kind))}")
         if self.window and self.window > self.frames and self.positions == "crop":
             raise ValueError(f'window={self.window} with positions for {self.frames} frames: pass positions="stretch"')
         if not self.std > 0:

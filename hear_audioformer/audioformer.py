@@ -26,6 +26,7 @@ from .embedder import (
     get_timestamp_embeddings,
     layer_numbers,
 )
+from .fields import check
 from .language import Arch, Backbone, Sizes, layers_of
 from .windows import Geometry
 
@@ -37,6 +38,7 @@ SIZES = {"tiny": (256, 6, 4), "small": (384, 8, 6), "base": (768, 12, 12)}  # wi
 WIDEST = 4096  # a frame up to which codebooks are put side by side unless the user says otherwise
 
 Layout = Literal["shared", "separate", "summed"]
+Pool = Literal["mean", "mean+std", "tokens"]
 
 
 @dataclass(frozen=True)
@@ -83,21 +85,21 @@ class Config:
     codec: CodecConfig = field(default=COMPACT_16K)
     codec_id: str = ""
     codec_hash: str = ""
-    pool: str = "mean"
+    pool: Pool = "mean"
     layers: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        codec: Any = self.codec
+        if isinstance(codec, str) and codec not in PRESETS:
+            raise ValueError(f"codec={codec!r} is not one of {', '.join(PRESETS)}")
+        codec = PRESETS[codec] if isinstance(codec, str) else CodecConfig(**codec) if isinstance(codec, dict) else codec
+        object.__setattr__(self, "codec", codec)
+        check(self, positive=("width", "depth", "heads", "trained", "average", "window"), deep=("depth", "trained"))
         if self.layers is not None:
             object.__setattr__(self, "layers", tuple(layer_numbers(self.layers, self.depth)))
-        codec: Any = self.codec
-        codec = PRESETS[codec] if isinstance(codec, str) else CodecConfig(**codec) if isinstance(codec, dict) else codec
         object.__setattr__(self, "codec", replace(codec, codebooks=self.trained))
         object.__setattr__(self, "hidden", self.hidden or 4 * self.width)
         object.__setattr__(self, "codebooks", self.codebooks or self.trained)
-        if self.layout not in get_args(Layout):
-            raise ValueError(f"layout={self.layout!r}: choose one of {', '.join(get_args(Layout))}")
-        if self.combine not in ("auto", "concat", "mean"):
-            raise ValueError(f'combine={self.combine!r}: choose "auto", "concat" or "mean"')
         if not 0 < self.codebooks <= self.trained:
             raise ValueError(f"codebooks={self.codebooks}: this model can read 1 to {self.trained}")
         if not 0 < self.average <= self.depth:
@@ -162,7 +164,7 @@ class Audioformer(Encoder):
     """
 
     exact = fixed = ("codec.",)
-    pools = ("mean", "mean+std", "tokens")
+    pools = get_args(Pool)
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -280,8 +282,9 @@ def build(config: dict[str, Any]) -> Audioformer:
 def load_model(source: str = "", **options: Any) -> Embedder:
     """HEAR: an AudioFormer by name, path or ``hf://OWNER/REPO@REVISION/FILE``; the default one without a source.
 
-    Options are those of ``Embedder`` (hop_ms, pool, layers, precision, batch_size), and of ``Config``: ``codebooks``
-    (1 to as many as it was trained on: fewer are faster), ``combine`` ("concat", "mean") and ``average`` (layers).
+    Options are those of ``Embedder`` (hop_ms, hop, pool, layers, precision, batch_size), and of ``Config``:
+    ``codebooks`` (1 to as many as it was trained on: fewer are faster), ``combine`` ("concat", "mean") and ``average``
+    (layers).
     """
     return weights.load_model(source, method=METHOD, **options)
 

@@ -7,6 +7,7 @@ of the tensor bytes, so that a file proves itself wherever it came from. Opening
 import hashlib
 import io
 import json
+import math
 import os
 import struct
 import tempfile
@@ -86,8 +87,13 @@ def read_header(path: str | Path) -> Header:
             raise WeightsError(
                 f"{path} has format {fields.get('format')}, this version reads {FORMAT}; upgrade the package"
             )
-        return Header(**fields)
-    except (ValueError, TypeError) as error:
+        header = Header(**fields)
+        if not (isinstance(header.method, str) and isinstance(header.config, dict)):
+            raise ValueError("method or config is of the wrong type")
+        if not isinstance(header.normalisation, dict) or not isinstance(header.provenance, dict):
+            raise ValueError("normalisation or provenance is of the wrong type")
+        return header
+    except (ValueError, TypeError, RecursionError) as error:
         raise WeightsError(f"{path} has a damaged {KEY} header ({error}); download or convert it again") from error
 
 
@@ -105,7 +111,22 @@ def read(path: str | Path) -> tuple[Header, dict[str, Tensor]]:
 
 
 def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: str | Path) -> None:
-    """Loads tensors into a module, strictly: every name and shape must agree; any float type becomes float32."""
+    """Loads tensors into a module, strictly: see ``compare``; any float type becomes float32, and all are finite."""
+    compare(module, tensors, source)
+    module.load_state_dict(dict(tensors))
+    refuse_unsound(module, source)
+
+
+def refuse_unsound(module: nn.Module, source: str | Path) -> None:
+    """Refuses weights that are no numbers."""
+    broken = [name for name, tensor in module.state_dict().items() if not _finite(tensor)]
+    if broken:
+        names = f"{', '.join(broken[:8])}{' ...' * (len(broken) > 8)}"
+        raise WeightsError(f"{source} holds NaN or infinite weights in {names}; it is no trained model")
+
+
+def compare(module: nn.Module, tensors: Mapping[str, Tensor], source: str | Path) -> None:
+    """Refuses tensors whose names, shapes or kind are not those of a module; the module may be on the meta device."""
     wanted = module.state_dict()
     missing = sorted(wanted.keys() - tensors.keys())
     surplus = sorted(tensors.keys() - wanted.keys())
@@ -114,19 +135,29 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: str | Path) -
         for name in wanted
         if name in tensors and tensors[name].shape != wanted[name].shape
     ]
-    faults = [("missing", missing), ("not part of the model", surplus), ("of another shape", shapes)]
-    if missing or surplus or shapes:
+    kinds = [
+        f"{name} is {tensors[name].dtype}, expected {wanted[name].dtype}"
+        for name in wanted
+        if name in tensors and tensors[name].is_floating_point() != wanted[name].is_floating_point()
+    ]
+    faults = [("missing", missing), ("not part of the model", surplus)]
+    faults += [("of another shape", shapes), ("of another kind", kinds)]
+    if missing or surplus or shapes or kinds:
         lines = [
             f"{len(names)} {what}: {', '.join(names[:8])}{' ...' * (len(names) > 8)}" for what, names in faults if names
         ]
         raise WeightsError(f"{source} does not fit the model that its config describes; parameters {'; '.join(lines)}")
-    module.load_state_dict(dict(tensors))
 
 
 def sha256(path: str | Path) -> str:
     """Of a whole file, in hex."""
     with open(path, "rb") as file:
         return _digest(file, b"")
+
+
+def _finite(tensor: Tensor) -> bool:
+    """Whether all of a tensor's values are finite; in one pass that allocates nothing of its size."""
+    return not (tensor.is_floating_point() and tensor.numel()) or all(map(math.isfinite, map(float, tensor.aminmax())))
 
 
 def _seal(header: Header, file: BinaryIO) -> str:

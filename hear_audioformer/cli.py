@@ -1,5 +1,6 @@
 """The command line: ``hear-audioformer embed | list | info | convert | validate``."""
 
+import io
 import json
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from . import __version__, audio, checkpoint, weights
 from .checkpoint import WeightsError
+from .clips import group_of
 from .convert import METHODS, convert_file
 from .embedder import Embedder, Encoder, Precision
 from .store import Store, StoreError, key_of
@@ -63,7 +65,9 @@ def main() -> None:
 @click.option("--hop-ms", type=float, help="Step between timestamps.  [default: the longest up to 50 ms]")
 @click.option("--pool", help="Frames -> scene: mean, mean+std, or what else the model offers.  [default: its own]")
 @click.option("--device", help="cpu, cuda, cuda:1, ...  [default: cuda if there is one]")
-@click.option("--precision", type=click.Choice(get_args(Precision)), default="auto", show_default=True)
+@click.option(
+    "--precision", type=click.Choice(get_args(Precision)), default="auto", show_default=True, help="auto: bf16 on CUDA."
+)
 @click.option("--batch-size", type=click.IntRange(min=1), help="Windows in one forward; bounds the memory.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
 def embed(
@@ -86,18 +90,22 @@ def embed(
     An .npz holds paths and embeddings; with --timestamps also timestamps and offsets (file i owns the rows
     offsets[i] to offsets[i + 1]). A .parquet holds rows of path and embedding, with --timestamps one a frame.
     """
+    if hop_ms is not None and not timestamps:
+        raise Failure("--hop-ms is the step between timestamps: pass --timestamps with it")
+    if pool is not None and timestamps:
+        raise Failure("--pool makes one embedding of a file's frames: leave it out with --timestamps")
     files = list(dict.fromkeys(audio.find(paths)))
     if not files:
         raise Failure(f"no audio files in {', '.join(map(str, paths))}")
     options: dict[str, Any] = {"hop_ms": hop_ms, "pool": pool, "precision": precision, "batch_size": batch_size}
-    embedder = weights.load_model(model, **options).to(_device(device))
+    embedder = weights.open_model(model, **options).to(_device(device))
     identity = {
         "model": checkpoint.read_header(weights.resolve(model)).sha256,
         "version": __version__,
         "timestamps": timestamps,
         "hop_ms": embedder.hop_ms if timestamps else None,
         "pool": None if timestamps else embedder.pool,
-        "precision": precision,
+        "precision": embedder.used_precision,
     }
     store = Store(out, identity, overwrite=overwrite)
     failures = _embed_all(files, embedder, store, timestamps)
@@ -115,7 +123,8 @@ def _embed_all(files: list[Path], embedder: Embedder, store: Store, timestamps: 
     todo = [path for path in files if not (path.is_file() and key_of(path) in store.done)]
     if len(todo) < len(files):
         click.echo(f"going on: {len(files) - len(todo)} of {len(files)} files are done already", err=True)
-    with click.progressbar(length=len(files), label="embedding", file=sys.stderr) as bar:
+    shown = sys.stderr if sys.stderr.isatty() else io.StringIO()  # elsewhere a bar is one stray word
+    with click.progressbar(length=len(files), label="embedding", file=shown) as bar:
         bar.update(len(files) - len(todo))
         try:
             for clips in _batches(todo, embedder.sample_rate, failures, 0.0 if timestamps else SECONDS):
@@ -144,7 +153,7 @@ def _batches(
         upcoming = iter(paths)
         while True:
             while len(queue) < AHEAD and (path := next(upcoming, None)) is not None:
-                queue.append((path, pool.submit(audio.read, path, sample_rate)))
+                queue.append((path, pool.submit(_read, path, sample_rate)))
             if not queue:
                 break
             path, future = queue.pop(0)
@@ -160,6 +169,16 @@ def _batches(
                 batch, held = [], 0.0
     if batch:
         yield batch
+
+
+def _read(path: Path, sample_rate: int) -> Tensor:
+    """A file's waveform, if it can be embedded: one that cannot must not stop those beside it."""
+    clip = audio.read(path, sample_rate)
+    try:
+        group_of(clip[None])
+    except ValueError as error:
+        raise audio.AudioError(f"{path}: {error}") from error
+    return clip
 
 
 @main.command("list")
@@ -285,6 +304,8 @@ def _device(wanted: str | None) -> str:
     if wanted is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
+        if torch.device(wanted).type == "meta":
+            raise RuntimeError("it holds no values")
         torch.empty(0, device=wanted)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]

@@ -5,9 +5,7 @@ of all clips (and of the frame-shifted passes that make fine timestamps) into on
 back together. Memory is bounded by the window batch: an hour costs what a minute costs, plus the answer itself.
 """
 
-import copy
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from fractions import Fraction
 from itertools import islice
 from typing import Any, Literal, get_args
@@ -15,7 +13,9 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from .layers import Linear
+from .clips import Clips, group_of, groups_of, refuse_unsound
+from .fields import is_whole
+from .view import evaluated
 from .windows import Blend, Geometry, Grid, Window
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -103,7 +103,12 @@ class Encoder(nn.Module):
 
 
 class Embedder(nn.Module):
-    """The model that HEAR's ``load_model`` returns.
+    """The model that HEAR's ``load_model`` returns, in evaluation mode.
+
+    It embeds in evaluation mode whatever mode it or its encoder is in, and touches no module's mode: each call makes a
+    view of the encoder, other modules around the same weights (``view.evaluated``). So an encoder may be in training,
+    and any number of threads may embed with it meanwhile; only the making of an embedder sets the encoder's mode. In
+    bf16 the view's linear layers are cast once a call, which costs less than finding out whether a weight has changed.
 
     Args:
         encoder: any ``Encoder``.
@@ -112,8 +117,8 @@ class Embedder(nn.Module):
             between its own frames, which gives the same timestamps but no finer view.
         pool: how frames become a scene embedding: "mean", "mean+std" for twice the size, or what else the encoder
             offers (its ``pools``); by default the model's own.
-        layers: which of the encoder's layers to concatenate, counted from 1, or from -1 backwards; by default the last,
-            or what the encoder says.
+        layers: which of the encoder's layers to concatenate, a list or one number, counted from 1 or from -1 backwards;
+            by default the last, or what the encoder says.
         precision: "fp32", "bf16", or "auto": bf16 on CUDA, fp32 elsewhere. Embeddings are float32 in any case.
         batch_size: windows that one forward takes; this bounds the memory. By default 128 on CUDA, 16 elsewhere.
     """
@@ -125,18 +130,19 @@ class Embedder(nn.Module):
         hop_ms: float | None = None,
         hop: Hop = "exact",
         pool: str | None = None,
-        layers: Sequence[int] | None = None,
+        layers: Sequence[int] | int | None = None,
         precision: Precision = "auto",
         batch_size: int | None = None,
     ) -> None:
         super().__init__()
-        self.encoder = encoder.eval()
-        self.pool = _one_of("pool", pool or encoder.pool, encoder.pools)
+        self.encoder = encoder
+        self.eval()
+        self.pool = _one_of("pool", encoder.pool if pool is None else pool, encoder.pools)
         self.fast = _one_of("hop", hop, get_args(Hop)) == "fast"
         self.precision = _one_of("precision", precision, get_args(Precision))
         self.layers = layer_numbers(encoder.layers if layers is None else layers, encoder.depth)
-        if batch_size is not None and batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if batch_size is not None and (not is_whole(batch_size) or batch_size < 1):
+            raise ValueError(f"batch_size must be at least 1 and a whole number, got {batch_size!r}")
         self.batch_size = batch_size
         self.step = encoder.geometry.choose_hop(hop_ms)
         self.hop_ms = 1000 * self.step * encoder.geometry.step / encoder.geometry.sample_rate
@@ -144,15 +150,21 @@ class Embedder(nn.Module):
         self.timestamp_embedding_size = sum(encoder.layer_dim(layer) for layer in self.layers)
         self._pooled = sum(encoder.pooled_dim(layer, self.pool) for layer in self.layers)
         self.scene_embedding_size = self._pooled * (2 if self.pool == "mean+std" else 1)
-        self._bf16: tuple[Any, Encoder] | None = None
+
+    @property
+    def used_precision(self) -> Literal["fp32", "bf16"]:
+        """What ``precision`` comes to where the model is now."""
+        if self.precision == "auto":
+            return "bf16" if self._device.type == "cuda" else "fp32"
+        return self.precision
 
     @torch.no_grad()
-    def scene(self, audio: Tensor | Sequence[Tensor]) -> Tensor:
+    def scene(self, audio: Clips) -> Tensor:
         """One vector a clip: (clips, scene_embedding_size).
 
         ``audio`` is (clips, samples), or a list of 1-D clips of any lengths, which share the window batches.
         """
-        groups, device = _groups(audio)
+        groups, device = groups_of(audio)
         clips = sum(len(group) for group in groups)
         total = torch.zeros(2, clips, self._pooled, dtype=torch.float64, device=self._device)
         counts = torch.ones(clips, 1, dtype=torch.float64, device=self._device)
@@ -165,25 +177,25 @@ class Embedder(nn.Module):
         pooled = [mean]
         if self.pool == "mean+std":
             pooled.append((square - mean.square()).clamp(min=0).sqrt())
-        return torch.cat(pooled, dim=-1).float().to(device)
+        return refuse_unsound(torch.cat(pooled, dim=-1).float()).to(device)
 
     @torch.no_grad()
-    def timestamps(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+    def timestamps(self, audio: Clips) -> tuple[Tensor, Tensor]:
         """Frames each ``hop_ms``, (clips, frames, timestamp_embedding_size), and centres in ms, (clips, frames)."""
-        [audio], device = _groups(audio)
+        audio, device = group_of(audio)
         geometry, samples = self.encoder.geometry, audio.shape[1]
         grid = geometry.centred(samples, self.step)
         times = geometry.timestamps(grid, samples).to(device)
         frames = grid.between(self._frames(audio, grid.coarse())) if self.fast else self._frames(audio, grid)
-        return frames, times.expand(len(audio), -1).clone()
+        return refuse_unsound(frames), times.expand(len(audio), -1).clone()
 
     @torch.no_grad()
-    def frames(self, audio: Tensor) -> Tensor:
+    def frames(self, audio: Clips) -> Tensor:
         """The encoder's own frames, side by side, the last perhaps partly padded: (clips, frames, dim)."""
-        [audio], _ = _groups(audio)
-        return self._frames(audio, self.encoder.geometry.native(self.encoder.count(audio.shape[1])))
+        audio, _ = group_of(audio)
+        return refuse_unsound(self._frames(audio, self.encoder.geometry.native(self.encoder.count(audio.shape[1]))))
 
-    def forward(self, audio: Tensor) -> Tensor:
+    def forward(self, audio: Clips) -> Tensor:
         """The same as ``scene``."""
         return self.scene(audio)
 
@@ -197,24 +209,28 @@ class Embedder(nn.Module):
         self, groups: list[Tensor], grids: list[Grid], pool: str | None = None
     ) -> Iterator[tuple[slice, slice, Tensor]]:
         """Yields (which clips, which frames of their grid, the frames) until all are done, in any order."""
+        if self._device.type == "meta":
+            raise ValueError("the model is on the meta device, which holds no weights; load it on a CPU or a GPU")
         batch = self.batch_size or (128 if self._device.type == "cuda" else 16)
         columns = self.encoder.geometry.columns
+        listener = evaluated(self.encoder)
+        encoder = evaluated(self.encoder, torch.bfloat16) if self.used_precision == "bf16" else listener
         waiting: dict[int, list[tuple[slice, Window, Tensor]]] = {}  # windows of one length share a forward
         blend = Blend()  # those of one clip that overlap have one length: their order stays
-        with self._ready() as encoder:
-            for rows, group, grid in zip(_rows(groups), groups, grids, strict=True):
-                for clip, window, features in self._cut(rows, group, grid, batch):
-                    length = columns if encoder.pad_short else window.columns
-                    queue = waiting.setdefault(length, [])
-                    queue.append((clip, window, features))
-                    if sum(len(features) for _, _, features in queue) >= batch:
-                        yield from self._flush(encoder, waiting.pop(length), length, batch, blend, pool)
-            for length, queue in waiting.items():
-                yield from self._flush(encoder, queue, length, batch, blend, pool)
+        for rows, group, grid in zip(_rows(groups), groups, grids, strict=True):
+            for clip, window, features in self._cut(listener, rows, group, grid, batch):
+                length = columns if encoder.pad_short else window.columns
+                queue = waiting.setdefault(length, [])
+                queue.append((clip, window, features))
+                if sum(len(features) for _, _, features in queue) >= batch:
+                    yield from self._flush(encoder, waiting.pop(length), length, batch, blend, pool)
+        for length, queue in waiting.items():
+            yield from self._flush(encoder, queue, length, batch, blend, pool)
 
-    def _cut(self, rows: slice, group: Tensor, grid: Grid, batch: int) -> Iterator[tuple[slice, Window, Tensor]]:
+    def _cut(
+        self, encoder: Encoder, rows: slice, group: Tensor, grid: Grid, batch: int
+    ) -> Iterator[tuple[slice, Window, Tensor]]:
         """Features of all windows of equally long clips; those of neighbouring windows are computed together, once."""
-        encoder = self.encoder
         total = encoder.count(group.shape[1])
         statistics = encoder.statistics(group) if len(group) else None
         for row in range(0, len(group), batch):
@@ -260,32 +276,6 @@ class Embedder(nn.Module):
     def _device(self) -> torch.device:
         return next(self.encoder.parameters()).device
 
-    @contextmanager
-    def _ready(self) -> Iterator[Encoder]:
-        """The encoder in evaluation mode and in the wanted precision; its own mode comes back afterwards."""
-        wanted = self.precision
-        if wanted == "auto":
-            wanted = "bf16" if self._device.type == "cuda" else "fp32"
-        encoder = self._twin() if wanted == "bf16" else self.encoder
-        modes = [(module, module.training) for module in encoder.modules()]
-        encoder.eval()
-        try:
-            yield encoder
-        finally:
-            for module, mode in modes:
-                module.training = mode
-
-    def _twin(self) -> Encoder:
-        """A copy with its linear layers in bf16, made again whenever a weight of the original was touched."""
-        state = [(p.data_ptr(), p._version) for p in self.encoder.parameters()]
-        if self._bf16 is None or self._bf16[0] != state:
-            twin = copy.deepcopy(self.encoder)
-            for module in twin.modules():
-                if isinstance(module, Linear):
-                    module.to(torch.bfloat16)
-            self._bf16 = (state, twin)
-        return self._bf16[1]
-
 
 def get_scene_embeddings(audio: Tensor, model: Embedder) -> Tensor:
     """HEAR: one vector a sound, (n_sounds, model.scene_embedding_size), for audio (n_sounds, n_samples)."""
@@ -295,28 +285,6 @@ def get_scene_embeddings(audio: Tensor, model: Embedder) -> Tensor:
 def get_timestamp_embeddings(audio: Tensor, model: Embedder) -> tuple[Tensor, Tensor]:
     """HEAR: (n_sounds, n_timestamps, model.timestamp_embedding_size), and centres in ms, (n_sounds, n_timestamps)."""
     return model.timestamps(audio)
-
-
-def _groups(audio: Tensor | Sequence[Tensor]) -> tuple[list[Tensor], torch.device]:
-    """Checked clips as float32 tensors (clips, samples), each of one length, and the device that they came from."""
-    groups = [audio] if isinstance(audio, Tensor) else [torch.as_tensor(clip)[None] for clip in audio]
-    first = 0
-    for index, group in enumerate(groups):
-        if group.ndim != 2:
-            raise ValueError(f"audio must be (clips, samples), got {tuple(group.shape)}; for one clip pass audio[None]")
-        if not group.is_floating_point():
-            raise TypeError(
-                f"audio must be floating point in [-1, 1], got {group.dtype}; divide int16 samples by 32768"
-            )
-        if group.shape[1] == 0:
-            raise ValueError(f"clip {first} is empty: an embedding needs at least one sample")
-        low, high = group.aminmax(dim=1)
-        bad = (~(torch.isfinite(low) & torch.isfinite(high))).nonzero().flatten() + first
-        if len(bad):
-            raise ValueError(f"NaN or infinite samples in clip {', '.join(str(int(b)) for b in bad[:8])}")
-        groups[index] = group.float()
-        first += len(group)
-    return groups, groups[0].device if groups else torch.device("cpu")
 
 
 def _rows(groups: list[Tensor]) -> Iterator[slice]:
@@ -334,9 +302,11 @@ def _pad_time(features: Tensor, before: int, after: int, value: float) -> Tensor
     return nn.functional.pad(features, (0, 0) * (features.ndim - 2) + (before, after), value=value)
 
 
-def layer_numbers(layers: Sequence[int] | None, depth: int) -> list[int]:
+def layer_numbers(layers: Sequence[int] | int | None, depth: int) -> list[int]:
     """Layers counted from 1, of those that a user named, perhaps backwards; the last if none was."""
-    numbers = [depth] if layers is None else [depth + 1 + n if n < 0 else n for n in layers]
+    named: Any = [depth] if layers is None else [layers] if is_whole(layers) else layers
+    listed = isinstance(named, Iterable) and not isinstance(named, (str, bytes)) and all(map(is_whole, named))
+    numbers = [int(depth + 1 + n if n < 0 else n) for n in named] if listed else []
     if not numbers or not all(1 <= n <= depth for n in numbers):
         raise ValueError(f"layers={layers!r}: name layers 1 to {depth} of this model, or -1 to -{depth} from its end")
     return numbers

@@ -31,6 +31,7 @@ from .embedder import (
     layer_numbers,
 )
 from .features import KaldiFilterBank
+from .fields import check
 from .pooled import PooledBlock, Shape, pooled_size
 from .relative import Positions, Size
 from .windows import Geometry, between
@@ -47,6 +48,10 @@ SIZES = {  # width of the first stage, blocks of each
     "base24": (96, (2, 3, 16, 3)),
 }
 Pool = Literal["mean", "mean+std", "tokens"]
+POSITIVE = (
+    *("width", "heads", "depths", "mlp_ratio", "bands", "frames"),
+    *("stem_kernel", "stem_stride", "query_strides", "key_stride", "sample_rate"),
+)
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,9 @@ class Config:
     layers: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        check(self, positive=POSITIVE, deep=("depths",))
+        if not self.depths:
+            raise ValueError("depths=(): a model has at least one stage")
         if self.layers is not None:
             object.__setattr__(self, "layers", tuple(layer_numbers(self.layers, len(self.depths))))
         for name in ("depths", "stem_kernel", "stem_stride", "key_stride"):
@@ -105,9 +113,6 @@ class Config:
             raise ValueError(f"frames={self.frames} is not a multiple of the stem's stride {self.stem_stride[1]}")
         if not all(size % 2 for size in self.stem_kernel):
             raise ValueError(f"stem_kernel={self.stem_kernel} must be odd, so that tokens have a centre")
-        for name, kind in (("positions", Positions), ("pool", Pool)):
-            if getattr(self, name) not in get_args(kind):
-                raise ValueError(f"{name}={getattr(self, name)!r} is not one of {', '.join(get_args(kind))}")
         if not self.std > 0:
             raise ValueError(f"std must be positive, got {self.std}")
         sizes = {pooled_size(shape.grid, shape.query_stride)[0] for shape in self.shapes()}

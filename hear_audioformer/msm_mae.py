@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor, nn
@@ -26,6 +27,7 @@ from .embedder import (
     layer_numbers,
 )
 from .features import LogMel
+from .fields import check
 from .layers import Block, Linear, patchify, sincos_2d
 from .windows import Geometry
 
@@ -34,6 +36,7 @@ __all__ = ["Config", "MsmMae", "get_scene_embeddings", "get_timestamp_embeddings
 METHOD = "msm-mae"
 OPTIONS = ("normalisation", "short")  # what a user may change of a trained model's configuration
 SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}  # width, depth, heads
+POSITIVE = ("width", "depth", "heads", "mlp_ratio", "bands", "frames", "patch", "sample_rate")
 
 
 @dataclass(frozen=True)
@@ -72,16 +75,15 @@ class Config:
     layers: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.normalisation not in ("fixed", "batch"):
+            raise ValueError(f'normalisation={self.normalisation!r}: choose "fixed", "batch" or a pair [mean, std]')
+        check(self, positive=POSITIVE, deep=("depth",))
         if self.layers is not None:
             object.__setattr__(self, "layers", tuple(layer_numbers(self.layers, self.depth)))
         object.__setattr__(self, "patch", tuple(self.patch))
         for name, size, patch in (("bands", self.bands, self.patch[0]), ("frames", self.frames, self.patch[1])):
             if size % patch:
                 raise ValueError(f"{name}={size} is not a multiple of the patch's {patch}")
-        if self.normalisation not in ("fixed", "batch"):
-            raise ValueError(f'normalisation={self.normalisation!r}: choose "fixed", "batch" or a pair [mean, std]')
-        if self.short not in ("crop", "pad"):
-            raise ValueError(f'short={self.short!r}: choose "crop" or "pad"')
         if not self.std > 0:
             raise ValueError(f"std must be positive, got {self.std}")
 
@@ -184,16 +186,19 @@ class MsmMae(Encoder):
 
 def build(config: dict[str, Any]) -> MsmMae:
     """An encoder with random weights, from the fields of a ``Config``; ``normalisation`` may be a pair [mean, std]."""
-    if isinstance(config.get("normalisation"), (list, tuple)):
-        mean, std = config["normalisation"]
-        config = {**config, "normalisation": "fixed", "mean": float(mean), "std": float(std)}
+    pair = config.get("normalisation")
+    pair = pair.tolist() if isinstance(pair, (np.ndarray, Tensor)) else pair
+    if isinstance(pair, (list, tuple)):
+        if len(pair) != 2:
+            raise ValueError(f"normalisation={pair!r}: a pair [mean, std] was expected")
+        config = {**config, "normalisation": "fixed", "mean": pair[0], "std": pair[1]}
     return MsmMae(Config(**config))
 
 
 def load_model(source: str = "", **options: Any) -> Embedder:
     """HEAR: an MSM-MAE model by name, path or ``hf://OWNER/REPO@REVISION/FILE``; the default MSM-MAE without a source.
 
-    Options are those of ``Embedder`` (hop_ms, pool, layers, precision, batch_size), and of ``Config``:
+    Options are those of ``Embedder`` (hop_ms, hop, pool, layers, precision, batch_size), and of ``Config``:
     ``normalisation`` ("fixed", "batch", or a pair [mean, std]) and ``short`` ("crop", "pad").
     """
     return weights.load_model(source, method=METHOD, **options)

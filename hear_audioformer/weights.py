@@ -13,10 +13,14 @@ import hashlib
 import importlib
 import json
 import re
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from . import checkpoint
 from .checkpoint import Header, WeightsError
@@ -25,6 +29,8 @@ from .embedder import Embedder
 METHODS = {"msm-mae": "msm_mae", "asit": "asit", "mast": "mast", "audioformer": "audioformer"}  # method -> its module
 PARTS = {"codec": "codec"}  # what a weight file may also hold: parts that models are made with
 EMBEDDER_OPTIONS = ("hop_ms", "pool", "layers", "precision", "batch_size", "hop")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+COMPUTED = 1 << 26  # values of tables that are computed and stand in no file; a real model has under a million
 HUB = re.compile(r"hf://(?P<repo>[^/@]+/[^/@]+)(@(?P<revision>[^/@]+))?/(?P<file>.+)")
 
 
@@ -73,10 +79,20 @@ def list_models(method: str | None = None) -> list[str]:
 
 
 def load_model(source: str | Path = "", *, method: str | None = None, **options: Any) -> Embedder:
-    """A model from a name, a path or an ``hf://`` address; the default model where no source is given.
+    """HEAR: a model from a name, a path or an ``hf://`` address, in evaluation mode; the default one without a source.
 
-    ``options`` are those of ``Embedder`` and those that the method offers (its module's ``OPTIONS``).
+    ``options`` are those of ``Embedder`` (hop_ms, hop, pool, layers, precision, batch_size) and those that the method
+    offers (its module's ``OPTIONS``). An empty file counts as no source, with a warning: HEAR passes one for "no
+    weights". Nothing else here takes an empty file.
     """
+    if str(source) and _is_file(Path(source)) and Path(source).stat().st_size == 0:
+        warnings.warn(f"{source} is empty, HEAR's sign for no weights: the default model is loaded", stacklevel=2)
+        source = ""
+    return open_model(source, method=method, **options)
+
+
+def open_model(source: str | Path = "", *, method: str | None = None, **options: Any) -> Embedder:
+    """The same, but an empty file is refused like any other that holds no model."""
     own = {name: value for name, value in options.items() if name not in EMBEDDER_OPTIONS}
     encoder, header = load_encoder(source, method=method, **own)
     if header.method not in METHODS:
@@ -98,12 +114,37 @@ def load_encoder(source: str | Path = "", *, method: str | None = None, **option
     if unknown:
         known = ", ".join((*EMBEDDER_OPTIONS, *module.OPTIONS))
         raise TypeError(f"unknown option {', '.join(unknown)} for a {header.method} model; choose from {known}")
-    try:
-        encoder = module.build({**header.config, **header.normalisation, **options})
-    except TypeError as error:  # a field of a later version
-        raise WeightsError(f"{path} has a config that this version does not know ({error}); upgrade it") from error
+    config = {**header.config, **header.normalisation}
+    _try(module, config, tensors, path)
+    encoder = module.build({**config, **options})
     checkpoint.fill(encoder, tensors, path)
     return encoder.eval(), header
+
+
+def _try(module: ModuleType, config: dict[str, Any], tensors: dict[str, Tensor], path: Path) -> None:
+    """Builds what a file describes where nothing is allocated, and holds it against the file's tensors.
+
+    So a config of any sizes costs no more memory than the file has.
+    """
+    if unknown := sorted(config.keys() - {field.name for field in fields(module.Config)}):
+        names = ", ".join(map(repr, unknown))
+        raise WeightsError(f"{path} has a config that this version does not know ({names}); upgrade the package")
+    try:
+        with torch.device("meta"):
+            sketch = module.build(config)
+    except Exception as error:  # whatever the values of a stranger's file lead to
+        raise WeightsError(f"{path} has a config that makes no model ({_line(error)}); convert it again") from error
+    checkpoint.compare(sketch, tensors, path)
+    kept = sketch.state_dict().keys()
+    computed = sum(buffer.numel() for name, buffer in sketch.named_buffers() if name not in kept)
+    if computed > COMPUTED:
+        raise WeightsError(f"{path} has a config that makes no model (tables of {computed} values); convert it again")
+
+
+def _line(error: Exception) -> str:
+    """What an error says, in one line."""
+    first = str(error).strip().partition("\n")[0]
+    return first if isinstance(error, ValueError) else f"{type(error).__name__}: {first}"
 
 
 def method_module(method: str) -> ModuleType:
@@ -123,7 +164,7 @@ def resolve(source: str | Path, method: str | None = None) -> Path:
         raise WeightsError(f"{text} is not of the form hf://OWNER/REPO@REVISION/FILE")
     known = index()
     path = Path(text)
-    if not text or (path.is_file() and path.stat().st_size == 0):  # HEAR passes an empty file for "no weights"
+    if not text:
         default = known.default_of(method)
         if default is None:
             raise WeightsError(
@@ -133,14 +174,30 @@ def resolve(source: str | Path, method: str | None = None) -> Path:
         text = default
     if text in known.models:
         return _from_index(known.models[text])
-    if path.is_file():
+    if _is_file(path):
+        if path.stat().st_size == 0:
+            raise WeightsError(f"{path} is empty: pass a weight file, or no model for the default one")
         return path
     names = ", ".join(known.models) or "none yet"
     raise WeightsError(f"no file and no model is called {text!r}; models known by name: {names}")
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
 def _from_index(entry: Entry) -> Path:
-    path = bundle() / entry.file
+    """A file of the index, which must name it plainly and give its hash: the index is data, and may be anybody's."""
+    folder = bundle()
+    path = folder / entry.file
+    plain = entry.file == path.name and "\\" not in entry.file and not entry.file.startswith(".")
+    if not plain or not SHA256.fullmatch(str(entry.sha256)):
+        raise WeightsError(f"the index's entry {entry.file!r} needs a plain file name and a sha256 of 64 hex digits")
+    if path.is_symlink() and not (folder / "index.json").is_symlink():  # installers that link link every file
+        raise WeightsError(f"{path} is a link, which the index may not name: put the file itself there")
     if path.is_file():
         return _verified(path, entry.sha256, "install the package again")
     if entry.repo is None or entry.revision is None:
@@ -185,7 +242,7 @@ def _from_hub(repo: str, revision: str, file: str, expected: str | None) -> Path
 
 def _verified(path: Path, expected: str, remedy: str) -> Path:
     """The file, if it has the expected hash: sha256, or git's for small files of a Hub repository."""
-    if re.fullmatch(r"[0-9a-f]{64}", expected):
+    if SHA256.fullmatch(expected):
         found = checkpoint.sha256(path)
     elif re.fullmatch(r"[0-9a-f]{40}", expected):
         content = path.read_bytes()
@@ -200,4 +257,4 @@ def _verified(path: Path, expected: str, remedy: str) -> Path:
 @functools.lru_cache(maxsize=1)
 def cached_model(source: str, options: tuple[tuple[str, Any], ...]) -> Embedder:
     """The last model used by the one-call functions, so that calling them in a loop does not load it each time."""
-    return load_model(source, **dict(options))
+    return open_model(source, **dict(options))

@@ -11,6 +11,8 @@ from itertools import chain, zip_longest
 import torch
 from torch import Tensor
 
+from .fields import is_number
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -41,11 +43,12 @@ class Geometry:
         hops = self.hops()
         if hop_ms is None:
             return next((frames for ms, frames in hops.items() if ms <= 50), 1)
-        for ms, frames in hops.items():
-            if abs(ms - hop_ms) < 1e-3:
-                return frames
+        if is_number(hop_ms):
+            for ms, frames in hops.items():
+                if abs(ms - hop_ms) < 1e-3:
+                    return frames
         choices = ", ".join(f"{ms:g}" for ms in hops)
-        raise ValueError(f"hop_ms={hop_ms:g} is not a hop of this model; choose one of {choices}")
+        raise ValueError(f"hop_ms={hop_ms!r} is not a hop of this model; choose one of {choices}")
 
     def native(self, features: int) -> "Grid":
         """The encoder's own frames, side by side from the first sample on; the last may be partly padded."""

@@ -201,9 +201,9 @@ def test_both_kinds_of_positions(arch: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"layout": "stacked"}, "choose one of shared, separate, summed"),
-        ({"arch": "gpt"}, 'choose "roformer" or "roberta"'),
-        ({"combine": "max"}, 'choose "auto", "concat" or "mean"'),
+        ({"layout": "stacked"}, "is not one of shared, separate, summed"),
+        ({"arch": "gpt"}, "is not one of roformer, roberta"),
+        ({"combine": "max"}, "is not one of auto, concat, mean"),
         ({"codebooks": 3}, "this model can read 1 to 2"),
         ({"average": 4}, "this model has 3 layers"),
         ({"heads": 5}, "cannot be split into 5 heads"),

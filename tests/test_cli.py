@@ -147,7 +147,7 @@ def test_results_are_not_overwritten_unasked(model_file: Path, recordings: Path,
     ("arguments", "message"),
     [
         (("-o", "x.csv"), "the name must end in .npz or .parquet"),
-        (("-o", "x.npz", "--hop-ms", "33"), "choose one of"),
+        (("-o", "x.npz", "--timestamps", "--hop-ms", "33"), "choose one of"),
         (("-o", "x.npz", "--model", "nonsense"), "no file and no model is called 'nonsense'"),
         (("-o", "x.npz", "--device", "tpu7"), "tpu7"),
         ((), "Missing option '-o'"),

@@ -99,7 +99,7 @@ def test_batch_normalisation_of_silence_is_finite() -> None:
         ({"frames": 200}, "frames=200 is not a multiple of the patch's 16"),
         ({"bands": 70}, "bands=70 is not a multiple of the patch's 16"),
         ({"normalisation": "clip"}, 'choose "fixed", "batch" or a pair'),
-        ({"short": "mask"}, 'choose "crop" or "pad"'),
+        ({"short": "mask"}, "is not one of crop, pad"),
         ({"std": 0.0}, "std must be positive"),
         ({"width": 66, "heads": 6}, "divisible by 4"),
         ({"heads": 7}, "cannot be split into 7 heads"),

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..fields import check
 from .layers import Conv, Recurrent, Residual
 from .mel import MelStack
 from .quantiser import Quantiser
@@ -60,8 +61,10 @@ class Config:
     around: int = 2
 
     def __post_init__(self) -> None:
-        if self.front not in get_args(Front):
-            raise ValueError(f"front={self.front!r} is not one of {', '.join(get_args(Front))}")
+        whole = ("sample_rate", "filters", "ratios", "latent", "dilations", "codebooks", "codes", "bands")
+        check(self, positive=whole, deep=("codebooks", "lstm", "around"))
+        if self.context < 0:
+            raise ValueError(f"context={self.context}: seconds cannot be negative")
         object.__setattr__(self, "ratios", tuple(self.ratios))
         object.__setattr__(self, "dilations", tuple(self.dilations))
 

@@ -60,6 +60,7 @@ def convert_file(
     if len(states) > 1:
         state = {f"{k}.{name}": tensor for k, one in enumerate(states) for name, tensor in one.items()}
     encoder, notes = _checked(rules, hints)(state, name=sources[0].resolve().parent.name, **hints)
+    checkpoint.refuse_unsound(encoder, ", ".join(map(str, sources)))
     config = asdict(encoder.config)
     normalisation = {name: config.pop(name) for name in NORMALISATION if name in config}
     names, source_sha256 = ", ".join(one.name for one in sources), ", ".join(digests)

@@ -53,8 +53,10 @@ def _load(path: Path) -> Mapping:
         lines = [line.strip() for line in str(error).splitlines() if "Unpickler error" in line]
         reason = lines[0].split("Unpickler error: ")[-1].split(". ")[0] if lines else "the unpickler refused it"
         raise WeightsError(f"{path} holds more than tensors and plain values, and is not opened: {reason}") from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise WeightsError(f"{path} is damaged, truncated or not a checkpoint: {error}") from error
+    except Exception as error:  # bytes that are no pickle are read as one, and lead to any error
+        telling = isinstance(error, (RuntimeError, EOFError, OSError, ValueError))
+        reason = f": {error}".partition("\n")[0] if telling else ""
+        raise WeightsError(f"{path} is damaged, truncated or not a checkpoint{reason}") from error
     if not isinstance(content, Mapping):
         raise WeightsError(f"{path} holds a {type(content).__name__}, not a dictionary of tensors")
     return content

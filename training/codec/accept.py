@@ -1,6 +1,6 @@
 """Whether a codec is fit to be read by a language model: four questions, asked of recordings it has not learnt from.
 
-    python -m training.codec.accept runs/codec-16k data/suite/tasks/drum-open1-full
+    python -m training.codec.accept runs/melrvq-16k data/suite/tasks/drum-open1-full
 
 1. Are the first codebooks used? Their perplexity, and the share of the commonest code where anything is heard.
 2. Does every further codebook help? The log-mel distance with 1, 2, 4, ... of them: of the decoder's sound, or of what

@@ -1,6 +1,6 @@
 """What a codec keeps of a sound: recordings given back by its decoder, to listen to, and how far off they are.
 
-    python -m training.codec.listen runs/codec-16k recording.flac -o heard
+    python -m training.codec.listen runs/melrvq-16k recording.flac -o heard
 
 writes ``recording.wav`` and ``recording-1.wav``, ``recording-2.wav``, ... for more and more codebooks, and prints the
 mean distance of log-mel values in natural logarithms; ``heard.json`` has these figures for the codec's card.

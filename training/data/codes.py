@@ -1,6 +1,6 @@
 """A corpus as codes, computed once: a language model then learns without running the codec again at every step.
 
-    python -m training.data.codes data/open codec-16k
+    python -m training.data.codes data/open melrvq-16k
 
 reads a packed corpus and writes ``codes-NAME.uint16`` beside it, a row a frame, and ``codes-NAME.npz`` with where each
 clip is. An hour takes 1.8 MB at 50 frames a second and four codebooks. Given again after an interruption it goes on

@@ -110,7 +110,7 @@ class AudioformerObjective(nn.Module):
         """Waveforms (batch, samples), or their codes -> the loss and what it is to be held against."""
         codes, there = crops if isinstance(crops, Coded) else self.coded(crops)
         if not self.encoder.config.codec_hash and not codes.is_meta:
-            raise ValueError("the encoder has no trained codec: name one, objective.codec=codec-16k")
+            raise ValueError("the encoder has no trained codec: name one, objective.codec=melrvq-16k")
         codes = codes.long().contiguous()  # what is drawn like them goes by their order in memory
         loss, logs = self.masked(codes, self.audible(there))
         if self.frozen is not None:
@@ -220,7 +220,7 @@ def build(encoder: Audioformer, options: dict[str, Any]) -> AudioformerObjective
         encoder.adopt(*load(codec))
     if words == "codec":
         if not encoder.config.codec_hash and not encoder.codec.scale.is_meta:
-            raise ValueError("words=codec needs a trained codec: name one, objective.codec=codec-16k")
+            raise ValueError("words=codec needs a trained codec: name one, objective.codec=melrvq-16k")
         words_from_codec(encoder)
     objective = AudioformerObjective(encoder, **options)
     if start is not None:
