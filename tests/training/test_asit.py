@@ -240,8 +240,23 @@ def test_initial_weights() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"seconds": 0.4}, {"seconds": 1.5}, {"local": Local(count=1, seconds=0.6)}], ids=str
+    "options",
+    [{"seconds": 1.5}, {"local": Local(count=1, seconds=0.6)}, {"local": Local(count=1, seconds=0.1)}],
+    ids=str,
 )
 def test_views_that_do_not_fit_are_refused(options: dict) -> None:
-    with pytest.raises(ValueError, match="do not fit: each must hold the next, and a view 48 frames"):
+    with pytest.raises(ValueError, match="do not fit: each must hold the next, and a local view 16 frames"):
         small(**options)
+
+
+def test_views_shorter_than_the_window_end_in_rows_of_zeros() -> None:
+    """0.4 s have 38 frames of 48; the others are zeros before normalisation, in views of every kind of loss."""
+    made, audio = small(seconds=0.4), tones(3, generator())
+    given = made.views(audio, generator())
+    config = made.encoder.config
+    assert given.clean.shape == (6, 48, 128)
+    assert torch.allclose(given.clean[:, 38:], torch.tensor(-config.mean / (2 * config.std)))
+    assert not torch.allclose(given.clean[:, 37:38], given.clean[:, 38:39])
+    loss, parts = made.losses(given, 0)
+    assert torch.isfinite(loss)
+    assert torch.isfinite(torch.stack(list(parts.values()))).all()
