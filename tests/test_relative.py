@@ -35,7 +35,9 @@ def test_a_step_means_the_same_at_any_length() -> None:
     assert not torch.equal(axis.stretched(250)[0] - axis.stretched(250)[0, 0], full[0, :63] - full[0, 0])
 
 
-@pytest.mark.parametrize(("cells", "query", "key"), [(5, 2, 1), (7, 2, 1), (8, 1, 4), (6, 1, 4), (9, 2, 4), (1, 2, 4), *UNEVEN])
+@pytest.mark.parametrize(
+    ("cells", "query", "key"), [(5, 2, 1), (7, 2, 1), (8, 1, 4), (6, 1, 4), (9, 2, 4), (1, 2, 4), *UNEVEN]
+)
 def test_stretched_rows_are_the_libraries_formula(cells: int, query: int, key: int) -> None:
     axis = Axis(cells, query, key)
     queries, keys = axis.counts(cells)
