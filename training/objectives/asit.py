@@ -42,6 +42,8 @@ class Temperatures:
 
     def teacher(self, epoch: int) -> float:
         """The teacher's in an epoch, counted from 0."""
+        if not self.epochs:
+            return self.end
         return self.start + (self.end - self.start) * min(1.0, epoch / max(1, self.epochs - 1))
 
 
