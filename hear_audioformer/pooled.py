@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import Linear, Mlp, attend, for_some
+from .layers import Linear, Mlp, attend, for_some, hidden
 from .relative import Axis, Positions, RelativePositions, Size
 
 
@@ -139,7 +139,7 @@ class PooledBlock(nn.Module):
         self.attention = PooledAttention(shape)
         self.shortcut = Linear(shape.dim, shape.out) if shape.out != shape.dim else None
         self.mlp_norm = nn.LayerNorm(shape.out, eps=1e-6)
-        self.mlp = Mlp(shape.out, int(shape.out * mlp_ratio))
+        self.mlp = Mlp(shape.out, hidden(shape.out, mlp_ratio))
 
     def forward(self, x: Tensor, grid: Size) -> Tensor:
         """(batch, front + cells, dim) -> (batch, front + pooled cells, out)."""

@@ -27,9 +27,13 @@ class GoldenFile:
         return {name.removeprefix(prefix): self[name] for name in self.names if name.startswith(prefix)}
 
     def close(self, found: Tensor, name: str, tolerance: float, where: Tensor | None = None) -> None:
-        """Holds a result against the file's, perhaps only where asked; ``pytest -s`` shows how near it came."""
+        """Holds a result against the file's, perhaps only where asked; ``pytest -s`` shows how near it came.
+
+        The tolerance is for values up to 1; rounding errors of larger ones grow with the largest of them.
+        """
         wanted = self[name]
         assert found.shape == wanted.shape
+        tolerance *= max(1.0, float(wanted.double().abs().max()))
         difference = (found.double() - wanted.double()).abs()
         deviation = float((difference if where is None else difference[where]).max())
         print(f"{name}: {deviation:.1e} of {tolerance:.0e}")

@@ -38,7 +38,7 @@ class Shape:
 
 SHAPES = {
     "other": Shape(
-        rate=32000, bands=64, frames=72, patch=(16, 8), width=36, depth=2, heads=3, mlp_ratio=2.5,
+        rate=32000, bands=64, frames=72, patch=(16, 8), width=44, depth=2, heads=4, mlp_ratio=60 / 44,
         decoder=(18, 1, 3), plane=False, cls=True, batch=3, ratio=0.6, pixels=True, stats=(-6.0, 3.5),
         lengths={"a": 1001, "whole": 71 * 320 + 17, "b": 9999, "two_windows": 143 * 320, "ragged": 54321},
     ),
@@ -108,10 +108,10 @@ def weights(d: Draws, s: Shape) -> Weights:
     p["patch_embed.proj.weight"] = d.normal(s.width, 1, *s.patch, std=pixels**-0.5)
     p["patch_embed.proj.bias"] = d.normal(s.width, std=0.1)
     for i in range(s.depth):
-        p |= draw_block(d, f"blocks.{i}", s.width, int(s.width * s.mlp_ratio), split=True)
+        p |= draw_block(d, f"blocks.{i}", s.width, int(s.width * s.mlp_ratio + 1e-6), split=True)
     p |= {**d.norm("norm", s.width), **d.linear("decoder_embed", narrow, s.width)}
     for i in range(depth):
-        p |= draw_block(d, f"decoder_blocks.{i}", narrow, int(narrow * s.mlp_ratio), split=True)
+        p |= draw_block(d, f"decoder_blocks.{i}", narrow, int(narrow * s.mlp_ratio + 1e-6), split=True)
     return {**p, **d.norm("decoder_norm", narrow), **d.linear("decoder_pred", pixels, narrow)}
 
 
