@@ -1,9 +1,11 @@
 """Positions as learnt functions of distance: what attention adds to its logits, along frequency and time apart.
 
 The decomposed relative positions of MViTv2 (Li et al., CVPR 2022, arXiv 2112.01526, section 4.1). A table has a row for
-each distance between a query and a key, counted in whole steps of the finer of their two grids (rounded down where
-neither stride divides the other), so it serves grids of any length. What a length beyond training gets is a choice: "clamp" gives all larger distances the largest one's row, and a
-step keeps its meaning; "stretch" resizes the table, as the vision models do with other image sizes.
+each distance between a query and a key, counted in steps of the finer of their two grids (rounded down where neither
+stride divides the other), so it serves grids of any length. What a length beyond training gets is a choice: "clamp"
+gives all larger distances the largest one's row, and a step keeps its meaning; "stretch" is MViTv2's own formula, which
+goes by the ratio of the grids and resizes the table, as the vision models do with other image sizes. Where both strides
+divide the trained grid the two are one.
 """
 
 from dataclasses import dataclass

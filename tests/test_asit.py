@@ -111,7 +111,7 @@ def test_what_is_missing_is_silence() -> None:
 
 
 def test_frames_beyond_a_crop_are_rows_of_zeros() -> None:
-    """As the authors fill up a crop that is shorter than the window: zeros before normalisation, louder than silence."""
+    """As the authors fill up a crop shorter than the window: zeros before normalisation, louder than silence."""
     encoder, audio = small(), noise(2, 0.5)
     there = encoder.count(8000)
     found = encoder.features(audio, 0, 96)

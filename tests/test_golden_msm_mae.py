@@ -27,8 +27,6 @@ def cases(pattern: str) -> list[str]:
     return [found[1] for name in GOLDEN.names if (found := re.fullmatch(pattern, name))]
 
 
-
-
 def state_dict(dialect: str) -> dict[str, Tensor]:
     """The golden's weights, with query and value biases as the authors have them or one full bias as M2D has it."""
     state = GOLDEN.under("weights/")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +109,11 @@ def network(d: Draws, s: Shape) -> Weights:
     for i in range(s.depth):
         p |= draw_block(d, f"backbone.blocks.{i}", s.width, int(s.width * s.mlp_ratio))
     p |= d.norm("backbone.norm", s.width)
-    for name, sizes in (("head_cls", (s.width, hidden, hidden, narrow)), ("head_recons", (s.width, wide, wide, painted))):
-        for number, (inputs, out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for name, sizes in (
+        ("head_cls", (s.width, hidden, hidden, narrow)),
+        ("head_recons", (s.width, wide, wide, painted)),
+    ):
+        for number, (inputs, out) in enumerate(pairwise(sizes)):
             p |= d.linear(f"{name}.mlp.{2 * number}", out, inputs)
         if name == "head_cls":
             for kind, count in (("cls", outputs), ("data", s.patches)):

@@ -18,7 +18,10 @@ SPECIAL = {"boa": 0, "pad": 1, "eoa": 2, "mask": 3, "code_offset": 4}
 def weights(d: Draws, arch: str, shape: tuple) -> Weights:
     width, depth, _, hidden, codes, longest, types, _ = shape
     e, words = f"{arch}.embeddings", 4 + codes
-    p = {f"{e}.word_embeddings.weight": d.normal(words, width), f"{e}.token_type_embeddings.weight": d.normal(types, width)}
+    p = {
+        f"{e}.word_embeddings.weight": d.normal(words, width),
+        f"{e}.token_type_embeddings.weight": d.normal(types, width),
+    }
     p |= d.norm(f"{e}.LayerNorm", width)
     if arch == "roberta":
         p[f"{e}.position_embeddings.weight"] = d.normal(longest + 2, width)
@@ -28,7 +31,10 @@ def weights(d: Draws, arch: str, shape: tuple) -> Weights:
         n = f"{arch}.encoder.layer.{i}"
         for part in ("query", "key", "value"):
             p |= d.linear(f"{n}.attention.self.{part}", width, width)
-        p |= {**d.linear(f"{n}.attention.output.dense", width, width), **d.norm(f"{n}.attention.output.LayerNorm", width)}
+        p |= {
+            **d.linear(f"{n}.attention.output.dense", width, width),
+            **d.norm(f"{n}.attention.output.LayerNorm", width),
+        }
         p |= {**d.linear(f"{n}.intermediate.dense", hidden, width), **d.linear(f"{n}.output.dense", width, hidden)}
         p |= d.norm(f"{n}.output.LayerNorm", width)
     head, bias = ("lm_head", "lm_head") if arch == "roberta" else ("cls.predictions.transform", "cls.predictions")

@@ -149,7 +149,7 @@ def encode(x: Tensor, p: Weights, s: Shape, to: int) -> Tensor:
 
 
 def autoencode(x: Tensor, p: Weights, s: Shape, noise: Tensor) -> dict[str, Tensor]:
-    narrow, depth, heads = s.decoder
+    _, depth, heads = s.decoder
     count = s.grid[0] * s.grid[1]
     keep = int(count * (1 - s.ratio))
     order = noise.argsort(1)

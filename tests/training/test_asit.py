@@ -11,7 +11,7 @@ from torch import Tensor
 from hear_audioformer.asit import Asit, Config
 from hear_audioformer.layers import for_some
 from training.loop import Settings, train
-from training.objectives.asit import AsitObjective, Local, Views
+from training.objectives.asit import AsitObjective, Local, Temperatures, Views
 from training.objectives.asit import Weights as LossWeights
 from training.objectives.asit_network import Heads
 from training.objectives.distil import Centre, across, surprise
@@ -179,6 +179,13 @@ def test_centres_learn_from_training_alone_and_not_from_failed_steps() -> None:
     logits = made.teacher.project(made.teacher.tokens(given.clean))[0]
     made.after_step(2, 4)
     torch.testing.assert_close(centre.value, 0.1 * logits.mean(0))
+
+
+@pytest.mark.parametrize(("epochs", "wanted"), [(3, [0.04, 0.055, 0.07, 0.07]), (1, [0.04, 0.07]), (0, [0.07, 0.07])])
+def test_the_teacher_warms_up(epochs: int, wanted: list[float]) -> None:
+    """Over the given epochs, both ends included; over none, it is warm at once."""
+    found = [Temperatures(epochs=epochs).teacher(epoch) for epoch in range(len(wanted))]
+    assert found == pytest.approx(wanted)
 
 
 def test_a_centre_takes_the_common_out() -> None:

@@ -196,9 +196,7 @@ def test_schedules() -> None:
     momentum = [cosine(step, steps, float(GOLDEN["out/sched_momentum"][0]), 1.0) for step in range(steps)]
     close(torch.tensor(momentum, dtype=torch.float64), "out/sched_momentum", 1e-9)
     wanted = GOLDEN["out/sched_wd"]
-    settings = Settings(
-        steps=steps, batch=256, lr=1.0, weight_decay=float(wanted[0]), weight_decay_end=last(wanted)
-    )
+    settings = Settings(steps=steps, batch=256, lr=1.0, weight_decay=float(wanted[0]), weight_decay_end=last(wanted))
     decay = torch.tensor([settings.decay(step) for step in range(steps)], dtype=torch.float64)
     assert (decay - wanted).abs().max() < 1e-9
     rates = GOLDEN["out/sched_lr"]
