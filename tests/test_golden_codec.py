@@ -4,7 +4,6 @@ The file names its own sizes, cases and bandwidths; $GOLDENS may name a folder w
 """
 
 import re
-from math import ceil
 
 import pytest
 import torch
@@ -20,7 +19,13 @@ STATE = GOLDEN.under("param/")
 CASES = sorted(name.removesuffix("_wave") for name in GOLDEN.names if name.endswith("_wave"))
 LAYERS = sorted(name for name in GOLDEN.names if re.search(r"_encoder_layer\d+$", name))
 BANDWIDTHS = list(zip(CONFIG["bandwidths"], CONFIG["codebooks_per_bandwidth"], strict=True))
-EQUAL = 1.0 if CONFIG["smallest_relative_distance_margin"] > 1e-5 else 0.99  # share of codes; near ties may turn
+TIES = CONFIG["smallest_relative_distance_margin"] <= 1e-5  # whether a rounding error may turn a code
+
+
+def same(codes: Tensor, wanted: Tensor) -> bool:
+    """Whether codes (batch, codebooks, frames) are equal, but for one frame in a hundred where there are near ties."""
+    turned = (codes != wanted).any(1)
+    return int(turned.sum()) <= (max(1, turned.numel() // 100) if TIES else 0)
 
 
 def old_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -40,7 +45,7 @@ def test_the_shapes_tell_the_configuration(codec: Codec) -> None:
     assert (config.filters, config.latent) == (stated["num_filters"], stated["hidden_size"])
     assert (config.codebooks, config.codes) == (CONFIG["num_quantizers"], stated["codebook_size"])
     assert (config.hop, config.sample_rate) == (CONFIG["hop"], CONFIG["sampling_rate"])
-    assert CONFIG["frame_rate"] in {ceil(config.sample_rate / config.hop), config.sample_rate // config.hop}  # rounded
+    assert abs(config.sample_rate / config.hop - CONFIG["frame_rate"]) < 1  # transformers rounds it up
 
 
 @torch.no_grad()
@@ -67,7 +72,7 @@ def test_codes_and_what_they_stand_for(codec: Codec, case: str, bandwidth: float
     codes = codec.quantizer.encode(codec.encoder(GOLDEN[f"{case}_wave"]), count)
     wanted = GOLDEN[f"{case}_bw{bandwidth}_codes"]
     assert codes.shape == wanted.shape
-    assert (codes == wanted).double().mean() >= EQUAL
+    assert same(codes, wanted)
     close(codec.quantizer.decode(wanted), f"{case}_bw{bandwidth}_quantised", 1e-4)
 
 
@@ -84,4 +89,4 @@ def test_codes_of_whole_frames_from_the_waveform(codec: Codec, case: str, bandwi
     assert codes.shape == wanted.shape
     mirrored = codec.encoder.layers[-1].left  # type: ignore[union-attr]
     if whole > mirrored or not rest:
-        assert (codes == wanted)[..., :whole].double().mean() >= EQUAL
+        assert same(codes[..., :whole], wanted[..., :whole])
