@@ -1,8 +1,8 @@
 """Embeddings of a task's clips by any HEAR module, made once and kept.
 
 A clip never shares padding with another: the package's own embedders take clips of any lengths, any other module gets
-batches of one exact length. What is kept is named by all that it depends on: the source, the weight file's bytes,
-the options, the kind of device, the bytes of the clips.
+batches of one exact length. What is kept is named by all that it depends on: the source files of module and model,
+the weight file's bytes, the options, the kind of device, the bytes of the clips.
 """
 
 import hashlib
@@ -21,16 +21,13 @@ import soundfile
 import torch
 from torch import Tensor
 
-import hear_audioformer
 from hear_audioformer import Embedder, WeightsError, __version__, audio, checkpoint, weights
 
+from .code_files import source_hash
 from .tasks import Item, Reading
 
 SECONDS = 120.0  # of audio that share a call
 AHEAD = 256  # clips that are decoded ahead
-PACKAGE = Path(hear_audioformer.__file__).parent
-PARTS = ("audio", "embedder", "features", "layers", "windows")  # what every encoder of ours is made of
-MORE = {"audioformer": ("language.py", "codec/*.py")}  # what one of them is made of beside its own file
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ class Model:
         self.loaded.to(self.device)
         self.sample_rate = int(self.loaded.sample_rate)
         self.sha256 = _sha256_of_weights(self.module, source)
-        self.code = _source_hash(self.module)  # as it was loaded, whatever becomes of the files
+        self.code = source_hash(self.module, self.loaded)  # as it was loaded, whatever becomes of the files
 
     @property
     def name(self) -> str:
@@ -181,18 +178,6 @@ def _sha256_of_weights(module: ModuleType, source: str) -> str | None:
         return checkpoint.sha256(weights.resolve(source, getattr(module, "METHOD", None)))
     except WeightsError:
         return None  # a name that only the module itself knows
-
-
-def _source_hash(module: ModuleType) -> str:
-    """Of the source that embeddings come from: the module's folder's where it is not ours, else the encoder's parts."""
-    own = Path(module.__file__ or "")
-    beside = list(own.parent.glob("*.py"))
-    if own.parent == PACKAGE:
-        beside = [own, *(file for part in MORE.get(own.stem, ()) for file in PACKAGE.glob(part))]
-    digest = hashlib.sha256()
-    for file in sorted({*beside, *(PACKAGE / f"{part}.py" for part in PARTS)}):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()
 
 
 def _refuse_nan(embeddings: np.ndarray, task: Reading) -> None:

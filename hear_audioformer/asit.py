@@ -144,11 +144,16 @@ class Asit(Encoder):
         return (total / audio.shape[1]).to(audio.dtype)[:, None]
 
     def features(self, audio: Tensor, start: int, stop: int, statistics: Statistics = None) -> Tensor:
-        """Waveforms (batch, samples) -> normalised filter bank frames start..stop, (batch, stop - start, bands)."""
+        """Waveforms (batch, samples) -> normalised filter bank frames start..stop, (batch, stop - start, bands).
+
+        Frames beyond the clip's last are rows of zeros before normalisation, as the authors fill up a short crop.
+        """
         mean = self.statistics(audio) if statistics is None else statistics
         assert mean is not None
         first, last = start * self.front.hop, (stop - 1) * self.front.hop + self.front.length
-        return (self.front(audio[:, first:last] - mean, 0, stop - start) - self.config.mean) / (2 * self.config.std)
+        found = self.front(audio[:, first:last] - mean, 0, stop - start)
+        filled = F.pad(found, (0, 0, 0, stop - start - found.shape[1]))
+        return (filled - self.config.mean) / (2 * self.config.std)
 
     def patches(self, features: Tensor) -> Tensor:
         """Features (batch, frames, bands) -> embedded patches without positions, (batch, columns * rows, width)."""

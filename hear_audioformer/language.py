@@ -44,7 +44,9 @@ class Sizes:
     def __post_init__(self) -> None:
         if self.arch not in ("roformer", "roberta"):
             raise ValueError(f'arch={self.arch!r}: choose "roformer" or "roberta"')
-        if self.width % self.heads or self.width // self.heads % 2:
+        if self.width % self.heads:
+            raise ValueError(f"a width of {self.width} cannot be split into {self.heads} heads")
+        if self.arch == "roformer" and self.width // self.heads % 2:
             raise ValueError(f"a width of {self.width} cannot be split into {self.heads} heads of an even width")
 
     @property

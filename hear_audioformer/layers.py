@@ -78,11 +78,16 @@ class Block(nn.Module):
         self.attention_norm = nn.LayerNorm(dim, eps=1e-6)
         self.attention = Attention(dim, heads)
         self.mlp_norm = nn.LayerNorm(dim, eps=1e-6)
-        self.mlp = Mlp(dim, int(dim * mlp_ratio))
+        self.mlp = Mlp(dim, hidden(dim, mlp_ratio))
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + for_some(self.attention(self.attention_norm(x)), self.drop, self.training)
         return x + for_some(self.mlp(self.mlp_norm(x)), self.drop, self.training)
+
+
+def hidden(dim: int, ratio: float) -> int:
+    """The width inside an MLP, rounded down; a ratio that was itself computed as hidden / dim gives hidden back."""
+    return int(dim * ratio + 1e-6)
 
 
 def for_some(branch: Tensor, drop: float, training: bool) -> Tensor:

@@ -109,6 +109,8 @@ class Config:
         object.__setattr__(self, "query_strides", tuple(tuple(stride) for stride in self.query_strides))
         if len(self.query_strides) != len(self.depths) - 1:
             raise ValueError(f"{len(self.depths)} stages need {len(self.depths) - 1} query_strides between them")
+        if not all(step in (1, 2) for stride in self.query_strides for step in stride):
+            raise ValueError(f"query_strides={self.query_strides} must be 1 or 2: a stage halves an axis or keeps it")
         if self.frames % self.stem_stride[1]:
             raise ValueError(f"frames={self.frames} is not a multiple of the stem's stride {self.stem_stride[1]}")
         if not all(size % 2 for size in self.stem_kernel):

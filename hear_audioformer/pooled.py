@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import Linear, Mlp, attend, for_some
+from .layers import Linear, Mlp, attend, for_some, hidden
 from .relative import Axis, Positions, RelativePositions, Size
 
 
@@ -44,10 +44,9 @@ class Shape:
     def __post_init__(self) -> None:
         if self.out % self.heads:
             raise ValueError(f"a width of {self.out} cannot be split into {self.heads} heads")
-        if not set(self.query_stride) <= {1, 2}:
-            raise ValueError(
-                f"query strides must be 1 or 2, got {self.query_stride}: the shortcut's pool knows no other"
-            )
+        for name in ("query_stride", "key_stride"):
+            if min(getattr(self, name)) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be 1 or more in both axes")
 
 
 def pooled_size(grid: Size, stride: Size) -> Size:
@@ -140,7 +139,7 @@ class PooledBlock(nn.Module):
         self.attention = PooledAttention(shape)
         self.shortcut = Linear(shape.dim, shape.out) if shape.out != shape.dim else None
         self.mlp_norm = nn.LayerNorm(shape.out, eps=1e-6)
-        self.mlp = Mlp(shape.out, int(shape.out * mlp_ratio))
+        self.mlp = Mlp(shape.out, hidden(shape.out, mlp_ratio))
 
     def forward(self, x: Tensor, grid: Size) -> Tensor:
         """(batch, front + cells, dim) -> (batch, front + pooled cells, out)."""
@@ -150,10 +149,15 @@ class PooledBlock(nn.Module):
         return x + for_some(self.mlp(self.mlp_norm(x)), self.drop, self.training)
 
     def _pooled(self, x: Tensor, grid: Size) -> Tensor:
-        """The shortcut on the grid that queries are pooled to, by maxima."""
+        """The shortcut on the grid that queries are pooled to, by maxima.
+
+        With an odd stride a grid that it divides gives one cell more than there are queries; the surplus goes.
+        """
         if self.stride == (1, 1):
             return x
         front = x.shape[1] - grid[0] * grid[1]
         kernel = tuple(s + 1 if s > 1 else 1 for s in self.stride)
         padding = tuple(k // 2 for k in kernel)
-        return as_tokens(x[:, :front], F.max_pool2d(as_image(x[:, front:], grid), kernel, self.stride, padding))
+        rows, columns = pooled_size(grid, self.stride)
+        largest = F.max_pool2d(as_image(x[:, front:], grid), kernel, self.stride, padding)
+        return as_tokens(x[:, :front], largest[:, :, :rows, :columns])

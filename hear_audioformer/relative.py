@@ -1,9 +1,11 @@
 """Positions as learnt functions of distance: what attention adds to its logits, along frequency and time apart.
 
 The decomposed relative positions of MViTv2 (Li et al., CVPR 2022, arXiv 2112.01526, section 4.1). A table has a row for
-each distance between a query and a key, counted in steps of the finer of their two grids, so it serves grids of any
-length. What a length beyond training gets is a choice: "clamp" gives all larger distances the largest one's row, and a
-step keeps its meaning; "stretch" resizes the table, as the vision models do with other image sizes.
+each distance between a query and a key, counted in steps of the finer of their two grids (rounded down where neither
+stride divides the other), so it serves grids of any length. What a length beyond training gets is a choice: "clamp"
+gives all larger distances the largest one's row, and a step keeps its meaning; "stretch" is MViTv2's own formula, which
+goes by the ratio of the grids and resizes the table, as the vision models do with other image sizes. Where both strides
+divide the trained grid the two are one.
 """
 
 from dataclasses import dataclass
@@ -23,16 +25,12 @@ class Axis:
 
     Attributes:
         cells: of the input grid in training.
-        query, key: strides at which queries and keys are pooled from it; one divides the other.
+        query, key: strides at which queries and keys are pooled from it.
     """
 
     cells: int
     query: int
     key: int
-
-    def __post_init__(self) -> None:
-        if max(self.query, self.key) % min(self.query, self.key):
-            raise ValueError(f"strides {self.query} and {self.key}: one must divide the other")
 
     def counts(self, cells: int) -> Size:
         """Queries and keys that so many cells are pooled to."""
@@ -45,16 +43,14 @@ class Axis:
 
     def clamped(self, cells: int) -> Tensor:
         """The row of every query and key from the distance of their centres, (queries, keys)."""
-        finer = min(self.query, self.key)
-        queries, keys = self.query // finer, self.key // finer
         most_queries, most_keys = self.counts(self.cells)
         here_queries, here_keys = self.counts(cells)
-        distance = queries * torch.arange(here_queries)[:, None] - keys * torch.arange(here_keys)
-        zero = keys * (most_keys - 1)
-        return distance.clamp(-zero, queries * (most_queries - 1)) + zero
+        distance = self.query * torch.arange(here_queries)[:, None] - self.key * torch.arange(here_keys)  # in cells
+        zero = self.key * (most_keys - 1)
+        return (distance.clamp(-zero, self.query * (most_queries - 1)) + zero) // min(self.query, self.key)
 
     def stretched(self, cells: int) -> Tensor:
-        """The same for a table of 2 * max(queries, keys) - 1 rows, from the ratio of the grids, (queries, keys)."""
+        """The same by MViTv2's formula: of 2 * max(queries, keys) - 1 rows, from the ratio of the grids."""
         queries, keys = self.counts(cells)
         before, behind = torch.arange(queries)[:, None], keys - 1 - torch.arange(keys)
         if keys > queries:

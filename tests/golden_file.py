@@ -26,11 +26,18 @@ class GoldenFile:
         """The arrays whose names begin so, by the rest of their names."""
         return {name.removeprefix(prefix): self[name] for name in self.names if name.startswith(prefix)}
 
-    def close(self, found: Tensor, name: str, tolerance: float, where: Tensor | None = None) -> None:
-        """Holds a result against the file's, perhaps only where asked; ``pytest -s`` shows how near it came."""
+    def close(
+        self, found: Tensor, name: str, tolerance: float, where: Tensor | None = None, slack: Tensor | float = 0.0
+    ) -> None:
+        """Holds a result against the file's, perhaps only where asked; ``pytest -s`` shows how near it came.
+
+        The tolerance is for values up to 1; rounding errors of larger ones grow with the largest of them. ``slack``
+        is what each value may differ by besides.
+        """
         wanted = self[name]
         assert found.shape == wanted.shape
-        difference = (found.double() - wanted.double()).abs()
+        tolerance *= max(1.0, float(wanted.double().abs().max()))
+        difference = (found.double() - wanted.double()).abs() - slack
         deviation = float((difference if where is None else difference[where]).max())
         print(f"{name}: {deviation:.1e} of {tolerance:.0e}")
         assert deviation <= tolerance

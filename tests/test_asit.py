@@ -110,6 +110,17 @@ def test_what_is_missing_is_silence() -> None:
     assert (Embedder(encoder).frames(audio) - wanted).abs().max() < 1e-6
 
 
+def test_frames_beyond_a_crop_are_rows_of_zeros() -> None:
+    """As the authors fill up a crop shorter than the window: zeros before normalisation, louder than silence."""
+    encoder, audio = small(), noise(2, 0.5)
+    there = encoder.count(8000)
+    found = encoder.features(audio, 0, 96)
+    assert found.shape == (2, 96, 128)
+    assert torch.equal(found[:, :there], encoder.features(audio, 0, there))
+    assert float(found[:, there:].unique()) == pytest.approx(0.4670, abs=1e-4)
+    assert torch.equal(encoder.features(audio, 40, 50, encoder.statistics(audio)), found[:, 40:50])
+
+
 def test_positions_of_other_lengths() -> None:
     crop, stretch = small(), small(positions="stretch")
     table = crop.positions

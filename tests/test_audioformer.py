@@ -207,6 +207,7 @@ def test_both_kinds_of_positions(arch: str) -> None:
         ({"codebooks": 3}, "this model can read 1 to 2"),
         ({"average": 4}, "this model has 3 layers"),
         ({"heads": 5}, "cannot be split into 5 heads"),
+        ({"heads": 16}, "cannot be split into 16 heads of an even width"),
         ({"boa": 2}, "must not share ids"),
         ({"mask": 4}, "must not share ids"),
         ({"codec": {"ratios": [3, 5]}}, "frames of 15 samples have no sample in their middle"),
@@ -219,3 +220,8 @@ def test_impossible_configurations_say_why(options: dict, message: str) -> None:
 
 def test_sizes_have_names() -> None:
     assert list(SIZES) == ["tiny", "small", "base"]
+
+
+def test_learnt_positions_need_no_even_heads() -> None:
+    """Only rotary positions turn pairs of values."""
+    assert small_audioformer(heads=16, arch="roberta").config.heads == 16

@@ -202,6 +202,15 @@ def test_options_are_checked() -> None:
         from_upstream("wav2vec", authors_state())
 
 
+def test_a_decoder_too_narrow_for_a_plane_table() -> None:
+    """A width that four does not divide has a 1-D table only."""
+    assert isinstance(from_upstream("msm-mae", changed_decoder(18), heads=HEADS), MsmMae)
+
+
+def changed_decoder(width: int) -> State:
+    return authors_state() | {"decoder_pos_embed": with_cls_row(table_1d(ROWS * COLUMNS, width))}
+
+
 def test_without_a_class_token() -> None:
     state = without("cls_token")
     state["pos_embed"] = state["pos_embed"][:, 1:]

@@ -122,6 +122,14 @@ def test_shapes_tell_everything_but_heads_and_rate() -> None:
     assert (other.bands, other.frames, other.mean, other.std) == (64, 384, -5.0, 3.0)  # type: ignore[union-attr]
 
 
+def test_chance_decides_no_order() -> None:
+    """On a grid of few patches random positions can be smoother one way by far more than on a large one."""
+    for seed in range(200):
+        table = torch.randn(1, 1 + 2 * 3, WIDTH, generator=torch.Generator().manual_seed(seed))
+        _, notes = convert(backbone() | {"pos_embed": table}, input_size=(48, 32), **HINTS)
+        assert any("undecided" in note for note in notes)
+
+
 @pytest.mark.parametrize(
     ("state", "note"),
     [

@@ -19,7 +19,13 @@ STATE = GOLDEN.under("param/")
 CASES = sorted(name.removesuffix("_wave") for name in GOLDEN.names if name.endswith("_wave"))
 LAYERS = sorted(name for name in GOLDEN.names if re.search(r"_encoder_layer\d+$", name))
 BANDWIDTHS = list(zip(CONFIG["bandwidths"], CONFIG["codebooks_per_bandwidth"], strict=True))
-EQUAL = 1.0 if CONFIG["smallest_relative_distance_margin"] > 1e-5 else 0.99  # share of codes; near ties may turn
+TIES = CONFIG["smallest_relative_distance_margin"] <= 1e-5  # whether a rounding error may turn a code
+
+
+def same(codes: Tensor, wanted: Tensor) -> bool:
+    """Whether codes (batch, codebooks, frames) are equal, but for one frame in a hundred where there are near ties."""
+    turned = (codes != wanted).any(1)
+    return int(turned.sum()) <= (max(1, turned.numel() // 100) if TIES else 0)
 
 
 def old_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -39,7 +45,7 @@ def test_the_shapes_tell_the_configuration(codec: Codec) -> None:
     assert (config.filters, config.latent) == (stated["num_filters"], stated["hidden_size"])
     assert (config.codebooks, config.codes) == (CONFIG["num_quantizers"], stated["codebook_size"])
     assert (config.hop, config.sample_rate) == (CONFIG["hop"], CONFIG["sampling_rate"])
-    assert config.sample_rate / config.hop == CONFIG["frame_rate"]
+    assert abs(config.sample_rate / config.hop - CONFIG["frame_rate"]) < 1  # transformers rounds it up
 
 
 @torch.no_grad()
@@ -66,16 +72,21 @@ def test_codes_and_what_they_stand_for(codec: Codec, case: str, bandwidth: float
     codes = codec.quantizer.encode(codec.encoder(GOLDEN[f"{case}_wave"]), count)
     wanted = GOLDEN[f"{case}_bw{bandwidth}_codes"]
     assert codes.shape == wanted.shape
-    assert (codes == wanted).double().mean() >= EQUAL
+    assert same(codes, wanted)
     close(codec.quantizer.decode(wanted), f"{case}_bw{bandwidth}_quantised", 1e-4)
 
 
 @pytest.mark.parametrize(("bandwidth", "count"), BANDWIDTHS)
 @pytest.mark.parametrize("case", CASES)
 def test_codes_of_whole_frames_from_the_waveform(codec: Codec, case: str, bandwidth: float, count: int) -> None:
-    """Of a clip that ends within a frame, silence instead of a mirror image fills the last one: all others agree."""
+    """Of a clip that ends within a frame, silence instead of a mirror image fills the last one: all others agree.
+
+    A clip of so few frames that the last layer mirrors the last one before the first has none that must.
+    """
     wave = GOLDEN[f"{case}_wave"][:, 0]
-    whole = wave.shape[1] // codec.hop
+    whole, rest = divmod(wave.shape[1], codec.hop)
     codes, wanted = codec(wave, count), GOLDEN[f"{case}_bw{bandwidth}_codes"]
     assert codes.shape == wanted.shape
-    assert (codes == wanted)[..., :whole].double().mean() >= EQUAL
+    mirrored = codec.encoder.layers[-1].left  # type: ignore[union-attr]
+    if whole > mirrored or not rest:
+        assert same(codes[..., :whole], wanted[..., :whole])

@@ -34,7 +34,7 @@ def test_losses(case: str, anchors: Anchors) -> None:
     close(loss, f"{case}_loss_{anchors}_loops")
     close(loss, f"{case}_loss_{anchors}_vectorised")
     single = mpc(z.float(), audio, view, temperature=temperature, anchors=anchors)
-    assert abs(float(single) - float(loss)) < 1e-4
+    assert abs(float(single) - float(loss)) < 1e-4 * max(1.0, float(loss))
     assert single.dtype == torch.float32
 
 
@@ -64,9 +64,13 @@ def test_gradients(name: str) -> None:
 
 @pytest.mark.parametrize("name", IN_VARIANT)
 def test_it_is_not_the_other_form(name: str) -> None:
-    """Positives averaged inside the logarithm give another number, unless there is one positive at most."""
+    """Positives averaged inside the logarithm give less, unless there is one positive at most: then, the same."""
     z, audio, view, temperature = inputs(name.split("_loss_")[0])
-    assert abs(float(mpc(z, audio, view, temperature=temperature)) - float(GOLDEN[name])) > 1e-3
+    more = mpc(z, audio, view, temperature=temperature) - GOLDEN[name]
+    if audio.unique(return_counts=True)[1].max() > 2:
+        assert more > TOLERANCE
+    else:
+        assert abs(more) <= TOLERANCE
 
 
 def test_joint_loss() -> None:

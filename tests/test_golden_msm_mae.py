@@ -3,6 +3,7 @@
 The file names its own sizes, cases and lengths; $GOLDENS may name a folder with another one of the same layout.
 """
 
+import re
 from typing import Any
 
 import pytest
@@ -19,9 +20,11 @@ GOLDEN = GoldenFile("msm_mae")
 CONFIG, close = GOLDEN.config, GOLDEN.close
 LENGTHS = list(CONFIG["audio_lengths"])
 DIALECTS = ["split", "full"]
-WINDOW = next(
-    name.split("/")[0] for name in GOLDEN.names if name.endswith("/patch_embed_first_chunk")
-)  # one window long
+
+
+def cases(pattern: str) -> list[str]:
+    """What stands for the case's name in those of the file's arrays that fit."""
+    return [found[1] for name in GOLDEN.names if (found := re.fullmatch(pattern, name))]
 
 
 def state_dict(dialect: str) -> dict[str, Tensor]:
@@ -41,6 +44,7 @@ def model(dialect: str = "split", **options: Any) -> MsmMae:
         state_dict(dialect),
         heads=CONFIG["num_heads"],
         input_size=tuple(CONFIG["input_size"]),
+        sample_rate=CONFIG["sample_rate"],
         normalisation=tuple(CONFIG["fixed_stats"]),
     )
     changed = build({**vars(encoder.config), **options})
@@ -89,10 +93,11 @@ def test_position_table() -> None:
     close(table[None], "weights/pos_embed", 1e-7)
 
 
-def test_patch_embedding() -> None:
+@pytest.mark.parametrize("length", cases("(.+)/patch_embed_first_chunk"))
+def test_patch_embedding(length: str) -> None:
     encoder = model()
-    embedded = encoder.tokens(windows(GOLDEN[f"{WINDOW}/normalized"])) - encoder.positions.flatten(0, 1)
-    close(embedded.detach(), f"{WINDOW}/patch_embed_first_chunk", 1e-5)
+    embedded = encoder.tokens(windows(GOLDEN[f"{length}/normalized"])) - encoder.positions.flatten(0, 1)
+    close(embedded.detach(), f"{length}/patch_embed_first_chunk", 1e-5)
 
 
 @pytest.mark.parametrize("length", LENGTHS)
@@ -128,21 +133,30 @@ def test_cropped_positions_are_m2ds(dialect: str, length: str) -> None:
     close(Embedder(model(dialect)).frames(GOLDEN[f"{length}/audio"]), f"m2d_loader/{length}_frame_embeddings", 1e-4)
 
 
-def test_every_layer(dialect: str) -> None:
+@pytest.mark.parametrize("length", cases("layers/(.+)_encode_lms_return_layers"))
+def test_every_layer(dialect: str, length: str) -> None:
     encoder = model(dialect)
     with torch.no_grad():
-        layers = encoder.encode_layers(windows(GOLDEN[f"{WINDOW}/normalized"]), range(1, encoder.depth + 1))
-    close(layers, f"layers/{WINDOW}_encode_lms_return_layers", 1e-5)
+        layers = encoder.encode_layers(windows(GOLDEN[f"{length}/normalized"]), range(1, encoder.depth + 1))
+    close(layers, f"layers/{length}_encode_lms_return_layers", 1e-5)
 
 
-def test_without_a_class_token(dialect: str) -> None:
+@pytest.mark.parametrize("length", cases("nocls/(.+)_encoder_tokens"))
+def test_without_a_class_token(dialect: str, length: str) -> None:
     state = state_dict(dialect)
-    del state["cls_token"]
-    state["pos_embed"] = state["pos_embed"][:, 1:]
-    state["decoder_pos_embed"] = state["decoder_pos_embed"][:, 1:]
-    encoder = from_upstream("msm-mae", state, heads=CONFIG["num_heads"], input_size=tuple(CONFIG["input_size"]))
-    features = windows(GOLDEN[f"{WINDOW}/normalized"])
+    if "cls_token" in state:
+        del state["cls_token"]
+        tables = [name for name in ("pos_embed", "decoder_pos_embed") if name in state]
+        state |= {name: state[name][:, 1:] for name in tables}
+    encoder = from_upstream(
+        "msm-mae",
+        state,
+        heads=CONFIG["num_heads"],
+        input_size=tuple(CONFIG["input_size"]),
+        sample_rate=CONFIG["sample_rate"],
+    )
+    features = windows(GOLDEN[f"{length}/normalized"])
     assert isinstance(encoder, MsmMae)
-    close(tokens(encoder, features), f"nocls/{WINDOW}_encoder_tokens", 1e-5)
+    close(tokens(encoder, features), f"nocls/{length}_encoder_tokens", 1e-5)
     with torch.no_grad():
-        close(encoder.encode(features), f"nocls/{WINDOW}_frame_embeddings", 1e-5)
+        close(encoder.encode(features), f"nocls/{length}_frame_embeddings", 1e-5)

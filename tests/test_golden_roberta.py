@@ -33,7 +33,7 @@ def states(golden: Golden, model: Backbone) -> list[Tensor]:
 
 
 def test_more_tokens_than_positions_are_refused(golden: Golden, model: Backbone) -> None:
-    longest = golden.config["max_position_embeddings"] - 2
+    longest, code = golden.config["max_position_embeddings"] - 2, golden.config["special"]["code_offset"]
     with pytest.raises(ValueError, match=f"{longest + 1} tokens do not fit into the {longest} that this model"):
-        model(model.words(torch.full((1, longest + 1), 4)))
-    assert len(model(model.words(torch.full((1, longest), 4)))) == golden.config["num_hidden_layers"] + 1
+        model(model.words(torch.full((1, longest + 1), code)))
+    assert len(model(model.words(torch.full((1, longest), code)))) == golden.config["num_hidden_layers"] + 1

@@ -31,3 +31,13 @@ def test_long_or_untrained_attention_is_fused(tokens: int, trained: bool, monkey
     monkeypatch.setattr(F, "scaled_dot_product_attention", lambda q, k, v, bias: "fused")
     with torch.set_grad_enabled(trained):
         assert layers.attend(*qkv(tokens)) == "fused"
+
+
+@pytest.mark.parametrize("ratio", [4, 3.5, 2.7])
+def test_the_width_inside_an_mlp_is_rounded_down(ratio: float) -> None:
+    assert layers.hidden(48, ratio) == int(48 * ratio)
+
+
+def test_a_ratio_of_widths_gives_the_width_back() -> None:
+    """44 * (60 / 44) is 59.99999999999999."""
+    assert all(layers.hidden(dim, inner / dim) == inner for dim in range(1, 200) for inner in range(1, 4 * dim))

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from hear_audioformer.embedder import Embedder
 from hear_audioformer.mast import Config, Mast, build
-from hear_audioformer.pooled import Shape, grouped, pooled_size
+from hear_audioformer.pooled import PooledBlock, Shape, grouped, pooled_size
+from hear_audioformer.relative import Positions, Size
 
 ENCODER_MILLIONS = {"nano": 1.22, "tiny": 10.52, "small": 34.27, "base": 48.70, "base24": 50.97}
 
@@ -260,6 +261,23 @@ def test_stochastic_depth_spares_some_clips_in_training_only() -> None:
     assert len({tuple(clip[0].tolist()) for clip in trained}) > 1
 
 
+@pytest.mark.parametrize("grid", [(8, 7), (6, 9), (1, 3)])
+@pytest.mark.parametrize("strides", [((2, 3), (3, 2)), ((3, 3), (2, 2)), ((1, 4), (3, 3))])
+@pytest.mark.parametrize("positions", ["clamp", "stretch"])
+def test_a_block_takes_any_strides(grid: Size, strides: tuple[Size, Size], positions: Positions) -> None:
+    """Also where neither of queries and keys divides the other, and where the shortcut's pool has a cell too many."""
+    query, key = strides
+    shape = Shape((6, 8), 8, 16, 2, query_stride=query, key_stride=key, positions=positions)
+    tokens = torch.randn(2, 1 + grid[0] * grid[1], 8)
+    rows, columns = pooled_size(grid, query)
+    assert PooledBlock(shape)(tokens, grid).shape == (2, 1 + rows * columns, 16)
+
+
+def test_strides_below_one_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"key_stride=\(0, 1\) must be 1 or more"):
+        Shape((4, 4), 8, 8, 2, key_stride=(0, 1))
+
+
 def test_a_block_without_its_branches_is_its_shortcut() -> None:
     block, tokens = small().blocks[0].train(), torch.randn(2, 16 * 8, 16)
     assert not torch.equal(block(tokens, (16, 8)), tokens)
@@ -272,7 +290,7 @@ def test_a_block_without_its_branches_is_its_shortcut() -> None:
     [
         ({"frames": 255}, "frames=255 is not a multiple of the stem's stride 4"),
         ({"query_strides": ((1, 2),)}, "4 stages need 3 query_strides"),
-        ({"query_strides": ((1, 2), (2, 3), (2, 2))}, "query strides must be 1 or 2"),
+        ({"query_strides": ((1, 2), (2, 3), (2, 2))}, r"query_strides=.* must be 1 or 2"),
         ({"stem_kernel": (10, 7)}, "must be odd"),
         ({"positions": "crop"}, "positions='crop' is not one of clamp, stretch"),
         ({"pool": "cls"}, "pool='cls' is not one of mean, mean.std, tokens"),

@@ -8,6 +8,8 @@ import torch
 
 from hear_audioformer.relative import Axis, RelativePositions, resize
 
+UNEVEN = [(12, 2, 3), (12, 3, 2), (11, 2, 3), (7, 3, 2), (8, 2, 3), (1, 3, 2), (10, 3, 4)]  # neither stride divides
+
 
 def test_rows_are_distances_of_centres() -> None:
     """Eight cells, a key for each four: keys stand at cells 0 and 4, and row 4 means no distance."""
@@ -33,7 +35,9 @@ def test_a_step_means_the_same_at_any_length() -> None:
     assert not torch.equal(axis.stretched(250)[0] - axis.stretched(250)[0, 0], full[0, :63] - full[0, 0])
 
 
-@pytest.mark.parametrize(("cells", "query", "key"), [(5, 2, 1), (7, 2, 1), (8, 1, 4), (6, 1, 4), (9, 2, 4), (1, 2, 4)])
+@pytest.mark.parametrize(
+    ("cells", "query", "key"), [(5, 2, 1), (7, 2, 1), (8, 1, 4), (6, 1, 4), (9, 2, 4), (1, 2, 4), *UNEVEN]
+)
 def test_stretched_rows_are_the_libraries_formula(cells: int, query: int, key: int) -> None:
     axis = Axis(cells, query, key)
     queries, keys = axis.counts(cells)
@@ -42,8 +46,20 @@ def test_stretched_rows_are_the_libraries_formula(cells: int, query: int, key: i
     assert axis.stretched(cells).tolist() == wanted
 
 
+@pytest.mark.parametrize(("query", "key"), [(2, 3), (3, 2)])
+def test_strides_that_share_no_step_count_whole_steps_of_the_finer(query: int, key: int) -> None:
+    """Where both divide the grid, that is the libraries' formula; and at other lengths a step means the same."""
+    axis = Axis(12, query, key)
+    assert torch.equal(axis.clamped(12), axis.stretched(12))
+    short, full = axis.clamped(7), axis.clamped(12)
+    assert torch.equal(short, full[: len(short), : short.shape[1]])
+    zero = key * (axis.counts(12)[1] - 1)
+    wanted = [[(query * a - key * b + zero) // 2 for b in range(short.shape[1])] for a in range(len(short))]
+    assert short.tolist() == wanted
+
+
 @pytest.mark.parametrize("cells", [1, 2, 5, 8, 250, 1000])
-@pytest.mark.parametrize("strides", [(1, 1), (1, 4), (2, 1), (2, 4)])
+@pytest.mark.parametrize("strides", [(1, 1), (1, 4), (2, 1), (2, 4), (2, 3), (3, 2), (3, 4), (5, 3)])
 def test_every_row_exists(cells: int, strides: tuple[int, int]) -> None:
     axis = Axis(8, *strides)
     assert 0 <= axis.clamped(cells).min() <= axis.clamped(cells).max() < axis.rows
@@ -68,8 +84,3 @@ def test_both_tables_are_added(positions: str) -> None:
         query = q[1, 1, 4 * f + t]
         wanted = query @ relative.frequency[rows[f, g]] + query @ table[columns[t, s]]
         assert torch.allclose(found[1, 1, 4 * f + t, 7 * g + s], wanted, atol=1e-5)
-
-
-def test_strides_that_share_no_step_are_refused() -> None:
-    with pytest.raises(ValueError, match="strides 2 and 3: one must divide the other"):
-        Axis(8, 2, 3)

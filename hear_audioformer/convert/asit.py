@@ -19,6 +19,7 @@ from .names import ROOT, depth_of, fitted, heads_of, take, unwrap, upstream
 NETWORKS = ("teacher", "student")  # in one file; the first that is there is taken
 HEADS = ("head", "strong_head", "weak_head", "fc")  # beginnings of names that embeddings do not use
 DECIDED = 0.1  # difference between the two grids' smoothness from which on one of them is believed
+CHANCE = 5.0  # and how many times what tables of random numbers differ by
 
 
 def convert(
@@ -106,12 +107,14 @@ def _order(state: dict[str, Tensor], config: Config, notes: list[str]) -> None:
     time_major = _smoothness(rearrange(table, "(t m) d -> t m d", t=columns))
     mel_major = _smoothness(rearrange(table, "(m t) d -> m t d", t=columns))
     found = f"neighbouring positions agree to {time_major:.2f} in (time, mel) order, {mel_major:.2f} in (mel, time)"
-    if mel_major > time_major + DECIDED:
+    pairs = 2 * len(table) - sum(config.grid)
+    decided = max(DECIDED, CHANCE * (2 / max(1, pairs * config.width)) ** 0.5)
+    if mel_major > time_major + decided:
         turned = rearrange(table, "(m t) d -> 1 (t m) d", t=columns)
         state["pos_embed"] = torch.cat([state["pos_embed"][:, :1], turned], dim=1)
         state[ROOT] = state[ROOT].mT
         notes.append(f"{found}: positions and patch filters turned around")
-    elif time_major > mel_major + DECIDED:
+    elif time_major > mel_major + decided:
         notes.append(f"{found}: (time, mel) it is")
     else:
         notes.append(f"{found}: undecided, (time, mel) assumed")

@@ -1,5 +1,6 @@
 """Embeddings for the scorer: each clip's own, kept until anything that they depend on changes."""
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import soundfile
 import torch
 
 from evaluation import embeddings, tasks
+from evaluation.code_files import source_files
 from evaluation.embeddings import Model
 from evaluation.tasks import Reading
-from hear_audioformer import audioformer, msm_mae
+from hear_audioformer import weights
 
 from ..conftest import small_encoder, write_model
 from . import stand_in, toy
@@ -114,11 +116,67 @@ def test_what_is_kept_depends_on_code_weights_options_and_clips(task: Reading, t
     assert copy == files[1]
 
 
-def test_a_codec_is_part_of_the_code_of_what_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = [embeddings._source_hash(module) for module in (audioformer, msm_mae)]
-    monkeypatch.setattr(embeddings, "MORE", {})
-    after = [embeddings._source_hash(module) for module in (audioformer, msm_mae)]
-    assert [one == other for one, other in zip(before, after, strict=True)] == [False, True]
+def edit(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Makes all files of a name read as if someone had added a line."""
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda file: read(file) + b"\n# edited\n" * (file.name == name))
+
+
+@pytest.mark.parametrize("module", ["hear_audioformer", "hear_audioformer.{}", "evaluation.baselines.untrained"])
+@pytest.mark.parametrize(
+    ("method", "file", "counts"),
+    [
+        ("mast", "pooled.py", True),
+        ("mast", "relative.py", True),
+        ("mast", "features.py", True),
+        ("mast", "language.py", False),
+        ("mast", "cli.py", False),
+        ("msm-mae", "pooled.py", False),
+        ("asit", "asit.py", True),
+        ("audioformer", "quantiser.py", True),
+        ("audioformer", "cli.py", False),
+    ],
+)
+def test_what_is_kept_depends_on_the_files_that_a_model_is_made_of(
+    module: str, method: str, file: str, counts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(write_model(small_encoder(method), method, tmp_path / "small"))
+    name = module.format(weights.METHODS[method])
+    before = Model(name, path).identity
+    assert Model(name, path).identity == before
+    edit(monkeypatch, file)
+    assert (Model(name, path).identity != before) is counts
+
+
+@pytest.mark.parametrize(("file", "counts"), [("mast.py", True), ("distil.py", False)])
+def test_an_untrained_network_depends_on_how_its_objective_draws_weights(
+    file: str, counts: bool, tmp_path: Path
+) -> None:
+    path = str(write_model(small_encoder("mast"), "mast", tmp_path / "small"))
+    model = Model("evaluation.baselines.untrained", path)
+    found = source_files(model.module, model.loaded)
+    assert ("objectives" in {f.parent.name for f in found.values() if f.name == file}) is counts
+
+
+def test_imports_are_found_wherever_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the top, in a function, relative, of a package's parts; and nothing is run or taken from other packages."""
+    folder = tmp_path / "strangers" / "inner"
+    folder.mkdir(parents=True)
+    (folder.parent / "__init__.py").write_text("")
+    (folder / "__init__.py").write_text("")
+    (folder.parent / "top.py").write_text("import torch\ndef load_model():\n    from .inner import late\n")
+    (folder / "late.py").write_text("from .. import cousin\nfrom ..other import thing\nraise ValueError('run')\n")
+    (folder.parent / "cousin.py").write_text("import strangers.inner.deep as deep\n")
+    (folder.parent / "other.py").write_text("thing = 1\n")
+    (folder / "deep.py").write_text("from hear_audioformer.windows import Geometry\n")
+    (folder / "idle.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = source_files(importlib.import_module("strangers.top"))
+    inner = {name for name in found if name.startswith("strangers.inner")}
+    assert inner == {"strangers.inner", "strangers.inner.late", "strangers.inner.deep"}
+    assert {"strangers", "strangers.top", "strangers.cousin", "strangers.other"} <= set(found)
+    assert {"hear_audioformer.windows", "hear_audioformer.audio"} <= set(found)  # imported, and what reads all clips
+    assert not [name for name in found if name.startswith("torch")]
 
 
 def test_code_beside_a_foreign_module_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from hear_audioformer.asit import Asit, Config
 from hear_audioformer.layers import for_some
 from training.loop import Settings, train
-from training.objectives.asit import AsitObjective, Local, Views
+from training.objectives.asit import AsitObjective, Local, Temperatures, Views
 from training.objectives.asit import Weights as LossWeights
 from training.objectives.asit_network import Heads
 from training.objectives.distil import Centre, across, surprise
@@ -181,6 +181,13 @@ def test_centres_learn_from_training_alone_and_not_from_failed_steps() -> None:
     torch.testing.assert_close(centre.value, 0.1 * logits.mean(0))
 
 
+@pytest.mark.parametrize(("epochs", "wanted"), [(3, [0.04, 0.055, 0.07, 0.07]), (1, [0.04, 0.07]), (0, [0.07, 0.07])])
+def test_the_teacher_warms_up(epochs: int, wanted: list[float]) -> None:
+    """Over the given epochs, both ends included; over none, it is warm at once."""
+    found = [Temperatures(epochs=epochs).teacher(epoch) for epoch in range(len(wanted))]
+    assert found == pytest.approx(wanted)
+
+
 def test_a_centre_takes_the_common_out() -> None:
     centre = Centre(3, 0.0)
     centre.note(torch.tensor([[5.0, 0.0, 1.0]]))
@@ -240,8 +247,23 @@ def test_initial_weights() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"seconds": 0.4}, {"seconds": 1.5}, {"local": Local(count=1, seconds=0.6)}], ids=str
+    "options",
+    [{"seconds": 1.5}, {"local": Local(count=1, seconds=0.6)}, {"local": Local(count=1, seconds=0.1)}],
+    ids=str,
 )
 def test_views_that_do_not_fit_are_refused(options: dict) -> None:
-    with pytest.raises(ValueError, match="do not fit: each must hold the next, and a view 48 frames"):
+    with pytest.raises(ValueError, match="do not fit: each must hold the next, and a local view 16 frames"):
         small(**options)
+
+
+def test_views_shorter_than_the_window_end_in_rows_of_zeros() -> None:
+    """0.4 s have 38 frames of 48; the others are zeros before normalisation, in views of every kind of loss."""
+    made, audio = small(seconds=0.4), tones(3, generator())
+    given = made.views(audio, generator())
+    config = made.encoder.config
+    assert given.clean.shape == (6, 48, 128)
+    assert torch.allclose(given.clean[:, 38:], torch.tensor(-config.mean / (2 * config.std)))
+    assert not torch.allclose(given.clean[:, 37:38], given.clean[:, 38:39])
+    loss, parts = made.losses(given, 0)
+    assert torch.isfinite(loss)
+    assert torch.isfinite(torch.stack(list(parts.values()))).all()

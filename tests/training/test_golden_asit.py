@@ -1,5 +1,6 @@
 """ASiT's objective against the authors': outputs, losses, centres, gradients, schedules, and one optimiser step."""
 
+import math
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hear_audioformer.convert.names import upstream
-from tests.test_golden_asit import CONFIG, GOLDEN, close, model, pictures, state_dict
+from tests.test_golden_asit import CONFIG, GOLDEN, close, model, other, pictures, state_dict
 from training.loop import Settings, _groups, clip_each
 from training.objectives.asit import AsitObjective, Temperatures, Views
 from training.objectives.asit_network import Heads, Network
@@ -124,7 +125,7 @@ def test_outputs() -> None:
 def test_other_lengths_are_painted_too(length: int) -> None:
     made = objective()
     with torch.no_grad():
-        tokens = made.student.tokens(GOLDEN[f"in/other_{length}"][:, 0])
+        tokens = made.student.tokens(other(length))
         close(made.student.paint(tokens[:, 1:], made.encoder.rows)[:, None], f"out/other_{length}_recons", 1e-5)
 
 
@@ -155,6 +156,7 @@ def test_gradients_and_one_step() -> None:
     optimiser = torch.optim.AdamW(_groups(made, settings), lr=CONFIG["step_lr"], betas=settings.betas)
     clip_each(made.parameters(), CONFIG["step_clip"])
     close(norms({found: p.grad for found, (_, p) in named.items()}), "out/grad_norms_clipped", 1e-5)
+    clipped = {found: as_theirs(name, p.grad) for found, (name, p) in named.items() if p.grad is not None}
     optimiser.step()
     follow(made.teacher, made.student, CONFIG["step_momentum"])
     for which, network in (("student", made.student), ("teacher", made.teacher)):
@@ -162,7 +164,12 @@ def test_gradients_and_one_step() -> None:
         names = stored(f"out/after_step/{which}/")
         assert names
         for found in names:
-            close(ours[found], f"out/after_step/{which}/{found}", 1e-5)
+            close(ours[found], f"out/after_step/{which}/{found}", 1e-5, slack=slack(clipped[found]))
+
+
+def slack(gradient: Tensor) -> Tensor:
+    """By how much AdamW's first step, lr * g / (|g| + 1e-8), moves with a gradient's rounding error of 2e-7."""
+    return CONFIG["step_lr"] * (1e-8 * 2e-7 / gradient.square().clamp(min=1e-30)).clamp(max=2)
 
 
 def stored(prefix: str) -> list[str]:
@@ -173,19 +180,30 @@ def norms(gradients: dict[str, Any]) -> Tensor:
     return torch.stack([gradients[name].norm() for name in CONFIG["grad_param_names"]])
 
 
+def last(schedule: Tensor) -> float:
+    """Where half a cosine ends, told by its first value and its last, which is a step before."""
+    steps = len(schedule)
+    left = 0.5 * (1 + math.cos(math.pi * (steps - 1) / steps))
+    return float((schedule[-1] - schedule[0] * left) / (1 - left)) if steps > 1 else float(schedule[0])
+
+
 def test_schedules() -> None:
-    """Theirs are per epoch and step; the warm-up of theirs ends a step earlier, which is all that differs."""
+    """Theirs are per epoch and step; the warm-up of theirs ends a step earlier, which is all that differs.
+
+    The file does not name where decay and momentum begin and end, nor where the rate ends: its values do.
+    """
     steps, warm = CONFIG["sched_epochs"] * CONFIG["sched_niter"], CONFIG["sched_warmup"] * CONFIG["sched_niter"]
     momentum = [cosine(step, steps, float(GOLDEN["out/sched_momentum"][0]), 1.0) for step in range(steps)]
     close(torch.tensor(momentum, dtype=torch.float64), "out/sched_momentum", 1e-9)
     wanted = GOLDEN["out/sched_wd"]
-    settings = Settings(steps=steps, batch=256, lr=1.0, weight_decay=0.04, weight_decay_end=0.4)
+    settings = Settings(steps=steps, batch=256, lr=1.0, weight_decay=float(wanted[0]), weight_decay_end=last(wanted))
     decay = torch.tensor([settings.decay(step) for step in range(steps)], dtype=torch.float64)
     assert (decay - wanted).abs().max() < 1e-9
     rates = GOLDEN["out/sched_lr"]
-    options: dict[str, Any] = {"warmup": warm, "end": 1e-6}
+    options: dict[str, Any] = {"warmup": warm, "end": last(rates[warm:])}
     ours = torch.tensor([warm_cosine(s, steps, CONFIG["sched_lr"], **options) for s in range(steps)]).double()
     assert (ours[warm:] - rates[warm:]).abs().max() < 1e-9
-    assert (ours[:warm] * warm / (warm - 1) - rates[:warm]).abs().max() < 1e-9
+    if warm:
+        assert (ours[:warm] * warm / max(1, warm - 1) - rates[:warm]).abs().max() < 1e-9
     found = [temperatures().teacher(epoch) for epoch in range(CONFIG["epochs"])]
     close(torch.tensor(found, dtype=torch.float64), "out/sched_teacher_temp", 1e-9)

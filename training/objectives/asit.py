@@ -42,6 +42,8 @@ class Temperatures:
 
     def teacher(self, epoch: int) -> float:
         """The teacher's in an epoch, counted from 0."""
+        if not self.epochs:
+            return self.end
         return self.start + (self.end - self.start) * min(1.0, epoch / max(1, self.epochs - 1))
 
 
@@ -75,7 +77,7 @@ class AsitObjective(nn.Module):
         encoder: the student; its weights are drawn anew as published unless ``fresh`` is off.
         epoch: steps that make an epoch, in which the published schedules count.
         span: seconds of audio that both views of a recording are cut from.
-        seconds: of a view.
+        seconds: of a view; one shorter than the encoder's window is filled up as the authors do (see ``features``).
         corruption, heads, weights, temperatures, local: see their classes.
         centring: momentum of the centres.
         momentum: of the teacher at first; it rises to 1 by half a cosine over the run.
@@ -108,11 +110,12 @@ class AsitObjective(nn.Module):
         self.temperatures, self.local = temperatures or Temperatures(), local or Local()
         self.epoch, self.momentum, self.frozen = epoch, momentum, frozen
         self.crop, self.view, self.short = (round(s * encoder.sample_rate) for s in (span, seconds, self.local.seconds))
+        local_frames = encoder.count(self.short) if self.local.count else encoder.config.patch
         cut = self.crop >= self.view and (self.view >= self.short or not self.local.count)
-        if not cut or encoder.count(self.view) < encoder.config.frames:
+        if not cut or local_frames < encoder.config.patch:
             raise ValueError(
                 f"span={span:g}, seconds={seconds:g}, local.seconds={self.local.seconds:g} do not fit: each must hold "
-                f"the next, and a view {encoder.config.frames} frames"
+                f"the next, and a local view {encoder.config.patch} frames"
             )
         self.student = Network(encoder, heads)
         if fresh:

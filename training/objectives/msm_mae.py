@@ -75,7 +75,7 @@ class MsmMaeObjective(nn.Module):
         self.crop = encoder.window
         self.reduce = Linear(encoder.config.width, width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(width, heads, encoder.config.mlp_ratio) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.predict = Linear(width, encoder.config.patch[0] * encoder.config.patch[1])
         positions = flat_table(self.patches, width) if table == "1-D" else sincos_2d(rows, columns, width).flatten(0, 1)
