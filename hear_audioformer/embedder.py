@@ -2,7 +2,7 @@
 
 An encoder turns one window of audio into frames. The embedder cuts clips of any length into windows, folds the windows
 of all clips (and of the frame-shifted passes that make fine timestamps) into one batch dimension, and puts the frames
-back together. Memory is bounded by the window batch: an hour costs what a minute costs, plus the answer itself.
+back together. Memory is bounded by the window batch, beside the waveform and the answer themselves.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
