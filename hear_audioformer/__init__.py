@@ -8,15 +8,15 @@
 >>> hear_audioformer.get_timestamp_embeddings(audio, model)  # ..., and the frames' centres in ms
 """
 
-from pathlib import Path
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
-from . import audio as _audio
-from .embedder import Embedder, Encoder, get_scene_embeddings, get_timestamp_embeddings
-from .weights import WeightsError, cached_model, list_models, load_model
+if TYPE_CHECKING:
+    from .embedder import Embedder, Encoder, get_scene_embeddings, get_timestamp_embeddings
+    from .errors import WeightsError
+    from .index import list_models
+    from .recording import embed
+    from .weights import load_model
 
 __version__ = "0.1.0"
 __all__ = [
@@ -30,22 +30,29 @@ __all__ = [
     "load_model",
 ]
 
+MODULES = {  # where each name is; imported when it is first asked for, because torch takes seconds
+    "Embedder": "embedder",
+    "Encoder": "embedder",
+    "WeightsError": "errors",
+    "embed": "recording",
+    "get_scene_embeddings": "embedder",
+    "get_timestamp_embeddings": "embedder",
+    "list_models": "index",
+    "load_model": "weights",
+}
 
-def embed(
-    audio: str | Path | Tensor, model: str | Embedder = "", *, sample_rate: int | None = None, **options: Any
-) -> Tensor:
-    """One vector for a recording: (scene_embedding_size,), float32.
+if not TYPE_CHECKING:  # a type checker would take any name for granted
 
-    Args:
-        audio: a file, or a mono waveform (samples,) with its ``sample_rate``.
-        model: a loaded model, or what ``load_model`` takes; the default model if empty.
-        options: those of ``load_model``.
-    """
-    embedder = model if isinstance(model, Embedder) else cached_model(str(model), tuple(sorted(options.items())))
-    if isinstance(audio, (str, Path)):
-        waveform = _audio.read(audio, embedder.sample_rate)
-    elif sample_rate is None:
-        raise ValueError("pass sample_rate=... with a waveform, so that it can be resampled to the model's rate")
-    else:
-        waveform = _audio.resample(torch.as_tensor(audio), sample_rate, embedder.sample_rate)
-    return embedder.scene(waveform[None])[0]
+    def __getattr__(name: str) -> Any:
+        if name in MODULES:
+            value = getattr(import_module(f".{MODULES[name]}", __name__), name)
+        elif name in {"audio", "checkpoint", "embedder", "weights"}:
+            value = import_module(f".{name}", __name__)
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

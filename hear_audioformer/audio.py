@@ -45,7 +45,7 @@ def read(path: str | Path, sample_rate: int) -> Tensor:
     """A file's waveform, channels averaged, at the given rate: (samples,), float32."""
     samples = bytearray()  # grows in place: joining a list of blocks would hold the waveform twice
     for block in read_blocks(path, sample_rate):
-        samples += memoryview(block).cast("B")
+        samples += block.data.cast("B")
     if not samples:
         raise AudioError(f"{path}: holds no samples")
     audio = torch.frombuffer(samples, dtype=torch.float32)

@@ -14,7 +14,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 
-from hear_audioformer import checkpoint, weights
+from hear_audioformer import checkpoint, index, weights
 from hear_audioformer.checkpoint import WeightsError
 
 from .hub_server import HubServer, serving
@@ -119,7 +119,8 @@ def test_cached_revision_needs_no_request(hub: HubServer, address: str, local: P
 def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A bundle whose index names files that are not in it."""
     folder = tmp_path / "bundle"
-    monkeypatch.setattr(weights, "bundle", lambda: folder)
+    for module in (index, weights):
+        monkeypatch.setattr(module, "bundle", lambda: folder)
     return folder
 
 
