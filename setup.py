@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-TRAIN = ["lightning>=2.4", "webdataset", "tensorboard", "pyyaml"]  # Fabric; shards; logs; recipes
+TRAIN = ["lightning>=2.4", "webdataset>=0.2.100", "tensorboard>=2.17", "pyyaml>=6.0.1"]  # Fabric; shards; logs; recipes
 PARQUET = ["pyarrow>=15"]  # `embed -o OUT.parquet`
 PLOT = ["matplotlib>=3.8"]
 CLUSTER = ["scikit-learn>=1.4", *PLOT]  # `python -m evaluation.clusters`
@@ -12,8 +12,8 @@ CHECK = [  # what the tests of hear_audioformer/ alone need: .ci/versions
     "pytest>=8",
     "pytest-timeout>=2.3.1",
     "hypothesis>=6.100",
-    "setuptools>=77,<82",  # torch caps it; the wheel test builds without isolation, hence without the network
-    "pip>=23",
+    "setuptools>=77.0.3,<82",  # torch caps it; the wheel test builds without isolation, hence without the network
+    "pip>=23.1",
     *PARQUET,
 ]
 TEST = [
@@ -21,9 +21,9 @@ TEST = [
     "mypy>=1.15",
     "ruff==0.17.*",
     "torchaudio>=2.6",  # an oracle; tests that need it are skipped where it does not fit the torch that is there
-    "python-slugify",  # this and the next two: what HEAR's embeddings runner imports (tests/hear_tools.py)
-    "intervaltree",
-    "tqdm",
+    "python-slugify>=8",  # this and the next two: what HEAR's embeddings runner imports (tests/hear_tools.py)
+    "intervaltree>=3.1",
+    "tqdm>=4.66",
 ]
 
 setup(
