@@ -20,6 +20,7 @@ from hear_audioformer.checkpoint import WeightsError
 from .hub_server import HubServer, serving
 from .test_weights import embedding, entry_of, flip, write_index, write_tiny
 
+close_session = getattr(huggingface_hub, "close_session", None) or huggingface_hub.utils.reset_sessions  # before 1.0
 REPO, FILE = "someone/models", "model.safetensors"
 SCRIPT = """
 import json, sys, torch
@@ -53,9 +54,9 @@ def hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
             monkeypatch.setattr(constants, f"HF_HUB_DISABLE_{switch}", True)
         monkeypatch.setenv("NO_PROXY", "*")
         monkeypatch.setattr("time.sleep", lambda seconds: None)
-        huggingface_hub.close_session()  # the next one knows about NO_PROXY
+        close_session()  # the next one knows about NO_PROXY
         yield server
-    huggingface_hub.close_session()
+    close_session()
 
 
 @pytest.fixture
