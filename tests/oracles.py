@@ -6,9 +6,8 @@ from types import ModuleType
 import pytest
 import torch
 
-needs_pickles = pytest.mark.skipif(
-    tuple(map(int, torch.__version__.split(".")[:2])) < (2, 10), reason="the package opens no pickle before torch 2.10"
-)
+TORCH = tuple(map(int, torch.__version__.split(".")[:2]))
+needs_pickles = pytest.mark.skipif(TORCH < (2, 10), reason="the package opens no pickle before torch 2.10")
 
 
 def torchaudio_functional() -> ModuleType:

@@ -12,7 +12,7 @@ from typing import Any
 import huggingface_hub
 import pytest
 import torch
-from huggingface_hub import constants
+from huggingface_hub import constants, utils
 
 from hear_audioformer import checkpoint, index, weights
 from hear_audioformer.checkpoint import WeightsError
@@ -20,7 +20,7 @@ from hear_audioformer.checkpoint import WeightsError
 from .hub_server import HubServer, serving
 from .test_weights import embedding, entry_of, flip, write_index, write_tiny
 
-close_session = getattr(huggingface_hub, "close_session", None) or huggingface_hub.utils.reset_sessions  # before 1.0
+close_session = getattr(huggingface_hub, "close_session", None) or utils.reset_sessions  # before 1.0
 REPO, FILE = "someone/models", "model.safetensors"
 SCRIPT = """
 import json, sys, torch

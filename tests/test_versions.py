@@ -73,7 +73,6 @@ def test_a_row_that_fails_stops_no_other(
         "ok: 3 passed, 1 skipped in 3.00s",
     ]
     assert "nothing fits" in output.err
-    assert "test_x.py::test_y" in output.err
     assert list(tmp_path.iterdir()) == []
     assert versions.main(["no-torchaudio", "--folder", str(tmp_path)]) == 0
     header, rule, row = capsys.readouterr().out.splitlines()
@@ -105,3 +104,15 @@ def test_unknown_rows_and_folders_in_use_are_refused(versions: ModuleType, tmp_p
 def test_every_row_has_its_weekly_job(versions: ModuleType) -> None:
     [rows] = re.findall(r"row: \[(.*)\]", (ROOT / ".github" / "workflows" / "ci.yml").read_text())
     assert rows.split(", ") == list(versions.ROWS)
+
+
+def test_a_step_shows_its_progress_and_its_end(
+    versions: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment = versions.Environment(tmp_path, [], None)
+    assert environment.run("echo quiet; echo '... [ 50%]'") == "quiet\n... [ 50%]\n"
+    assert capsys.readouterr().err.splitlines()[1:] == ["    ... [ 50%]"]
+    with pytest.raises(versions.StepError, match="1 failed") as error:
+        environment.run("echo '= 1 failed in 2.00s ='; exit 1")
+    assert versions.summary(str(error.value)) == "1 failed in 2.00s"
+    assert "1 failed" in capsys.readouterr().err
