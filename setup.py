@@ -4,22 +4,26 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-TRAIN = ["lightning>=2.4", "webdataset", "tensorboard", "pyyaml"]  # Fabric; shards; logs; recipes
+TRAIN = ["lightning>=2.4", "webdataset>=0.2.100", "tensorboard>=2.17", "pyyaml>=6.0.1"]  # Fabric; shards; logs; recipes
 PARQUET = ["pyarrow>=15"]  # `embed -o OUT.parquet`
 PLOT = ["matplotlib>=3.8"]
 CLUSTER = ["scikit-learn>=1.4", *PLOT]  # `python -m evaluation.clusters`
-TEST = [
+CHECK = [  # what the tests of hear_audioformer/ alone need: .ci/versions
     "pytest>=8",
-    "pytest-timeout",
-    "hypothesis",
+    "pytest-timeout>=2.3.1",
+    "hypothesis>=6.100",
+    "setuptools>=77.0.3,<82",  # torch caps it; the wheel test builds without isolation, hence without the network
+    "pip>=23.1",
+    *PARQUET,
+]
+TEST = [
+    *CHECK,
     "mypy>=1.15",
     "ruff==0.17.*",
-    "setuptools>=77,<82",  # torch caps it; the wheel test builds without isolation, hence without the network
-    "pip>=23",
     "torchaudio>=2.6",  # an oracle; tests that need it are skipped where it does not fit the torch that is there
-    "python-slugify",  # this and the next two: what HEAR's embeddings runner imports (tests/hear_tools.py)
-    "intervaltree",
-    "tqdm",
+    "python-slugify>=8",  # this and the next two: what HEAR's embeddings runner imports (tests/hear_tools.py)
+    "intervaltree>=3.1",
+    "tqdm>=4.66",
 ]
 
 setup(
@@ -38,13 +42,13 @@ setup(
     },
     install_requires=[
         "torch>=2.6",  # no upper limit: users have one already
-        "numpy",
+        "numpy>=1.24",
         "einops>=0.8",  # rearrangements that say what they do
         "safetensors>=0.4.3",
         "huggingface_hub>=0.34,<3",
         "soundfile>=0.12",  # audio files
         "soxr>=0.5",  # resampling
-        "click>=8",  # the command line; huggingface_hub brings it too
+        "click>=8.1",  # the command line; huggingface_hub brings it too
     ],
     extras_require={
         "train": TRAIN,
@@ -52,7 +56,8 @@ setup(
         "ray": ["ray[data]>=2.40", *PARQUET],
         "plot": PLOT,
         "cluster": CLUSTER,
-        "test": [*TEST, *TRAIN, *CLUSTER, *PARQUET],
+        "check": CHECK,
+        "test": [*TEST, *TRAIN, *CLUSTER],
     },
     entry_points={"console_scripts": ["hear-audioformer = hear_audioformer.cli:main"]},
 )

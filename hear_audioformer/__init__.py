@@ -8,19 +8,15 @@
 >>> hear_audioformer.get_timestamp_embeddings(audio, model)  # ..., and the frames' centres in ms
 """
 
-import os
-from collections.abc import Hashable
-from pathlib import Path
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from torch import Tensor, nn
-
-from . import audio as _audio
-from .clips import group_of as _group_of
-from .clips import waveform_of as _waveform_of
-from .embedder import Embedder, Encoder, get_scene_embeddings, get_timestamp_embeddings
-from .weights import WeightsError, cached_model, list_models, load_model
+if TYPE_CHECKING:
+    from .embedder import Embedder, Encoder, get_scene_embeddings, get_timestamp_embeddings
+    from .errors import WeightsError
+    from .index import list_models
+    from .recording import embed
+    from .weights import load_model
 
 __version__ = "0.1.0"
 __all__ = [
@@ -34,56 +30,29 @@ __all__ = [
     "load_model",
 ]
 
+MODULES = {  # where each name is; imported when it is first asked for, because torch takes seconds
+    "Embedder": "embedder",
+    "Encoder": "embedder",
+    "WeightsError": "errors",
+    "embed": "recording",
+    "get_scene_embeddings": "embedder",
+    "get_timestamp_embeddings": "embedder",
+    "list_models": "index",
+    "load_model": "weights",
+}
 
-def embed(
-    audio: str | Path | Tensor | np.ndarray,
-    model: str | Path | nn.Module = "",
-    *,
-    sample_rate: int | None = None,
-    **options: Any,
-) -> Tensor:
-    """One vector for a recording: (scene_embedding_size,), float32.
+if not TYPE_CHECKING:  # a type checker would take any name for granted
 
-    Args:
-        audio: a file, or a mono waveform (samples,) of floats in [-1, 1] with its ``sample_rate``.
-        model: a loaded model, or what ``load_model`` takes; the default model if empty. A compiled model embeds as
-            the model that it was made of.
-        sample_rate: of a waveform, in Hz; a file says its own.
-        options: those of ``load_model``; a loaded model has got them already.
-    """
-    embedder = _embedder(model, options)
-    if isinstance(audio, (str, os.PathLike)):
-        if sample_rate is not None:
-            raise ValueError(f"sample_rate={sample_rate}: a file says its own rate; pass it with a waveform only")
-        waveform = _audio.read(Path(audio), embedder.sample_rate)
-    elif sample_rate is None:
-        raise ValueError("pass sample_rate=... with a waveform, so that it can be resampled to the model's rate")
-    else:
-        low, high = _audio.RATES
-        if not isinstance(sample_rate, (int, float, np.number)) or sample_rate % 1 or not low <= sample_rate <= high:
-            raise ValueError(f"sample_rate={sample_rate!r} is not a whole number of Hz from {low} to {high}")
-        checked, _ = _group_of(_waveform_of(audio)[None])
-        waveform = _audio.resample(checked[0], int(sample_rate), embedder.sample_rate)
-    return embedder.scene(waveform[None])[0]
+    def __getattr__(name: str) -> Any:
+        if name in MODULES:
+            value = getattr(import_module(f".{MODULES[name]}", __name__), name)
+        elif name in {"audio", "checkpoint", "embedder", "weights"}:
+            value = import_module(f".{name}", __name__)
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
-def _embedder(model: str | Path | nn.Module, options: dict[str, Any]) -> Embedder:
-    """A loaded model, or the one that a name and options stand for."""
-    if isinstance(model, (str, os.PathLike)):
-        return cached_model(str(model), tuple(sorted((name, _frozen(name, value)) for name, value in options.items())))
-    made_of = getattr(model, "_orig_mod", model)  # torch.compile keeps the model there
-    if not isinstance(made_of, Embedder):
-        raise TypeError(f"model is a {type(model).__name__}: pass a model of load_model, or a name or path")
-    if options:
-        raise TypeError(f"{', '.join(options)}: options of load_model, but this model is loaded: pass them there")
-    return made_of
-
-
-def _frozen(name: str, value: Any) -> Hashable:
-    """An option as a key of the cache: lists and arrays as tuples."""
-    value = value.tolist() if isinstance(value, (np.ndarray, Tensor)) else value
-    if isinstance(value, (list, tuple, range)):
-        return tuple(_frozen(name, inner) for inner in value)
-    if not isinstance(value, Hashable):
-        raise TypeError(f"{name}={value!r}: no option is a {type(value).__name__}")
-    return value
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

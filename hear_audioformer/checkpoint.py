@@ -20,12 +20,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors_torch
 from torch import Tensor, nn
 
+from .errors import WeightsError
+
 KEY = "hear_audioformer"
 FORMAT = 1
-
-
-class WeightsError(RuntimeError):
-    """A weight file that is missing, damaged, or not what it should be."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,9 @@
-"""The command line: ``hear-audioformer embed | list | info | convert | validate``."""
+"""The command line: ``hear-audioformer embed | list | info | convert | validate``.
+
+Help and ``list`` answer at once: what needs torch is imported inside the commands.
+"""
+
+from __future__ import annotations
 
 import io
 import json
@@ -7,21 +12,23 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
-import torch
-from torch import Tensor
 
-from . import __version__, audio, checkpoint, weights
-from .checkpoint import WeightsError
-from .clips import group_of
-from .convert import METHODS, convert_file
-from .embedder import Embedder, Encoder, Precision
-from .store import Store, StoreError, key_of
+from . import __version__
+from .errors import StoreError, WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .embedder import Embedder
+    from .store import Store
 
 AHEAD = 32  # files decoded ahead of the model
 SECONDS = 120.0  # of audio that share a window batch
+PRECISIONS = ("auto", "fp32", "bf16")  # those of the embedder, and of convert the methods, without their imports
+CONVERTED = ("msm-mae", "asit", "audioformer", "codec")
 
 
 class Failure(click.ClickException):
@@ -66,7 +73,7 @@ def main() -> None:
 @click.option("--pool", help="Frames -> scene: mean, mean+std, or what else the model offers.  [default: its own]")
 @click.option("--device", help="cpu, cuda, cuda:1, ...  [default: cuda if there is one]")
 @click.option(
-    "--precision", type=click.Choice(get_args(Precision)), default="auto", show_default=True, help="auto: bf16 on CUDA."
+    "--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True, help="auto: bf16 on CUDA."
 )
 @click.option("--batch-size", type=click.IntRange(min=1), help="Windows in one forward; bounds the memory.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
@@ -90,6 +97,9 @@ def embed(
     An .npz holds paths and embeddings; with --timestamps also timestamps and offsets (file i owns the rows
     offsets[i] to offsets[i + 1]). A .parquet holds rows of path and embedding, with --timestamps one a frame.
     """
+    from . import audio, checkpoint, weights
+    from .store import Store
+
     if hop_ms is not None and not timestamps:
         raise Failure("--hop-ms is the step between timestamps: pass --timestamps with it")
     if pool is not None and timestamps:
@@ -119,6 +129,8 @@ def embed(
 
 def _embed_all(files: list[Path], embedder: Embedder, store: Store, timestamps: bool) -> list[str]:
     """Embeds what the store does not hold yet; returns a line for each file that could not be."""
+    from .store import key_of
+
     failures: list[str] = []
     todo = [path for path in files if not (path.is_file() and key_of(path) in store.done)]
     if len(todo) < len(files):
@@ -146,6 +158,8 @@ def _batches(
     paths: list[Path], sample_rate: int, failures: list[str], seconds: float
 ) -> Iterator[list[tuple[Path, Tensor]]]:
     """Decodes files ahead of the model and hands them over together, up to about ``seconds`` of audio, at least one."""
+    from . import audio
+
     batch: list[tuple[Path, Tensor]] = []
     held = 0.0
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -173,6 +187,9 @@ def _batches(
 
 def _read(path: Path, sample_rate: int) -> Tensor:
     """A file's waveform, if it can be embedded: one that cannot must not stop those beside it."""
+    from . import audio
+    from .clips import group_of
+
     clip = audio.read(path, sample_rate)
     try:
         group_of(clip[None])
@@ -184,11 +201,13 @@ def _read(path: Path, sample_rate: int) -> Tensor:
 @main.command("list")
 def list_() -> None:
     """The models known by name."""
-    known = weights.index()
+    from .index import bundle, index
+
+    known = index()
     if not known.models:
         click.echo("no models are known by name in this version; pass a weight file or an hf:// address")
     for name, entry in known.models.items():
-        place = "bundled" if (weights.bundle() / entry.file).is_file() else f"hf://{entry.repo}@{entry.revision}"
+        place = "bundled" if (bundle() / entry.file).is_file() else f"hf://{entry.repo}@{entry.revision}"
         mark = " (default)" if name == known.default else ""
         click.echo(f"{name:24} {entry.method:12} {entry.size / 1e6:8.1f} MB  {place}{mark}")
 
@@ -197,6 +216,9 @@ def list_() -> None:
 @click.argument("model", default="")
 def info(model: str) -> None:
     """Prints what a model is: method, configuration, normalisation, origin, licence, sizes (JSON)."""
+    from . import checkpoint, weights
+    from .embedder import Embedder, Encoder
+
     path = weights.resolve(model)
     encoder, header = weights.load_encoder(path)
     facts = {
@@ -220,7 +242,7 @@ def info(model: str) -> None:
 
 @main.command()
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--method", type=click.Choice(list(METHODS)), required=True)
+@click.option("--method", type=click.Choice(CONVERTED), required=True)
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Result: NAME.safetensors.")
 @click.option("--heads", type=click.IntRange(min=1), help="Attention heads.  [default: width / 64]")
 @click.option("--input", "size", metavar="BANDSxFRAMES", help="Input window, e.g. 80x512.  [default: from the shapes]")
@@ -254,6 +276,8 @@ def convert(
     Pickles are opened with torch's weights_only reader alone, which runs no code of theirs. What the shapes do not
     tell comes from the folder's name, as the authors write it, or from the options.
     """
+    from .convert import convert_file
+
     if out.suffix != ".safetensors":
         raise Failure(f"{out}: the name must end in .safetensors")
     if out.exists() and not overwrite:
@@ -301,6 +325,8 @@ def validate(module: str, model: str, device: str | None) -> None:
 
 def _device(wanted: str | None) -> str:
     """The wanted device if it can be had; by default the best there is."""
+    import torch
+
     if wanted is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:

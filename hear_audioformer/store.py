@@ -14,12 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from .errors import StoreError
+
 SECONDS = 10.0  # of work that a kill can lose
 Arrays = dict[str, np.ndarray]
-
-
-class StoreError(RuntimeError):
-    """A result that cannot be written as asked."""
 
 
 class Store:

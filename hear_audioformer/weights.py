@@ -11,10 +11,9 @@ that every file carries in its header.
 import functools
 import hashlib
 import importlib
-import json
 import re
 import warnings
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,57 +24,13 @@ from torch import Tensor
 from . import checkpoint
 from .checkpoint import Header, WeightsError
 from .embedder import Embedder
+from .index import METHODS, PARTS, Entry, bundle, index
+from .index import list_models as list_models  # part of this module too
 
-METHODS = {"msm-mae": "msm_mae", "asit": "asit", "mast": "mast", "audioformer": "audioformer"}  # method -> its module
-PARTS = {"codec": "codec"}  # what a weight file may also hold: parts that models are made with
 EMBEDDER_OPTIONS = ("hop_ms", "pool", "layers", "precision", "batch_size", "hop")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 COMPUTED = 1 << 26  # values of tables that are computed and stand in no file; a real model has under a million
 HUB = re.compile(r"hf://(?P<repo>[^/@]+/[^/@]+)(@(?P<revision>[^/@]+))?/(?P<file>.+)")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One model of the index."""
-
-    method: str
-    file: str
-    size: int
-    sha256: str
-    repo: str | None = None
-    revision: str | None = None
-
-
-@dataclass(frozen=True)
-class Index:
-    """The models known by name; the first of a method is that method's default."""
-
-    default: str | None
-    models: dict[str, Entry]
-
-    def default_of(self, method: str | None) -> str | None:
-        """The default model, or that of a method."""
-        if method is None:
-            return self.default
-        return next((name for name, entry in self.models.items() if entry.method == method), None)
-
-
-def bundle() -> Path:
-    """The folder of the weights that came with the package: beside it in a checkout, inside it once installed."""
-    installed = Path(__file__).parent / "bundled"
-    return installed if installed.is_dir() else Path(__file__).parent.parent / "weights"
-
-
-def index() -> Index:
-    """The index of named models."""
-    raw = json.loads((bundle() / "index.json").read_text())
-    return Index(raw["default"], {name: Entry(**entry) for name, entry in raw["models"].items()})
-
-
-def list_models(method: str | None = None) -> list[str]:
-    """Names that ``load_model`` takes, of all methods or of one."""
-    wanted = METHODS if method is None else (method,)
-    return [name for name, entry in index().models.items() if entry.method in wanted]
 
 
 def load_model(source: str | Path = "", *, method: str | None = None, **options: Any) -> Embedder:

@@ -1,9 +1,13 @@
-"""Other people's code that ours is held against, where it can be loaded."""
+"""What tests need of other people's code, where it is there: oracles that ours is held against, a safe unpickler."""
 
 import importlib
 from types import ModuleType
 
 import pytest
+import torch
+
+TORCH = tuple(map(int, torch.__version__.split(".")[:2]))
+needs_pickles = pytest.mark.skipif(TORCH < (2, 10), reason="the package opens no pickle before torch 2.10")
 
 
 def torchaudio_functional() -> ModuleType:

@@ -17,6 +17,8 @@ from hear_audioformer.embedder import Embedder
 from hear_audioformer.layers import sincos_2d
 from hear_audioformer.msm_mae import MsmMae
 
+from .oracles import needs_pickles
+
 WIDTH, DEPTH, HEADS, ROWS, COLUMNS = 64, 2, 4, 5, 6
 DECODER = 32
 State = dict[str, Tensor]
@@ -119,6 +121,7 @@ def test_shapes_tell_everything_but_the_heads() -> None:
     assert (config.mean, config.std, config.cls, config.sample_rate) == (-7.1, 4.2, True, 16000)
 
 
+@needs_pickles
 @pytest.mark.parametrize(
     ("folder", "rate"),
     [("80x96p16x16_paper", 16000), ("80x96p16x16p100_x", 16000), ("msm_mae_vit_base-80x96p16x16p32k-2209-mr75", 32000)],
@@ -140,6 +143,7 @@ def test_a_file_from_its_folder(tmp_path: Path, folder: str, rate: int) -> None:
     assert torch.equal(embedding(model.encoder), embedding(result.encoder))
 
 
+@needs_pickles
 @pytest.mark.parametrize(
     ("folder", "message"),
     [
@@ -230,6 +234,7 @@ class Exploit:
         return Path.touch, (self.path,)  # type: ignore[return-value]
 
 
+@needs_pickles
 def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
     mark, source = tmp_path / "ran", tmp_path / "evil.pth"
     torch.save({"model": authors_state(), "extra": Exploit(mark)}, source)
@@ -238,6 +243,7 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
     assert not mark.exists()
 
 
+@needs_pickles
 @pytest.mark.parametrize("keep", [0.0, 0.5, 0.99])
 def test_a_truncated_file_is_refused(tmp_path: Path, keep: float) -> None:
     source = tmp_path / "checkpoint.pth"
@@ -248,6 +254,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, keep: float) -> None:
         convert_file("msm-mae", source, tmp_path / "out.safetensors")
 
 
+@needs_pickles
 @pytest.mark.parametrize(
     ("content", "message"),
     [

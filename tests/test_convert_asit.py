@@ -18,6 +18,8 @@ from hear_audioformer.convert import convert_file, from_upstream
 from hear_audioformer.convert.asit import convert
 from hear_audioformer.embedder import Embedder
 
+from .oracles import needs_pickles
+
 WIDTH, DEPTH, HEADS, COLUMNS, ROWS = 64, 2, 4, 12, 8
 HINTS = {"heads": HEADS, "sample_rate": 16000}
 State = dict[str, Tensor]
@@ -163,6 +165,7 @@ def training_file(path: Path) -> None:
     )
 
 
+@needs_pickles
 @pytest.mark.parametrize(("network", "seed"), [(None, 0), ("teacher", 0), ("student", 1)])
 def test_a_file_of_the_training_script(tmp_path: Path, network: str | None, seed: int) -> None:
     source, out = tmp_path / "checkpoint.pth", tmp_path / "out.safetensors"
@@ -181,6 +184,7 @@ def test_a_file_of_the_training_script(tmp_path: Path, network: str | None, seed
     assert header.provenance["source_sha256"] == checkpoint.sha256(source)
 
 
+@needs_pickles
 def test_the_released_kind_of_file_has_a_student_alone(tmp_path: Path) -> None:
     source = tmp_path / "x.pth"
     torch.save({"student": LAYOUTS["16 kHz"]()}, source)

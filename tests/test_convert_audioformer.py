@@ -18,6 +18,8 @@ from hear_audioformer.convert import convert_file, from_upstream
 from hear_audioformer.embedder import Embedder
 from tests.conftest import SMALL_CODEC, learn_codebooks
 
+from .oracles import needs_pickles
+
 State = dict[str, Tensor]
 DECODER = "cls.predictions.decoder.weight"
 
@@ -79,6 +81,7 @@ def test_roberta_is_recognised(codec: str) -> None:
     assert torch.equal(embedding(found, codec), wanted(codec, arch="roberta"))
 
 
+@needs_pickles
 def test_a_file_for_each_codebook(tmp_path: Path, codec: str) -> None:
     """From the command line; Lightning's wrapping; in the order given; which is not that of the files' names."""
     made = original(trained=2)
@@ -170,6 +173,7 @@ def test_heads_that_cannot_be_told(codec: str) -> None:
     assert found.config.heads == 3
 
 
+@needs_pickles
 def test_notes_say_what_was_left_out_and_assumed(tmp_path: Path, codec: str) -> None:
     torch.save(state_of(original()), tmp_path / "x.ckpt")
     notes = convert_file("audioformer", tmp_path / "x.ckpt", tmp_path / "out.safetensors", codec=codec).notes

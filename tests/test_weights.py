@@ -17,7 +17,7 @@ from safetensors import torch as safetensors_torch
 from torch import Tensor
 
 import hear_audioformer
-from hear_audioformer import checkpoint, msm_mae, weights
+from hear_audioformer import checkpoint, index, msm_mae, weights
 from hear_audioformer.checkpoint import Header, WeightsError
 from hear_audioformer.embedder import Embedder
 from hear_audioformer.msm_mae import Config, MsmMae
@@ -84,7 +84,8 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty bundle in place of the package's own."""
     folder = tmp_path / "bundle"
     write_index(folder)
-    monkeypatch.setattr(weights, "bundle", lambda: folder)
+    for module in (index, weights):
+        monkeypatch.setattr(module, "bundle", lambda: folder)
     return folder
 
 

@@ -23,7 +23,7 @@ HEAREVAL = "2021.1.3"
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 REPOSITORY = Path(__file__).parents[2]
 STATE = "hear-environment.json"
-SHARED = ("torch", "torchaudio", "numpy")  # of the caller's; another version of one needs another environment
+SHARED = ("torch", "numpy")  # of the caller's; another version of one needs another environment
 
 
 class KitError(RuntimeError):

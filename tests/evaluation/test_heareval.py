@@ -281,6 +281,14 @@ def test_environment_starts_again_until_it_is_whole(tmp_path: Path, monkeypatch:
     assert steps
 
 
+def test_environment_without_torchaudio(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its version is not asked for: ``metadata.version`` raises where a package is missing."""
+    asked: list[str] = []
+    monkeypatch.setattr(environment.metadata, "version", lambda name: asked.append(name) or "1")
+    assert environment._wanted()["shared"] == {"torch": "1", "numpy": "1"}
+    assert asked == ["torch", "numpy"]
+
+
 def sys_sites() -> list[str]:
     """Where this interpreter's own packages are, found another way."""
     return [place for place in sys.path if place == str(Path(pytest.__file__).parents[1])]

@@ -86,8 +86,11 @@ def test_embeddings(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.heareval
-def test_everything(place: Path) -> None:
-    """From nothing to a table; the same scores from disk as from memory."""
+def test_everything(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From nothing to a table, beside a torchaudio that does not load; the same scores from disk as from memory."""
+    (place / "broken" / "torchaudio").mkdir(parents=True)
+    (place / "broken" / "torchaudio" / "__init__.py").write_text("raise OSError('undefined symbol')")
+    monkeypatch.setenv("PYTHONPATH", str(place / "broken"), prepend=os.pathsep)
     done = call(place, "--env", str(place / "env"), "--grid", "faster", "--grid-points", "2")
     assert done.exit_code == 0, done.output
     [folder] = (place / "out").glob(f"{MODULE}/small-*/faster-2")

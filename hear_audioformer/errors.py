@@ -1,0 +1,9 @@
+"""The errors that the command line turns into one line, apart from what raises them: this module needs no torch."""
+
+
+class WeightsError(RuntimeError):
+    """A weight file that is missing, damaged, or not what it should be."""
+
+
+class StoreError(RuntimeError):
+    """A result that cannot be written as asked."""

@@ -1,0 +1,52 @@
+"""The models known by name, and where those are that came with the package. This module needs no torch."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+METHODS = {"msm-mae": "msm_mae", "asit": "asit", "mast": "mast", "audioformer": "audioformer"}  # method -> its module
+PARTS = {"codec": "codec"}  # what a weight file may also hold: parts that models are made with
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model of the index."""
+
+    method: str
+    file: str
+    size: int
+    sha256: str
+    repo: str | None = None
+    revision: str | None = None
+
+
+@dataclass(frozen=True)
+class Index:
+    """The models known by name; the first of a method is that method's default."""
+
+    default: str | None
+    models: dict[str, Entry]
+
+    def default_of(self, method: str | None) -> str | None:
+        """The default model, or that of a method."""
+        if method is None:
+            return self.default
+        return next((name for name, entry in self.models.items() if entry.method == method), None)
+
+
+def bundle() -> Path:
+    """The folder of the weights that came with the package: beside it in a checkout, inside it once installed."""
+    installed = Path(__file__).parent / "bundled"
+    return installed if installed.is_dir() else Path(__file__).parent.parent / "weights"
+
+
+def index() -> Index:
+    """The index of named models."""
+    raw = json.loads((bundle() / "index.json").read_text())
+    return Index(raw["default"], {name: Entry(**entry) for name, entry in raw["models"].items()})
+
+
+def list_models(method: str | None = None) -> list[str]:
+    """Names that ``load_model`` takes, of all methods or of one."""
+    wanted = METHODS if method is None else (method,)
+    return [name for name, entry in index().models.items() if entry.method in wanted]
