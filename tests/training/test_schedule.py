@@ -1,5 +1,6 @@
 """Rates over a run, and what the open-ended schedule is for: longer runs, and models from any checkpoint."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def test_warm_up_plateau_and_decay() -> None:
     assert set(rates[10:85]) == {2.0}
     assert rates[88] == pytest.approx(2.0 - 1.6 * 0.5)  # a quarter of the way: one minus its root
     assert rates[100] == pytest.approx(0.4)
-    assert all(later < sooner for sooner, later in zip(rates[84:], rates[85:], strict=False))
+    assert all(later < sooner for sooner, later in pairwise(rates[84:]))
 
 
 def test_before_it_cools_down_a_run_does_not_know_its_length() -> None:
