@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from training.data import pack
 from training.data.crops import Crops, Places, capped, cut, cut_all, draw_odds
 from training.data.pack import Pack
 
@@ -130,3 +131,19 @@ def test_capping_a_share() -> None:
     assert capped(torch.tensor([8.0, 1.0, 1.0]), 0.5).tolist() == pytest.approx([0.5, 0.25, 0.25])
     assert capped(torch.tensor([8.0, 1.0, 0.0]), 0.1).tolist() == pytest.approx([0.5, 0.5, 0.0])
     assert capped(torch.tensor([6.0, 3.0, 1.0]), 0.4).tolist() == pytest.approx([0.4, 0.4, 0.2])
+
+
+def test_packs_join(tmp_path: Path) -> None:
+    first = small_pack(tmp_path / "a", CLIPS, "abc")
+    second = small_pack(tmp_path / "b", [("sfx", "b", 0.5), ("ambience", "z", 1.0)], "def")
+    joined = pack.join(tmp_path / "both", [tmp_path / "a", tmp_path / "b"])
+    assert len(joined) == len(CLIPS) + 2
+    assert joined.hours == pytest.approx(first.hours + second.hours)
+    for number in range(len(joined)):
+        one, row = (first, number) if number < len(CLIPS) else (second, number - len(CLIPS))
+        assert np.array_equal(joined.clip(number), one.clip(row))
+        assert joined.kinds[joined.kind_of[number]] == one.kinds[one.kind_of[row]]
+        assert joined.packages[joined.package_of[number]] == one.packages[one.package_of[row]]
+    assert len(set(joined.keys)) == len(joined)
+    other = pack.join(tmp_path / "one", [tmp_path / "a"])
+    assert len({first.fingerprint, joined.fingerprint, other.fingerprint}) == 3

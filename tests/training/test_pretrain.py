@@ -13,6 +13,7 @@ from hear_audioformer import checkpoint, weights
 from tests.training.test_crops import CLIPS, small_pack
 from tests.training.test_stream import build as stream_corpus
 from training import logs
+from training.data import solos
 from training.data.catalogue import SETS, kind_of
 from training.loop import Settings
 from training.pretrain import RECIPES, build, main, read_recipe, source_of
@@ -40,9 +41,9 @@ def test_every_recipe_builds_and_counts(name: str) -> None:
 
 @pytest.mark.parametrize("name", [path.stem for path in RECIPES.glob("*.yaml")])
 def test_recipes_name_kinds_that_corpora_have(name: str) -> None:
-    """Those that the open packages' clips get, or ``other``, which is what a user's own clips are called."""
+    """Those that the open packages' clips get, rendered ones, or ``other``, as a user's own clips are called."""
     given = {kind_of(package, f"usr/{word}.wav", 5.0) for package in SETS["open"] for word in ("x", "music", "ambient")}
-    assert set(read_recipe(name)["data"].get("shares", {})) <= given | {"other"}
+    assert set(read_recipe(name)["data"].get("shares", {})) <= given | {"other", *solos.KINDS}
 
 
 def test_the_papers_recipe_is_the_published_one() -> None:

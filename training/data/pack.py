@@ -1,12 +1,13 @@
 """All clips of a corpus as one memory-mapped array: ``pack.int16``, and ``pack.npz`` with where each clip is.
 
-``python -m training.data.pack OUT`` makes both from the shards.
+``python -m training.data.pack OUT`` makes both from the shards; ``--join A --join B`` makes both of other packs.
 """
 
 import json
 import os
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
@@ -118,6 +119,39 @@ def make(out: Path, jobs: int = 2) -> Pack:
     return Pack.open(out)
 
 
+def join(out: Path, folders: Sequence[Path]) -> Pack:
+    """Makes one pack of several, in their order. A clip that more than one of them holds is there as often."""
+    packs = [Pack.open(folder) for folder in folders]
+    if len({pack.format for pack in packs}) > 1:
+        raise PackError("packs of FLAC and of Opus do not join: their clips are not the same recordings")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "pack.npz").unlink(missing_ok=True)
+    with open(out / "pack.int16.tmp", "wb") as file:
+        for folder in folders:
+            with open(folder / "pack.int16", "rb") as source:
+                shutil.copyfileobj(source, file, 1 << 24)
+    kinds, kind_of = np.unique(np.concatenate([np.array(p.kinds)[p.kind_of] for p in packs]), return_inverse=True)
+    names = np.concatenate([np.array(p.packages)[p.package_of] for p in packs])
+    packages, package_of = np.unique(names, return_inverse=True)
+    lengths = np.concatenate([pack.lengths for pack in packs])
+    with open(out / "pack.npz.tmp", "wb") as index:
+        np.savez(
+            index,
+            offsets=np.cumsum(lengths) - lengths,
+            lengths=lengths,
+            kinds=kinds,
+            kind_of=kind_of.astype(np.int32),
+            packages=packages,
+            package_of=package_of.astype(np.int32),
+            keys=np.array([f"{number}-{key}" for number, pack in enumerate(packs) for key in pack.keys]),
+            fingerprint=np.array(clips.fingerprint(pack.fingerprint for pack in packs)),
+            format=np.array(packs[0].format),
+        )
+    os.replace(out / "pack.int16.tmp", out / "pack.int16")
+    os.replace(out / "pack.npz.tmp", out / "pack.npz")
+    return Pack.open(out)
+
+
 def _decoded(out: Path, pool: ThreadPoolExecutor) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     """Every clip in order, decoded some ahead."""
     waiting: list[tuple[dict[str, Any], Future[np.ndarray]]] = []
@@ -138,12 +172,20 @@ def _pcm(data: bytes) -> np.ndarray:
 
 
 @click.command()
-@click.argument("out", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--jobs", default=2, show_default=True, help="Threads that decode.")
-def main(out: Path, jobs: int) -> None:
+@click.option(
+    "--join",
+    "folders",
+    multiple=True,
+    metavar="FOLDER",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Instead, make OUT of the packs of these corpora; give it once for each.",
+)
+def main(out: Path, jobs: int, folders: tuple[Path, ...]) -> None:
     """Decodes the shards of the corpus OUT into OUT/pack.int16 and OUT/pack.npz."""
     try:
-        pack = make(out, jobs)
+        pack = join(out, folders) if folders else make(out, jobs)
     except PackError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{len(pack)} clips, {pack.hours:.2f} h, {pack.samples.nbytes / 1e6:.0f} MB, {pack.fingerprint}")
