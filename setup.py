@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 TRAIN = ["lightning>=2.4", "webdataset>=0.2.100", "tensorboard>=2.17", "pyyaml>=6.0.1"]  # Fabric; shards; logs; recipes
 PARQUET = ["pyarrow>=15"]  # `embed -o OUT.parquet`
 PLOT = ["matplotlib>=3.8"]
-CLUSTER = ["scikit-learn>=1.4", *PLOT]  # `python -m evaluation.clusters`
+CLUSTER = ["scikit-learn>=1.4", *PLOT]  # `python -m evaluation.reports.clusters`
 CHECK = [  # what the tests of hear_audioformer/ alone need: .ci/versions
     "pytest>=8",
     "pytest-timeout>=2.3.1",

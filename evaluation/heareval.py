@@ -15,10 +15,10 @@ import click
 from hear_audioformer import weights
 from hear_audioformer.checkpoint import WeightsError
 
-from . import prepare
 from .kit import environment, results, runs
 from .kit.environment import KitError
 from .kit.runs import Run
+from .tasks import archives as prepare
 
 OURS = {
     "hear_audioformer": None,

@@ -18,10 +18,12 @@ import click
 
 from hear_audioformer import WeightsError
 
-from . import compare, embeddings, event, records, scene, tasks
-from .embeddings import Model
+from .reports import compare
+from .scoring import embeddings, event, records, scene
+from .scoring.embeddings import Model
+from .tasks import tasks
 
-SUITES = {"open": Path("data/open-suite")}  # where `python -m evaluation.open_suite` is told to build it
+SUITES = {"open": Path("data/open-suite")}  # where `python -m evaluation.suites.open` is told to build it
 HEADER = f"{'task':28} {'score':12} {'value':>6}  {'95 % interval':15} {'kNN':>6} {'chance':>7} {'seconds':>8}"
 
 

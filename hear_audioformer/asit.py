@@ -19,14 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import weights
-from .embedder import (
-    Embedder,
-    Encoder,
-    Statistics,
-    get_scene_embeddings,
-    get_timestamp_embeddings,
-    layer_numbers,
-)
+from .embedder import Embedder, Encoder, Statistics, get_scene_embeddings, get_timestamp_embeddings, layer_numbers
 from .features import FLOAT32_EPSILON, KaldiFilterBank
 from .fields import check
 from .layers import Block, Linear

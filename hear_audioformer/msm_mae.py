@@ -17,15 +17,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from . import weights
-from .embedder import (
-    Embedder,
-    Encoder,
-    Pool,
-    Statistics,
-    get_scene_embeddings,
-    get_timestamp_embeddings,
-    layer_numbers,
-)
+from .embedder import Embedder, Encoder, Pool, Statistics, get_scene_embeddings, get_timestamp_embeddings, layer_numbers
 from .features import LogMel
 from .fields import check
 from .layers import Block, Linear, patchify, sincos_2d

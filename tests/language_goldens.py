@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hear_audioformer.language import Backbone, Sizes
+from hear_audioformer.audioformer.language import Backbone, Sizes
 from tests.golden_file import GoldenFile
 from training.objectives.masked_lm import MaskedHead
 

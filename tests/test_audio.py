@@ -13,8 +13,7 @@ import torch
 
 from hear_audioformer import audio
 from hear_audioformer.audio import AudioError
-
-from .oracles import torchaudio_functional
+from tests.oracles import torchaudio_functional
 
 
 def tone(seconds: float, rate: int, hertz: float = 440.0) -> np.ndarray:

@@ -14,7 +14,7 @@ import torch
 import hear_audioformer
 from hear_audioformer import checkpoint, weights
 from hear_audioformer.checkpoint import WeightsError
-from hear_audioformer.convert.pickles import read_state_dict
+from hear_audioformer.pickles import read_state_dict
 from hear_audioformer.weights import METHODS, method_module
 from tests.conftest import small_encoder, write_model
 from tests.test_cli import run

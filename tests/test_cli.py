@@ -16,9 +16,8 @@ import hear_audioformer
 from hear_audioformer import audio, checkpoint, store
 from hear_audioformer.cli import main
 from hear_audioformer.embedder import Embedder
+from tests.oracles import needs_pickles
 from tests.test_convert import authors_state
-
-from .oracles import needs_pickles
 
 OLD_CLICK = "mix_stderr" in inspect.signature(CliRunner).parameters  # before 8.2; later ones never mix
 RATES = {"a.wav": 16000, "b.flac": 44100, "deep/c.ogg": 22050}

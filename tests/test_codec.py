@@ -15,9 +15,9 @@ from hear_audioformer import checkpoint, codec, weights
 from hear_audioformer.checkpoint import Header, WeightsError
 from hear_audioformer.cli import main
 from hear_audioformer.codec import COMPACT_16K, ENCODEC_24KHZ, Codec
+from hear_audioformer.codec.encodec import convert
 from hear_audioformer.codec.load import load
 from hear_audioformer.codec.quantiser import Codebook
-from hear_audioformer.convert.codec import convert
 from tests.conftest import SMALL_CODEC, learn_codebooks
 from tests.test_golden_codec import CONFIG, STATE
 

@@ -16,8 +16,7 @@ from hear_audioformer.convert import convert_file, from_upstream
 from hear_audioformer.embedder import Embedder
 from hear_audioformer.layers import sincos_2d
 from hear_audioformer.msm_mae import MsmMae
-
-from .oracles import needs_pickles
+from tests.oracles import needs_pickles
 
 WIDTH, DEPTH, HEADS, ROWS, COLUMNS = 64, 2, 4, 5, 6
 DECODER = 32

@@ -17,8 +17,7 @@ from hear_audioformer.cli import main
 from hear_audioformer.convert import convert_file, from_upstream
 from hear_audioformer.convert.asit import convert
 from hear_audioformer.embedder import Embedder
-
-from .oracles import needs_pickles
+from tests.oracles import needs_pickles
 
 WIDTH, DEPTH, HEADS, COLUMNS, ROWS = 64, 2, 4, 12, 8
 HINTS = {"heads": HEADS, "sample_rate": 16000}

@@ -17,8 +17,7 @@ from hear_audioformer.codec import Codec
 from hear_audioformer.convert import convert_file, from_upstream
 from hear_audioformer.embedder import Embedder
 from tests.conftest import SMALL_CODEC, learn_codebooks
-
-from .oracles import needs_pickles
+from tests.oracles import needs_pickles
 
 State = dict[str, Tensor]
 DECODER = "cls.predictions.decoder.weight"

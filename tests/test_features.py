@@ -6,8 +6,7 @@ from torch import Tensor
 from torch.export import Dim, export
 
 from hear_audioformer.features import KaldiFilterBank, LogMel
-
-from .oracles import TORCH, torchaudio_kaldi
+from tests.oracles import TORCH, torchaudio_kaldi
 
 FRONT_ENDS = [LogMel, KaldiFilterBank]
 

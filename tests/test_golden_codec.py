@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hear_audioformer.codec import Codec
-from hear_audioformer.convert.codec import convert
+from hear_audioformer.codec.encodec import convert
 from tests.golden_file import GoldenFile
 
 GOLDEN = GoldenFile("encodec_tiny")

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from hear_audioformer.pooled import PooledBlock, Shape, pooled_size
-from hear_audioformer.relative import resize
+from hear_audioformer.mast.block import PooledBlock, Shape, pooled_size
+from hear_audioformer.mast.positions import resize
 from tests.golden_file import GoldenFile
 
 GOLDEN = GoldenFile("mvit_block")

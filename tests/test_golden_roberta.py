@@ -7,14 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from hear_audioformer.language import Backbone
+from hear_audioformer.audioformer.language import Backbone
 from tests.language_goldens import Golden
-from tests.test_golden_roformer import (  # noqa: F401
-    test_a_sequence_alone,
-    test_every_hidden_state,
-    test_logits_and_loss,
-    test_pooling_over_everything_and_over_frames,
-)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hear_audioformer.language import Backbone, pooled, rotary
+from hear_audioformer.audioformer.language import Backbone, pooled, rotary
 from tests.language_goldens import TOLERANCE, Golden
 
 ARCH = "roformer"

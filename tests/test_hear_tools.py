@@ -22,11 +22,10 @@ import hear_audioformer
 from hear_audioformer import checkpoint
 from hear_audioformer.msm_mae import METHOD, Config, MsmMae
 from hear_audioformer.weights import METHODS
-
-from . import hear_tools
-from .conftest import small_encoder
-from .conftest import write_model as write_small
-from .hear_tools import HEAREVAL, VALIDATORS
+from tests import hear_tools
+from tests.conftest import small_encoder
+from tests.conftest import write_model as write_small
+from tests.hear_tools import HEAREVAL, VALIDATORS
 
 NEWEST = VALIDATORS[-1]
 PACKAGE, MODULE, THROWAWAY = "hear_audioformer", "hear_audioformer.msm_mae", "throwaway"

@@ -16,9 +16,8 @@ from huggingface_hub import constants, file_download, utils
 
 from hear_audioformer import checkpoint, index, weights
 from hear_audioformer.checkpoint import WeightsError
-
-from .hub_server import HubServer, serving
-from .test_weights import embedding, entry_of, flip, write_index, write_tiny
+from tests.hub_server import HubServer, serving
+from tests.test_weights import embedding, entry_of, flip, write_index, write_tiny
 
 close_session = getattr(huggingface_hub, "close_session", None) or utils.reset_sessions  # before 1.0
 of_client_1 = pytest.mark.skipif(

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from hear_audioformer.embedder import Embedder
 from hear_audioformer.mast import Config, Mast, build
-from hear_audioformer.pooled import PooledBlock, Shape, grouped, pooled_size
-from hear_audioformer.relative import Positions, Size
+from hear_audioformer.mast.block import PooledBlock, Shape, grouped, pooled_size
+from hear_audioformer.mast.positions import Positions, Size
 
 ENCODER_MILLIONS = {"nano": 1.22, "tiny": 10.52, "small": 34.27, "base": 48.70, "base24": 50.97}
 

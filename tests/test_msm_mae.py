@@ -6,8 +6,7 @@ import torch
 from hear_audioformer.embedder import Embedder
 from hear_audioformer.features import LogMel
 from hear_audioformer.msm_mae import SIZES, Config, MsmMae, build
-
-from .oracles import torchaudio_transforms
+from tests.oracles import torchaudio_transforms
 
 
 @pytest.mark.parametrize("size", SIZES)

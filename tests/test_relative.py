@@ -6,7 +6,7 @@ from math import floor
 import pytest
 import torch
 
-from hear_audioformer.relative import Axis, RelativePositions, resize
+from hear_audioformer.mast.positions import Axis, RelativePositions, resize
 
 UNEVEN = [(12, 2, 3), (12, 3, 2), (11, 2, 3), (7, 3, 2), (8, 2, 3), (1, 3, 2), (10, 3, 4)]  # neither stride divides
 

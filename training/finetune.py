@@ -20,18 +20,19 @@ import click
 import torch
 from lightning.fabric import Fabric
 
-from evaluation import records
-from evaluation.tasks import Fold, Item, Reading, TaskError
+from evaluation.scoring import records
+from evaluation.tasks.tasks import Fold, Item, Reading, TaskError
 from hear_audioformer import WeightsError, audio
 from hear_audioformer.audio import AudioError
 from hear_audioformer.audioformer import Audioformer
 
-from . import checkpoints, export, finetuned
+from . import checkpoints, export
+from . import finetune_files as finetuned
 from .data.labelled import Clips, Labelled
 from .data.manifests import fingerprint, open_task, require_files
 from .data.mixup import Mixup
 from .data.specaugment import SpecAugment
-from .finetuned import Start
+from .finetune_files import Start
 from .loop import DivergedError, Settings, leave, train
 from .objectives.classify import Classifier
 from .objectives.ft2 import Contrast, ContrastClassifier
@@ -61,7 +62,7 @@ DEFAULTS: dict[str, Any] = {
     "mixup": {},
     "specaugment": {},
     "loop": {},
-    "results": None,  # a folder of results to enter the scores into, for evaluation.results
+    "results": None,  # a folder of results to enter the scores into, for evaluation.reports.results
 }
 CLIPS: dict[str, Any] = {
     "seconds": 10.0,  # the most that training hears of a clip at once

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from evaluation import ast
+from evaluation.baselines import ast
 from hear_audioformer import weights
 from hear_audioformer.embedder import Encoder
 

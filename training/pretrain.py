@@ -21,6 +21,9 @@ import yaml
 from lightning.fabric import Fabric
 from torch import nn
 
+from corpora.clips import RATE
+from corpora.index import Index
+from corpora.pack import Pack, PackError
 from hear_audioformer import checkpoint, weights
 from hear_audioformer.audioformer import Audioformer
 from hear_audioformer.embedder import Encoder
@@ -28,19 +31,16 @@ from hear_audioformer.embedder import Encoder
 from . import fsdp, methods, precision
 from .data.augment import Augment
 from .data.blends import Blends, Recipe
-from .data.clips import RATE
 from .data.code_crops import CodeCrops, CodeMixture
 from .data.codes import Codes
 from .data.crops import Crops
-from .data.index import Index
 from .data.mixture import Mixture
-from .data.pack import Pack, PackError
 from .data.stream import Stream, StreamError, workers_for
 from .data.tagged import TaggedSet
 from .flops import PEAKS, flops_per_crop
 from .loop import DivergedError, Settings, leave, train
 from .objectives import start_from, trainable
-from .watching import Watched
+from .validation import Watched
 
 RECIPES = Path(__file__).parent / "recipes"
 SECTIONS = {"name", "method", "seed", "init", "precision", "strategy"}
@@ -98,7 +98,7 @@ def learner(recipe: dict[str, Any]) -> Any:
     """The objective of a recipe that gradients can teach."""
     objective = build(recipe)
     if not trainable(objective):
-        raise click.UsageError("nothing here learns by gradients: fit it with python -m training.codec.melrvq")
+        raise click.UsageError("nothing here learns by gradients: fit it with python -m training.fit_melrvq")
     return objective
 
 
@@ -134,9 +134,7 @@ def source_of(
     if "labelled" in data:
         return labelled_source(data, objective, device)
     if not data.get("corpus"):
-        raise click.UsageError(
-            "name a corpus: data.corpus=FOLDER, as training.data.corpus and training.data.pack made it"
-        )
+        raise click.UsageError("name a corpus: data.corpus=FOLDER, as corpora.corpus and corpora.pack made it")
     folder, kind = Path(data["corpus"]), data.get("reader", "resident")
     augment = Augment(**data.get("augment") or {})
     options: dict[str, Any] = {"cap": data.get("cap", 0.08), "once": augment.once, "device": device}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PUBLISHED = Path(__file__).parents[1] / "published.json"
+PUBLISHED = Path(__file__).parents[1] / "reports" / "published.json"
 SCORES, DONE = "test.predicted-scores.json", "prediction-done.json"
 
 
@@ -84,7 +84,7 @@ def markdown(table: Table, setting: str, published: Mapping[str, Any]) -> str:
     lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
     notes = [f"Percent, by heareval 2021.1.3, search {setting}; ± is the deviation over folds."]
     if known:
-        notes.append(f"Published figures: {published['protocol']}; sources in evaluation/published.json.")
+        notes.append(f"Published figures: {published['protocol']}; sources in evaluation/reports/published.json.")
         notes += [note for task, note in published["notes"].items() if any(name.startswith(task) for name in table)]
     return "\n".join([*lines, "", *notes]) + "\n"
 

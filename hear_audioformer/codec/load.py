@@ -49,6 +49,6 @@ def _ours(path: Path) -> bool:
 
 
 def _from_transformers(path: Path) -> Codec:
-    from ..convert.codec import read
+    from .encodec import read
 
     return read(path)

@@ -19,7 +19,7 @@ from torch import Tensor
 from .. import checkpoint
 from ..checkpoint import Header, WeightsError
 from ..embedder import Encoder
-from .pickles import read_state_dict
+from ..pickles import read_state_dict
 
 METHODS = {"msm-mae": "msm_mae", "asit": "asit", "audioformer": "audioformer", "codec": "codec"}  # -> its module here
 NORMALISATION = ("mean", "std")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from . import corpus_of_noise
+from tests.evaluation import corpus_of_noise
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.dev_suite.library import Library, Recording
-from evaluation.dev_suite.material import Material
-from evaluation.dev_suite.notes import BANKS
-from evaluation.hear_format import RATE, Clip
+from evaluation.suites.dev.library import Library, Recording
+from evaluation.suites.dev.material import Material
+from evaluation.suites.dev.notes import BANKS
+from evaluation.tasks.write import RATE, Clip
 
 PEAK = round(10 ** (-3 / 20) * 32767)  # of every clip of a task: 3 dB below full scale
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from evaluation import compare, probe
-
-from . import stand_in, toy
+from evaluation import probe
+from evaluation.reports import compare
+from tests.evaluation import stand_in, toy
 
 MODULE = stand_in.__name__
 
@@ -33,7 +33,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def suite(built: Path, tmp_path: Path) -> Path:
-    """A folder such as ``python -m evaluation.open_suite`` leaves."""
+    """A folder such as ``python -m evaluation.suites.open`` leaves."""
     return Path(shutil.copytree(built, tmp_path / "toys" / "tasks"))
 
 
@@ -168,7 +168,7 @@ def test_the_open_suite_is_found_where_it_is_built(suite: Path, monkeypatch: pyt
     command = [MODULE, "--suite", "open", "--only", "tones"]
     missing = CliRunner().invoke(probe.main, command)
     assert missing.exit_code == 2
-    assert "`python -m evaluation.open_suite data/open-suite` builds it" in " ".join(missing.output.split())
+    assert "`python -m evaluation.suites.open data/open-suite` builds it" in " ".join(missing.output.split())
     (suite.parent / "data/open-suite").mkdir(parents=True)
     suite.rename("data/open-suite/tasks")
     assert CliRunner().invoke(probe.main, command).exit_code == 0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.hear_format import Clip, Event, Task, write
+from evaluation.tasks.write import Clip, Event, Task, write
 
 RATE = 16000
 PITCHES = (500.0, 1500.0, 3000.0)  # in different bands of the stand-in

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import soundfile
 
-from evaluation.open_suite.notes import BANKS, FAMILIES
-from evaluation.open_suite.recordings import NOTES, Library, Recording
-from tests.training.archive import sound
-from training.data import parts
-from training.data.sources import Provenance, Sound
+from corpora import parts
+from corpora.sources import Provenance, Sound
+from evaluation.suites.open.notes import BANKS, FAMILIES
+from evaluation.suites.open.recordings import NOTES, Library, Recording
+from tests.corpora.archive import sound
 
 CODES = ("be", "ca", "da", "de", "el", "en", "es", "fr", "it", "lt", "ru", "uk")
 LETTERS = "abcdefgh"

@@ -8,7 +8,7 @@ tests hold for any file of it. Everything is computed in float64 from float32 we
 
 from pathlib import Path
 
-from . import asit, codec, language, mpc, msm_mae, mvit
+from tests.make_goldens import asit, codec, language, mpc, msm_mae, mvit
 
 SETS = ("other", "least")  # nothing as in the given files; one of everything that can be one
 

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from . import write
+from tests.make_goldens import write
 
 if __name__ == "__main__":
     print(write(Path(sys.argv[1]), sys.argv[2]))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .common import Draws, Weights, block, draw_block, gelu, linear, norm, save
+from tests.make_goldens.common import Draws, Weights, block, draw_block, gelu, linear, norm, save
 
 LOSSES = {
     "student_temp": 0.1, "warmup_teacher_temp": 0.04, "teacher_temp": 0.07, "center_momentum": 0.9,

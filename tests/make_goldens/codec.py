@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .common import Draws, Weights, save
+from tests.make_goldens.common import Draws, Weights, save
 
 
 @dataclass(frozen=True)

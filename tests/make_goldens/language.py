@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .common import Draws, Weights, attention, gelu, heads_of, linear, norm, save
+from tests.make_goldens.common import Draws, Weights, attention, gelu, heads_of, linear, norm, save
 
 SHAPES = {  # width, depth, heads, hidden, codes, longest, types, lengths of the sequences
     "other": {"roformer": (24, 3, 2, 40, 11, 90, 3, (17, 9, 17, 3)), "roberta": (21, 3, 3, 30, 50, 23, 2, (19, 4))},

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .common import Draws, save
+from tests.make_goldens.common import Draws, save
 
 CASES = {  # audios, views of each, dim, temperature
     "other": {"two_views": ([2, 2, 2], 5, 0.2), "many": ([4, 1, 3, 2], 7, 0.5), "mild": ([3, 3], 3, 20.0)},

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .common import Draws, Weights, block, draw_block, linear, norm, save
+from tests.make_goldens.common import Draws, Weights, block, draw_block, linear, norm, save
 
 
 @dataclass(frozen=True)

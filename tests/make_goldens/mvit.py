@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .common import Draws, Weights, attention, gelu, heads_of, linear, norm, save
+from tests.make_goldens.common import Draws, Weights, attention, gelu, heads_of, linear, norm, save
 
 Pair = tuple[int, int]
 

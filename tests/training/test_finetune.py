@@ -17,12 +17,13 @@ import torch
 import yaml
 from click.testing import CliRunner, Result
 
-from evaluation import compare
+from evaluation.reports import compare
 from hear_audioformer import checkpoint, load_model
 from hear_audioformer.checkpoint import WeightsError
 from tests.conftest import small_encoder, write_model
 from tests.evaluation.toy import beeps, tones
-from training import checkpoints, finetuned, logs
+from training import checkpoints, logs
+from training import finetune_files as finetuned
 from training.finetune import CLIPS, DEFAULTS, FINETUNE, main, read, settings_of
 from training.pretrain import read_recipe
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
+from corpora.catalogue import SETS, kind_of
+from corpora.synthesis import solos
 from hear_audioformer import checkpoint, weights
-from tests.training.test_crops import CLIPS, small_pack
-from tests.training.test_stream import build as stream_corpus
+from tests.training.data.test_crops import CLIPS, small_pack
+from tests.training.data.test_stream import build as stream_corpus
 from training import logs
-from training.data import solos
-from training.data.catalogue import SETS, kind_of
 from training.loop import Settings
 from training.pretrain import RECIPES, build, main, read_recipe, source_of
 
@@ -218,7 +218,7 @@ def test_a_share_of_the_crops_is_synthetic(tmp_path: Path) -> None:
 def test_a_corpus_without_a_pack_is_one_line(tmp_path: Path) -> None:
     result = run("msm-mae-open", tmp_path / "run", f"data.corpus={tmp_path}", *TINY)
     assert result.exit_code == 1
-    assert "has no pack; `python -m training.data.pack" in result.stderr
+    assert "has no pack; `python -m corpora.pack" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,10 @@ import pytest
 import torch
 from lightning.fabric import Fabric
 
+from tests.training.test_loop import final, noise, small_objective, weights
 from training import logs
 from training.loop import Settings, train
 from training.schedule import warmup_stable_decay
-
-from .test_loop import final, noise, small_objective, weights
 
 LONG: dict[str, Any] = {"steps": 1000, "batch": 4, "lr": 1e-2, "warmup": 2, "ema": 0.9, "schedule": "wsd"}
 

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .clips import RATE
+from corpora.clips import RATE
+
 from .draws import uniform
 from .effects import TINY, amplitude
 from .labelled import Batch

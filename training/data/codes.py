@@ -27,13 +27,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from corpora.clips import RATE
+from corpora.pack import Pack, PackError
 from hear_audioformer.audio import resample
 from hear_audioformer.checkpoint import WeightsError
 from hear_audioformer.codec import Codec
 from hear_audioformer.codec.load import load
-
-from .clips import RATE
-from .pack import Pack, PackError
 
 CHUNK = 16  # clips that a process is given at a time
 SILENCE = 1e-4  # root mean square under which a frame is digital silence

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .pack import Pack
+from corpora.pack import Pack
 
 LONG = 30.0  # crops' worth of a clip beyond which length earns no more draws
 

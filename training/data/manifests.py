@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluation.tasks import Item, Reading, TaskError, read
+from evaluation.tasks.tasks import Item, Reading, TaskError, read
 
 ROLES = ("train", "valid", "test")
 AUDIOSET = {"20k": "balanced_train_segments.csv", "2m": "unbalanced_train_segments.csv"}

@@ -13,12 +13,13 @@ import click
 import torch
 from torch import Tensor
 
+from corpora.clips import RATE
+from corpora.index import Index
+from corpora.pack import Pack
+
 from .augment import Augment
-from .clips import RATE
 from .crops import Crops
-from .index import Index
 from .mixture import Mixture
-from .pack import Pack
 from .stream import Stream
 from .synth import synthesise
 

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from corpora.index import Index
+
 from .crops import Places, cut
-from .index import Index
 
 AHEAD = 2  # batches that a worker has ready
 

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .clips import RATE
-from .pack import Pack, PackError
+from corpora.clips import RATE
+from corpora.pack import Pack, PackError
 
 SYNTHESIS = -1  # in place of a corpus's number
 COLUMNS = ("corpus", "clip", "split", "group", "labels")

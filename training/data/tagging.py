@@ -11,13 +11,14 @@ from pathlib import Path
 
 import click
 
-from . import catalogue, clips
+from corpora import catalogue, clips
+from corpora.clips import RATE
+from corpora.pack import Pack, PackError
+from corpora.tags import group_of, split_of, tags_of
+
 from .blends import fixed
-from .clips import RATE
-from .pack import Pack, PackError
 from .plain import PLAIN
 from .tagged import SYNTHESIS, Source, TaggedSet
-from .tags import group_of, split_of, tags_of
 
 FEWEST_TRAIN, FEWEST_VALID = 5, 2  # clips that a class needs of either split
 
@@ -28,7 +29,7 @@ def sources_of(number: int, corpus: Path) -> Iterator[Source]:
     with open(corpus / "manifest.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if [row["key"] for row in rows] != pack.keys:
-        raise PackError(f"{corpus}: manifest.csv and the pack differ; `python -m training.data.pack {corpus}`")
+        raise PackError(f"{corpus}: manifest.csv and the pack differ; `python -m corpora.pack {corpus}`")
     if kept := sorted({row["package"] for row in rows if catalogue.is_eval(row["package"])}):
         raise PackError(f"{corpus}: holds packages of the evaluation ({', '.join(kept)}), which nothing is learnt from")
     for row in rows:

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hear_audioformer.audioformer import Audioformer
+from hear_audioformer.audioformer.language import draw, pooled
 from hear_audioformer.codec.load import load
-from hear_audioformer.language import draw, pooled
-from training import checkpoints
-from training.data.codes import Coded, heard
 
+from .. import checkpoints
+from ..data.codes import Coded, heard
 from . import Logs, masked_lm
 from .mpc import Anchors, joint, mpc, rank, separation
 

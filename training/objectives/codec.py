@@ -13,12 +13,12 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from hear_audioformer.codec import Codec
-from training.codec.codebooks import Averages, shared, start_all, summed
-from training.codec.decoder import Decoder
-from training.codec.spectral import MelDistance
-from training.codec.start import FAINTEST, even_out, louder
-from training.precision import exact
 
+from ..codec.codebooks import Averages, shared, start_all, summed
+from ..codec.decoder import Decoder
+from ..codec.spectral import MelDistance
+from ..codec.start import FAINTEST, even_out, louder
+from ..precision import exact
 from . import Logs
 from .masked_lm import entropy
 from .melrvq import Melrvq

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from hear_audioformer.embedder import Encoder
-from hear_audioformer.relative import RelativePositions
+from hear_audioformer.mast.positions import RelativePositions
 
 from ..data.specaugment import SpecAugment
 from .classify import Classifier

@@ -1,6 +1,6 @@
 """A codec without a learnt encoder: principal directions of log-mel frames, and clusters of what clusters leave.
 
-Nothing of it learns by gradients; ``training.codec.melrvq`` fits it in minutes. It is no neural codec, and gives no
+Nothing of it learns by gradients; ``training.fit_melrvq`` fits it in minutes. It is no neural codec, and gives no
 sound back: what its codes keep is told in log-mel values.
 """
 
@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from hear_audioformer.codec import Codec
 from hear_audioformer.codec.mel import MelStack
-from training.codec.codebooks import clusters
+
+from ..codec.codebooks import clusters
 
 LEAST = 1e-6  # variance of a direction, as a share of the largest
 
@@ -39,7 +40,7 @@ class Melrvq(nn.Module):
         return made
 
     def forward(self, audio: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        raise ValueError("nothing here learns by gradients: fit it with python -m training.codec.melrvq")
+        raise ValueError("nothing here learns by gradients: fit it with python -m training.fit_melrvq")
 
     @torch.no_grad()
     def fit(self, audio: Tensor) -> list[float]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.precision import exact
+from ..precision import exact
 
 Anchors = Literal["all", "first"]
 

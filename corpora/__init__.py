@@ -1,0 +1,1 @@
+"""Recordings: free packages, shards, packs, pieces; ``synthesis`` renders voices and notes."""

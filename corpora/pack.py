@@ -1,0 +1,195 @@
+"""All clips of a corpus as one memory-mapped array: ``pack.int16``, and ``pack.npz`` with where each clip is.
+
+``python -m corpora.pack OUT`` makes both from the shards; ``--join A --join B`` makes both of other packs.
+"""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import soundfile
+
+from . import clips, shards
+from .clips import RATE
+
+AHEAD = 16  # clips decoded ahead of the one that is written
+
+
+class PackError(RuntimeError):
+    """A pack that cannot be made or read; the message says why."""
+
+
+@dataclass(frozen=True)
+class Pack:
+    """The clips of a corpus: clip ``i`` is ``samples[offsets[i] : offsets[i] + lengths[i]]``, 16 kHz, mono.
+
+    Clip ``i`` is also row ``i`` of ``manifest.csv``; ``kinds[kind_of[i]]`` and ``packages[package_of[i]]`` say what it
+    is. Of Opus the length is the decoded one.
+    """
+
+    samples: np.memmap
+    offsets: np.ndarray
+    lengths: np.ndarray
+    kinds: list[str]
+    kind_of: np.ndarray
+    packages: list[str]
+    package_of: np.ndarray
+    keys: list[str]
+    fingerprint: str
+    format: str
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Pack":
+        """A corpus's folder, or its ``pack.int16`` or ``pack.npz``; nothing is read into memory but the index."""
+        folder = Path(path) if Path(path).is_dir() else Path(path).parent
+        index, array = folder / "pack.npz", folder / "pack.int16"
+        if not (index.exists() and array.exists()):
+            raise PackError(f"{folder}: has no pack; `python -m corpora.pack {folder}` makes one")
+        with np.load(index, allow_pickle=False) as file:
+            told: dict[str, Any] = {name: file[name] for name in file.files}
+        for name in ("kinds", "packages", "keys"):
+            told[name] = told[name].tolist()
+        for name in ("fingerprint", "format"):
+            told[name] = str(told[name])
+        if array.stat().st_size != 2 * int(told["lengths"].sum()):
+            raise PackError(f"{array}: is not as long as {index.name} says; make it again")
+        return cls(samples=np.memmap(array, "<i2", "c"), **told)  # "c": torch dislikes read-only
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def clip(self, index: int) -> np.ndarray:
+        """The samples of one clip, int16, without a copy."""
+        start = int(self.offsets[index])
+        return self.samples[start : start + int(self.lengths[index])]
+
+    @property
+    def hours(self) -> float:
+        return int(self.lengths.sum()) / RATE / 3600
+
+
+def make(out: Path, jobs: int = 2) -> Pack:
+    """Decodes all shards of a corpus into its pack; a FLAC clip must have the very samples that its hash names."""
+    try:
+        corpus = json.loads((out / "corpus.json").read_text())
+    except OSError as error:
+        raise PackError(f"{out}: holds no finished corpus (no corpus.json)") from error
+    told: list[dict[str, Any]] = []
+    lengths: list[int] = []
+    (out / "pack.npz").unlink(missing_ok=True)
+    bar: Any = click.progressbar(length=corpus["clips"], label="Packing", file=sys.stderr)
+    with open(out / "pack.int16.tmp", "wb") as file, ThreadPoolExecutor(jobs) as pool, bar:
+        for about, pcm in _decoded(out, pool):
+            if corpus["format"] == "flac" and clips.sha256_of(pcm) != about["sha256"]:
+                raise PackError(f"{about['key']} ({about['package']}: {about['path']}) is not what was stored")
+            file.write(pcm.astype("<i2").tobytes())
+            told.append(about)
+            lengths.append(len(pcm))
+            bar.update(1)
+    if clips.fingerprint(about["sha256"] for about in told) != corpus["fingerprint"]:
+        raise PackError(f"{out}: the shards are not those of corpus.json")
+    kinds, kind_of = np.unique([about["kind"] for about in told], return_inverse=True)
+    packages, package_of = np.unique([about["package"] for about in told], return_inverse=True)
+    ends = np.cumsum(np.array(lengths, np.int64))
+    with open(out / "pack.npz.tmp", "wb") as index:
+        np.savez(
+            index,
+            offsets=ends - lengths,
+            lengths=np.array(lengths, np.int64),
+            kinds=kinds,
+            kind_of=kind_of.astype(np.int32),
+            packages=packages,
+            package_of=package_of.astype(np.int32),
+            keys=np.array([about["key"] for about in told]),
+            fingerprint=np.array(corpus["fingerprint"]),
+            format=np.array(corpus["format"]),
+        )
+    os.replace(out / "pack.int16.tmp", out / "pack.int16")
+    os.replace(out / "pack.npz.tmp", out / "pack.npz")
+    return Pack.open(out)
+
+
+def join(out: Path, folders: Sequence[Path]) -> Pack:
+    """Makes one pack of several, in their order. A clip that more than one of them holds is there as often."""
+    packs = [Pack.open(folder) for folder in folders]
+    if len({pack.format for pack in packs}) > 1:
+        raise PackError("packs of FLAC and of Opus do not join: their clips are not the same recordings")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "pack.npz").unlink(missing_ok=True)
+    with open(out / "pack.int16.tmp", "wb") as file:
+        for folder in folders:
+            with open(folder / "pack.int16", "rb") as source:
+                shutil.copyfileobj(source, file, 1 << 24)
+    kinds, kind_of = np.unique(np.concatenate([np.array(p.kinds)[p.kind_of] for p in packs]), return_inverse=True)
+    names = np.concatenate([np.array(p.packages)[p.package_of] for p in packs])
+    packages, package_of = np.unique(names, return_inverse=True)
+    lengths = np.concatenate([pack.lengths for pack in packs])
+    with open(out / "pack.npz.tmp", "wb") as index:
+        np.savez(
+            index,
+            offsets=np.cumsum(lengths) - lengths,
+            lengths=lengths,
+            kinds=kinds,
+            kind_of=kind_of.astype(np.int32),
+            packages=packages,
+            package_of=package_of.astype(np.int32),
+            keys=np.array([f"{number}-{key}" for number, pack in enumerate(packs) for key in pack.keys]),
+            fingerprint=np.array(clips.fingerprint(pack.fingerprint for pack in packs)),
+            format=np.array(packs[0].format),
+        )
+    os.replace(out / "pack.int16.tmp", out / "pack.int16")
+    os.replace(out / "pack.npz.tmp", out / "pack.npz")
+    return Pack.open(out)
+
+
+def _decoded(out: Path, pool: ThreadPoolExecutor) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """Every clip in order, decoded some ahead."""
+    waiting: list[tuple[dict[str, Any], Future[np.ndarray]]] = []
+    entries = shards.read(out)
+    while True:
+        for about, data in islice(entries, AHEAD - len(waiting)):
+            waiting.append((about, pool.submit(_pcm, data)))
+        if not waiting:
+            return
+        about, future = waiting.pop(0)
+        yield about, future.result()
+
+
+def _pcm(data: bytes) -> np.ndarray:
+    samples, rate = soundfile.read(BytesIO(data), dtype="int16")
+    assert rate == RATE, rate
+    return samples
+
+
+@click.command()
+@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--jobs", default=2, show_default=True, help="Threads that decode.")
+@click.option(
+    "--join",
+    "folders",
+    multiple=True,
+    metavar="FOLDER",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Instead, make OUT of the packs of these corpora; give it once for each.",
+)
+def main(out: Path, jobs: int, folders: tuple[Path, ...]) -> None:
+    """Decodes the shards of the corpus OUT into OUT/pack.int16 and OUT/pack.npz."""
+    try:
+        pack = join(out, folders) if folders else make(out, jobs)
+    except PackError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{len(pack)} clips, {pack.hours:.2f} h, {pack.samples.nbytes / 1e6:.0f} MB, {pack.fingerprint}")
+
+
+if __name__ == "__main__":
+    main()

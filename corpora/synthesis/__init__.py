@@ -1,0 +1,1 @@
+"""Voices, notes and drums, rendered by programs of Debian's."""

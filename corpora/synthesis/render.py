@@ -1,0 +1,167 @@
+"""Speech and music made by synthesisers, as a folder of FLAC files that ``corpora.corpus --from`` takes.
+
+    python -m corpora.synthesis.render OUT --hours 20 --seed 1
+    python -m corpora.synthesis.render OUT --hours 6 --solos
+    python -m corpora.corpus CORPUS --from OUT/manifest.csv
+
+Every file follows from a seed of its own, which follows from ``--seed``, its kind and its number: more hours of the
+same seed begin with the same files, and files that exist are never made again.
+"""
+
+import csv
+import math
+import os
+import random
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import soundfile
+import torch
+
+from . import players, solos, speakers
+from .players import Music
+from .programs import ProgramError, need
+from .solos import Solo
+from .speakers import Speech
+
+SAMPLE_RATE = 16000
+SECONDS = {"speech": 10.0, "music": 30.0}  # of a file
+PROGRAMS = {
+    "speech": speakers.PROGRAMS,
+    "music": players.PROGRAMS,
+    "voice": ("espeak-ng",),
+    "notes": players.PROGRAMS,
+    "strokes": players.PROGRAMS,
+}
+COLUMNS = ("path", "kind", "label", "seed", "voice")
+
+
+@dataclass(frozen=True)
+class Item:
+    """A file to be made."""
+
+    kind: str
+    path: str  # inside the folder
+    seed: int
+
+    def source(self, bank: Path | None) -> Speech | Music:
+        """What it will be: decided here, not yet heard."""
+        if self.kind == "speech":
+            return Speech(self.seed, SECONDS["speech"])
+        assert bank
+        return Music(self.seed, SECONDS["music"], bank)
+
+
+def plan(hours: float, seed: int, kinds: tuple[str, ...]) -> list[Item]:
+    """All files of a run; the kinds have equal shares of the hours."""
+    items = []
+    for kind in kinds:
+        for number in range(math.ceil(hours * 3600 / len(kinds) / SECONDS[kind] - 1e-6)):
+            own = random.Random(f"{seed}/{kind}/{number}").getrandbits(48)
+            items.append(Item(kind, f"{kind}/{seed}-{number:06d}.flac", own))
+    return items
+
+
+def make(item: Item | Solo, out: Path, bank: Path | None) -> None:
+    """Makes a file, whole or not at all: a peak of -15 to -1 dB by its seed, 10 ms of fade at the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        audio = item.source(bank).render(Path(folder), SAMPLE_RATE)
+    audio = audio - audio.mean()
+    peak = float(audio.abs().max())
+    if peak < 1e-4:
+        raise ProgramError("silence came out")
+    fade = min(SAMPLE_RATE // 100, len(audio))
+    audio[len(audio) - fade :] *= torch.linspace(1.0, 0.0, fade)
+    level = 10 ** (random.Random(item.seed).uniform(-15.0, -1.0) / 20)
+    target = out / item.path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(".part")
+    soundfile.write(str(partial), (audio * (level / peak)).numpy(), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    os.replace(partial, target)
+
+
+def make_all(items: Sequence[Item | Solo], out: Path, bank: Path | None, jobs: int) -> Iterator[str]:
+    """Makes the files, a few at a time; after each an empty line, or one that says why it failed."""
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = {pool.submit(make, item, out, bank): item for item in items}
+        try:
+            for future in as_completed(futures):
+                error = future.exception()
+                if error and not isinstance(error, (ProgramError, OSError, ValueError)):
+                    raise error
+                yield f"{futures[future].path}: {error}" if error else ""
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def write_manifest(items: Sequence[Item | Solo], out: Path, bank: Path | None) -> int:
+    """Lists these items and whatever the folder's manifest listed before, as far as the files exist: how many."""
+    path = out / "manifest.csv"
+    rows: dict[str, dict[str, str]] = {}
+    if path.exists():
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = {row["path"]: row for row in csv.DictReader(file)}
+    for item in items:
+        if item.path not in rows and (out / item.path).exists():
+            source = item.source(bank)
+            values = (item.path, item.kind, source.label, str(item.seed), source.voice)
+            rows[item.path] = dict(zip(COLUMNS, values, strict=True))
+    there = [rows[name] for name in sorted(rows) if (out / name).exists()]
+    partial = path.with_suffix(".part")
+    with open(partial, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(there)
+    os.replace(partial, path)
+    return len(there)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--hours", required=True, type=click.FloatRange(min=0, min_open=True), help="Of audio in all.")
+@click.option("--seed", default=0, show_default=True, help="Another one makes other files.")
+@click.option("--speech", "only", flag_value="speech", help="Speech only.")
+@click.option("--music", "only", flag_value="music", help="Music only.")
+@click.option("--solos", "only", flag_value="solos", help="Instead, one voice, instrument or drum a file, with labels.")
+@click.option(
+    "--soundfont", metavar="FILE", type=click.Path(path_type=Path), help="To play through; default: opl3-soundfont."
+)
+@click.option("--jobs", default=os.cpu_count() or 1, show_default=True, type=click.IntRange(min=1), help="At a time.")
+def main(out: Path, hours: float, seed: int, only: str | None, soundfont: Path | None, jobs: int) -> None:
+    """Makes OUT: speech of many voices, and music that nobody wrote; 16-kHz mono FLAC and manifest.csv.
+
+    Given again, after an interruption or with more hours, it makes what is missing.
+    Exit codes: 0 all done, 1 some files failed, 2 nothing done.
+    """
+    kinds = solos.KINDS if only == "solos" else (only,) if only else tuple(SECONDS)
+    try:
+        need([program for kind in kinds for program in PROGRAMS[kind]])
+        bank = players.find_bank(soundfont) if set(kinds) & {"music", "notes"} else None
+    except ProgramError as error:
+        raise click.UsageError(str(error)) from error
+    items: Sequence[Item | Solo] = solos.plan(hours, seed) if only == "solos" else plan(hours, seed, kinds)
+    todo = [item for item in items if not (out / item.path).exists()]
+    out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    failed: list[str] = []
+    try:
+        with click.progressbar(length=len(items), label=f"{len(items)} files", file=sys.stderr) as bar:
+            bar.update(len(items) - len(todo))
+            for line in make_all(todo, out, bank, jobs):
+                failed += [line] * bool(line)
+                bar.update(1)
+    finally:
+        count = write_manifest(items, out, bank)
+    click.echo(f"{out / 'manifest.csv'}: {count} files")
+    if failed:
+        click.echo(f"{len(failed)} failed:\n  " + "\n  ".join(failed), err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

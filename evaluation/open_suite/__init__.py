@@ -1,1 +1,0 @@
-"""Eleven tasks in HEAR's format from free Debian recordings: ``python -m evaluation.open_suite OUT``."""

@@ -1,0 +1,127 @@
+"""Whether the fast scorer ranks models as HEAR's kit does, task by task.
+
+    python -m evaluation.reports.agreement results runs/heareval/table-default-8.json
+
+reads what ``evaluation.probe`` and ``evaluation.heareval`` wrote about the same models on the same tasks. Orders of
+models are compared; the figures themselves are not, as heads and sometimes measures differ.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from ..tasks.write import VERSION
+from . import compare
+from .compare import Result, ResultsError
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Models of one task: ``pairs`` that both order alike, and those among them whose difference is beyond chance."""
+
+    task: str
+    search: str
+    models: list[str]
+    kit: list[float]
+    probe: list[float]
+    pairs: tuple[int, int]  # alike, all
+    sure: tuple[int, int]
+
+    @property
+    def kendall(self) -> float:
+        """Kendall's tau-b."""
+        signs = [[np.sign(a - b) for a, b in combinations(scores, 2)] for scores in (self.kit, self.probe)]
+        return _cosine(np.array(signs[0]), np.array(signs[1]))
+
+    @property
+    def spearman(self) -> float:
+        """Spearman's rho."""
+        ranks = [_ranks(scores) for scores in (self.kit, self.probe)]
+        return _cosine(*(rank - rank.mean() for rank in ranks))
+
+
+def agreements(results: Sequence[Result], tables: Sequence[dict[str, Any]]) -> Iterator[Agreement]:
+    """One for each task and search of which at least two models are known to both tools."""
+    for table in tables:
+        for folder, entry in table["tasks"].items():
+            name = folder.removesuffix(f"-{VERSION}-full")
+            kit = {_key(*model.split(" ", 1)): row["scores"][entry["metric"]] for model, row in entry["models"].items()}
+            found = {
+                key_of(result): result for result in results if name in result.tasks and not result.told["options"]
+            }
+            if len(shared := sorted(kit.keys() & found.keys())) > 1:
+                yield _agreement(name, table["search"], [found[key] for key in shared], [kit[key] for key in shared])
+
+
+def _agreement(task: str, search: str, results: list[Result], kit: list[float]) -> Agreement:
+    probe = [result.tasks[task]["value"] for result in results]
+    alike, sure = [], []
+    for i, j in combinations(range(len(results)), 2):
+        alike.append(np.sign(kit[i] - kit[j]) == np.sign(probe[i] - probe[j]))
+        interval = compare.difference(results[i], results[j], task)
+        if interval.low > 0 or interval.high < 0:
+            sure.append(alike[-1])
+    names = [result.label for result in results]
+    return Agreement(task, search, names, kit, probe, (sum(alike), len(alike)), (sum(sure), len(sure)))
+
+
+def key_of(result: Result) -> tuple[str, str]:
+    """What a model is to both tools: its module, and the beginning of its weight file's hash."""
+    return str(result.told["module"]), (result.told["model_sha256"] or "")[:8]
+
+
+def _key(module: str, name: str) -> tuple[str, str]:
+    """The same from the kit's table, where weights are called by name and hash."""
+    return module, "" if name == "default" else name.rsplit("-", 1)[-1]
+
+
+def _ranks(scores: Sequence[float]) -> np.ndarray:
+    """From 1 on; equal scores share the mean of their ranks."""
+    values = np.asarray(scores)
+    return (values[:, None] > values).sum(1) + ((values[:, None] == values).sum(1) + 1) / 2
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> float:
+    lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / lengths if lengths else float("nan")
+
+
+def page(found: Sequence[Agreement]) -> str:
+    """Markdown: a row a model with both scores in percent, a row of agreement below each task."""
+    lines = ["| task | search of the kit | model | kit | probe |", "|---|---|---|---|---|"]
+    for one in found:
+        for name, kit, probe in sorted(zip(one.models, one.kit, one.probe, strict=True), key=lambda row: -row[1]):
+            lines.append(f"| {one.task} | {one.search} | {name} | {100 * kit:.1f} | {100 * probe:.1f} |")
+    lines += [
+        "",
+        "| task | search | Kendall | Spearman | pairs in the same order | of sure pairs |",
+        "|---|---|---|---|---|---|",
+    ]
+    for one in found:
+        pairs, sure = (f"{alike} of {total}" for alike, total in (one.pairs, one.sure))
+        lines.append(f"| {one.task} | {one.search} | {one.kendall:.2f} | {one.spearman:.2f} | {pairs} | {sure} |")
+    return "\n".join([*lines, "", "Sure: the probe's 95 % interval of the difference is beyond zero."])
+
+
+@click.command()
+@click.argument("results", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("tables", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def main(results: Path, tables: tuple[Path, ...]) -> None:
+    """Compares the scorer's RESULTS with TABLES of HEAR's kit (table-*.json)."""
+    try:
+        found = list(agreements(compare.read(results), [json.loads(table.read_text()) for table in tables]))
+    except ResultsError as error:
+        raise click.ClickException(str(error)) from error
+    if not found:
+        raise click.ClickException("no task has two models that both the scorer and the kit have seen")
+    click.echo(page(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""The page of results: every model on every task, with intervals, made from files of results alone.
+
+python -m evaluation.reports.results results -o docs/results.md
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+import click
+
+from ..scoring.bootstrap import student
+from . import compare, dots
+from .compare import Result, ResultsError
+
+INTRODUCTION = """\
+Frozen embeddings under a linear head whose strength is chosen on validation clips; onsets of events by a linear head on
+timestamp embeddings. `accuracy` is the share of clips that are right, `mean_recall` its average over classes, `pitch`
+the share of notes named to the semitone, `onset_50ms` and `onset_200ms` the F-measure of onsets within that tolerance.
+Scores are out of 100; the halves of a task that is in two folders (words, effects) count as one in `mean`. After ± is
+the half width of a 95 % interval: test groups (speakers, kits, packages of sounds) are drawn with replacement, so it
+tells what other groups of the same kind would have given. `against` counts wins and losses: tasks on which a model is
+better, or worse, than a baseline beyond the 95 % interval of their difference, for which the same groups are drawn for
+both. `drop` is what the mean over its tasks loses when the same heads hear test clips with noise or
+reverberation."""
+
+
+def page(results: Sequence[Result], out: Path, baselines: Sequence[str] = (), picture: bool = True) -> str:
+    """The whole page; pictures are written beside ``out``."""
+    suites = originals(results)
+    now = datetime.now(timezone.utc).strftime("%Y-%m-%d")
+    lines = [
+        "# Results",
+        "",
+        f"Made by `python -m evaluation.reports.results` on {now}; do not edit.",
+        "",
+        INTRODUCTION,
+    ]
+    for suite in suites:
+        mine = [result for result in results if result.suite == suite]
+        tasks = sorted({task for result in mine for task in result.tasks})
+        rivals = [r for r in mine if r.label in baselines or (not baselines and r.is_baseline)]
+        perturbed = {s.removeprefix(suite).lstrip("-_+"): s for s in suites[suite]}
+        lines += ["", f"## {suite}", ""]
+        if picture:
+            image = out.with_name(f"{out.stem}.png" if len(suites) == 1 else f"{out.stem}-{suite}.png")
+            dots.draw(image, suite, mine, tasks)
+            lines += [f"![Scores of every model on every task, with intervals]({image.name})", ""]
+        lines += [*_summary(mine, tasks, rivals, results, perturbed), "", *_table(mine, tasks), "", *_origins(mine)]
+    return "\n".join(lines) + "\n"
+
+
+def originals(results: Sequence[Result]) -> dict[str, list[str]]:
+    """Suites, each with those that are it under a perturbation: named after it, with a suffix."""
+    names = sorted({result.suite for result in results})
+    found: dict[str, list[str]] = {}
+    for name in names:
+        origin = next((other for other in found if name.startswith((f"{other}-", f"{other}_", f"{other}+"))), None)
+        if origin is None:
+            found[name] = []
+        else:
+            found[origin].append(name)
+    return found
+
+
+def _summary(
+    results: Sequence[Result],
+    tasks: Sequence[str],
+    rivals: Sequence[Result],
+    everything: Sequence[Result],
+    perturbed: dict[str, str],
+) -> Iterator[str]:
+    """A row a model: means, wins and losses against each baseline, what each perturbation costs."""
+    against = [f"against {r.label}" for r in rivals]
+    twins = {name: {r.label: r for r in everything if r.suite == suite} for name, suite in perturbed.items()}
+    shared = {name: _perturbed_tasks(results, twins[name]) for name in perturbed}
+    drops = [
+        f"drop with {name}" + ("" if set(shared[name]) == set(tasks) else f" in {', '.join(shared[name])}")
+        for name in perturbed
+    ]
+    yield _row("model", "mean", "mean of kNN", *against, *drops, "parameters", "dims")
+    yield _row("---", *(["---:"] * (4 + len(rivals) + len(perturbed))))
+    complete = {r.label: r.mean(tasks).value for r in results if set(r.tasks) == set(tasks)}
+    for result in sorted(results, key=lambda r: -complete.get(r.label, -1.0)):
+        whole = result.label in complete
+        knn = result.mean_of_other("knn", tasks) if whole else None
+        cells = [_value(*_half(result.mean(tasks))) if whole else f"{len(result.tasks)} of {len(tasks)} tasks"]
+        cells.append("-" if knn is None else f"{100 * knn:.1f}")
+        for rival in rivals:
+            counts = compare.tally(result, rival)
+            cells.append("" if rival is result else f"{counts.wins} : {counts.losses}")
+        for name in perturbed:
+            twin = twins[name].get(result.label)
+            lost = compare.drop(result, twin, shared[name]) if twin else None
+            cells.append("-" if lost is None else f"{100 * lost:.1f}")
+        millions = f"{result.told['parameters'] / 1e6:.1f} M"
+        yield _row(result.label, *cells, millions, str(result.told["scene_embedding_size"]))
+
+
+def _perturbed_tasks(results: Sequence[Result], twins: dict[str, Result]) -> list[str]:
+    """Tasks that some model was scored on under a perturbation."""
+    found = [compare.damaged(result, twins[result.label]) for result in results if result.label in twins]
+    return sorted({task for scores in found for task in scores})
+
+
+def _table(results: Sequence[Result], tasks: Sequence[str]) -> Iterator[str]:
+    """A row a task, a column a model; the best value in bold."""
+    yield _row("task", "score", "groups", "chance", *(result.label for result in results))
+    yield _row("---", "---", "---:", "---:", *["---:"] * len(results))
+    for task in tasks:
+        known = [result for result in results if task in result.tasks]
+        line = known[0].tasks[task]
+        best = max(result.tasks[task]["value"] for result in known)
+        groups = str(line["test_groups"]) if line["drawn"] == "groups" else f"{line['test_clips']} clips"
+        cells = []
+        for result in results:
+            text = _value(*_half(result.interval(task))) if task in result.tasks else "-"
+            cells.append(f"**{text}**" if task in result.tasks and result.tasks[task]["value"] == best else text)
+        yield _row(task, line["score"], groups, f"{100 * line['chance']:.1f}", *cells)
+
+
+def _origins(results: Sequence[Result]) -> Iterator[str]:
+    """Where each row comes from: its command, date and versions."""
+    yield "How each was made:"
+    yield ""
+    for result in results:
+        told = result.told
+        date = max(line["date"] for line in result.tasks.values())[:10]
+        versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
+        weights = f"; weights {told['model_sha256'][:12]}" if told["model_sha256"] else ""
+        yield f"- {result.label}: `{told['command']}` ({date}, {told['device']}; {versions}{weights})"
+
+
+def _half(interval: compare.Interval) -> tuple[float, float]:
+    return interval.value, student(interval.degrees) * interval.error
+
+
+def _value(value: float, half: float) -> str:
+    return f"{100 * value:.1f} ± {100 * half:.1f}"
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("docs/results.md"), show_default=True)
+@click.option("--baseline", "baselines", multiple=True, help="Count wins against this row.  [default: all baselines]")
+@click.option("--no-picture", is_flag=True, help="Without the plot, which needs matplotlib.")
+def main(folder: Path, out: Path, baselines: tuple[str, ...], no_picture: bool) -> None:
+    """Makes a page, and a picture beside it, of the results that evaluation.probe wrote into FOLDER."""
+    try:
+        results = compare.read(folder)
+        labels = {result.label for result in results}
+        if unknown := sorted(set(baselines) - labels):
+            raise ResultsError(f"no results of {', '.join(unknown)}; there are {', '.join(sorted(labels))}")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(page(results, out, baselines, not no_picture))
+    except (ResultsError, ModuleNotFoundError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""Embeddings of a task's clips by any HEAR module, made once and kept.
+
+A clip never shares padding with another: the package's own embedders take clips of any lengths, any other module gets
+batches of one exact length. What is kept is named by all that it depends on: the source files of module and model,
+the weight file's bytes, the options, the kind of device, the bytes of the clips.
+"""
+
+import hashlib
+import importlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, BinaryIO
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+
+from hear_audioformer import Embedder, WeightsError, __version__, audio, checkpoint, weights
+
+from ..tasks.tasks import Item, Reading
+from .code_files import source_hash
+
+SECONDS = 120.0  # of audio that share a call
+AHEAD = 256  # clips that are decoded ahead
+
+
+@dataclass(frozen=True)
+class Timestamps:
+    """Timestamp embeddings of a task's clips, on disk in half precision: only what is asked for is read.
+
+    Attributes:
+        matrix: all frames of all clips, (frames, dim).
+        starts, lengths: where a clip's frames are; one a clip.
+        times: their centres in ms, (frames of the clip,); one a clip.
+    """
+
+    matrix: np.ndarray
+    starts: np.ndarray
+    lengths: np.ndarray
+    times: list[np.ndarray]
+
+    def frames(self, clip: int) -> np.ndarray:
+        """(frames, dim)."""
+        return self.matrix[self.starts[clip] : self.starts[clip] + self.lengths[clip]]
+
+
+class Model:
+    """A HEAR module with a model loaded, and a name for everything that its embeddings depend on."""
+
+    def __init__(self, module: str, source: str = "", options: dict[str, Any] | None = None) -> None:
+        self.module: ModuleType = importlib.import_module(module)
+        self.source, self.options = source, options or {}
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        load: Callable[..., Any] = self.module.load_model
+        self.loaded: Any = load(source, **self.options) if source else load(**self.options)
+        self.loaded.to(self.device)
+        self.sample_rate = int(self.loaded.sample_rate)
+        self.sha256 = _sha256_of_weights(self.module, source)
+        self.code = source_hash(self.module, self.loaded)  # as it was loaded, whatever becomes of the files
+
+    @property
+    def name(self) -> str:
+        """The weight file's name without suffix, or the model's, with the options behind it."""
+        source = self.source.rstrip("/").rsplit("/", 1)[-1]
+        stem = source.removesuffix(".safetensors") or "default"
+        return "-".join([stem, *(f"{key}={value}" for key, value in sorted(self.options.items()))]).replace("/", "_")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {
+            "module": self.module.__name__,
+            "code": self.code,
+            "package": __version__,
+            "model": self.sha256 or self.source,
+            "options": self.options,
+            "device": self.device,
+        }
+
+
+def scenes(task: Reading, model: Model, cache: Path, batch_size: int | None = None) -> np.ndarray:
+    """Scene embeddings of a task's clips, in their order: (clips, dim), float32."""
+    file = _cache_file(task, model, cache, "scene")
+    if file.exists():
+        return np.load(file)
+    out = np.empty((len(task.items), int(model.loaded.scene_embedding_size)), np.float32)
+    mixed = isinstance(model.loaded, Embedder)
+    for places, clips in _batches(task, model.sample_rate, batch_size, mixed):
+        moved = [clip.to(model.device) for clip in clips]
+        with torch.no_grad():
+            vectors = model.module.get_scene_embeddings(moved if mixed else torch.stack(list(moved)), model.loaded)
+        out[places] = vectors.float().cpu().numpy()
+    _refuse_nan(out, task)
+    _write(file, lambda handle: np.save(handle, out))
+    return out
+
+
+def timestamps(task: Reading, model: Model, cache: Path, batch_size: int | None = None) -> Timestamps:
+    """Timestamp embeddings of a task's clips, in their order."""
+    index = _cache_file(task, model, cache, "timestamps")
+    frames = index.with_suffix(".f16")
+    if not index.exists():  # written last
+        places: dict[str, Any] = {}
+        _write(frames, lambda handle: places.update(_stream(task, model, handle, batch_size)))
+        _write(index, lambda handle: np.savez(handle, **places))
+    held = np.load(index)
+    order = np.argsort(held["starts"])
+    times = dict(zip(order.tolist(), np.split(held["times"], np.cumsum(held["lengths"][order])[:-1]), strict=True))
+    matrix = np.memmap(frames, np.float16, "r", shape=(len(held["times"]), int(model.loaded.timestamp_embedding_size)))
+    return Timestamps(matrix, held["starts"], held["lengths"], [times[clip] for clip in range(len(times))])
+
+
+def _stream(task: Reading, model: Model, handle: BinaryIO, batch_size: int | None) -> dict[str, np.ndarray]:
+    """Writes frames as they come and returns where each clip's are, and when."""
+    starts, lengths = np.zeros((2, len(task.items)), np.int64)
+    times, written = [], 0
+    for places, clips in _batches(task, model.sample_rate, batch_size, mixed=False):
+        with torch.no_grad():
+            stacked = torch.stack(list(clips)).to(model.device)
+            embeddings, centres = model.module.get_timestamp_embeddings(stacked, model.loaded)
+        for place, rows, when in zip(places, embeddings.cpu(), centres.cpu(), strict=True):
+            half = rows.half().numpy()
+            _refuse_nan(half, task)
+            handle.write(half.tobytes())
+            starts[place], lengths[place] = written, len(half)
+            times.append(when.float().numpy())
+            written += len(half)
+    return {"starts": starts, "lengths": lengths, "times": np.concatenate(times)}
+
+
+def _batches(
+    task: Reading, rate: int, batch_size: int | None, mixed: bool
+) -> Iterator[tuple[list[int], Sequence[Tensor]]]:
+    """Places of clips and the clips, decoded ahead in order of length; all of one length unless ``mixed``."""
+    lengths = [soundfile.info(task.audio(item, rate)).frames for item in task.items]
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    places: list[int] = []
+    clips: list[Tensor] = []
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        for start in range(0, len(order), AHEAD):
+            ahead = order[start : start + AHEAD]
+            for place, clip in zip(ahead, pool.map(lambda p: _read(task, task.items[p], rate), ahead), strict=True):
+                if clips and not mixed and len(clip) != len(clips[0]):
+                    yield places, clips
+                    places, clips = [], []
+                places.append(place)
+                clips.append(clip)
+                held = sum(map(len, clips)) / rate
+                if len(clips) == batch_size or (batch_size is None and held >= SECONDS):
+                    yield places, clips
+                    places, clips = [], []
+    if clips:
+        yield places, clips
+
+
+def _read(task: Reading, item: Item, rate: int) -> Tensor:
+    return audio.read(task.audio(item, rate), rate)
+
+
+def _cache_file(task: Reading, model: Model, cache: Path, kind: str) -> Path:
+    identity = {**model.identity, "kind": kind, "clips": task.fingerprint(model.sample_rate)}
+    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
+    return cache / f"{task.name}-{key}.{'npy' if kind == 'scene' else 'npz'}"
+
+
+def _sha256_of_weights(module: ModuleType, source: str) -> str | None:
+    """The hash of the weight file behind a model's name, where there is one."""
+    if Path(source).is_file():
+        return checkpoint.sha256(source)
+    if not source and not module.__name__.startswith("hear_audioformer"):
+        return None
+    try:
+        return checkpoint.sha256(weights.resolve(source, getattr(module, "METHOD", None)))
+    except WeightsError:
+        return None  # a name that only the module itself knows
+
+
+def _refuse_nan(embeddings: np.ndarray, task: Reading) -> None:
+    if not np.isfinite(embeddings).all():
+        raise ValueError(
+            f"{task.name}: the module returned NaN, infinite or huge values; `hear-audioformer validate` it"
+        )
+
+
+def _write(file: Path, save: Callable[[Any], None]) -> None:
+    """Writes a file whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(f".{os.getpid()}.part")
+    with open(temporary, "wb") as handle:
+        save(handle)
+    os.replace(temporary, file)

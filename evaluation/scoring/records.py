@@ -1,0 +1,97 @@
+"""Files of results: JSON that holds the outcome of every test clip, so that pages and comparisons compute no model."""
+
+import json
+import os
+import platform
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hear_audioformer import __version__
+
+from ..tasks.tasks import Reading
+from .bootstrap import Draws, Interval, draw
+from .embeddings import Model
+from .scene import Outcome
+from .scores import Columns, folded
+
+FORMAT = 1
+UNBOUNDED = ("d_prime",)  # scores that are no shares
+
+
+def facts(model: Model, suite: str, head: str, command: str) -> dict[str, Any]:
+    """What was scored, on what, with what."""
+    return {
+        "format": FORMAT,
+        **model.identity,
+        "source": model.source,
+        "model_sha256": model.sha256,
+        "name": model.name,
+        "suite": suite,
+        "head": head,
+        "parameters": sum(parameter.numel() for parameter in model.loaded.parameters()),
+        "scene_embedding_size": int(model.loaded.scene_embedding_size),
+        "sample_rate": model.sample_rate,
+        "command": command,
+        "versions": {
+            "hear_audioformer": __version__,
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+    }
+
+
+def entry(task: Reading, outcome: Outcome, seconds: dict[str, float]) -> dict[str, Any]:
+    """A task's line: values with intervals, what guessing gives, and the columns behind them."""
+    drawn = draw(task.name, outcome.folds, outcome.groups)
+    names, groups = np.unique(outcome.groups, return_inverse=True)
+    others = {name: rated(task.score, columns, outcome.folds, drawn) for name, columns in outcome.others.items()}
+    majority = others.get("majority", {"value": 0.0})["value"]
+    return {
+        "score": task.score,
+        **rated(task.score, outcome.columns, outcome.folds, drawn),
+        "chance": majority if task.chance is None else task.chance,
+        "others": others,
+        "extra": outcome.extra,
+        "clips": len(task.items),
+        "test_clips": len(groups),
+        "test_groups": len(names),
+        "drawn": drawn.of,
+        "classes": len(task.vocabulary),
+        "chosen": outcome.chosen,
+        "seconds": {name: round(value, 2) for name, value in seconds.items()},
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "columns": {name: _listed(column) for name, column in outcome.columns.items()},
+        "folds": outcome.folds.tolist(),
+        "groups": groups.tolist(),
+    }
+
+
+def rated(score: str, columns: Columns, folds: np.ndarray, drawn: Draws) -> dict[str, Any]:
+    """A score of the test clips with its interval, which ends where the score does."""
+    value = folded(score, columns, folds, np.ones((1, len(folds)), np.float32))[0]
+    interval = Interval.drawn(value, folded(score, columns, folds, drawn.weights), drawn)
+    if score in UNBOUNDED:
+        return asdict(interval)
+    return {**asdict(interval), "low": max(0.0, interval.low), "high": min(1.0, interval.high)}
+
+
+def add(file: Path, told: dict[str, Any], task: str, line: dict[str, Any]) -> None:
+    """Puts a task into a file of results; the file's other tasks stay if they are of the same model."""
+    known = json.loads(file.read_text()) if file.exists() else {}
+    same = all(known.get(key) == told[key] for key in ("module", "model", "options", "head"))
+    lines = known["tasks"] if same else {}
+    lines[task] = line
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(".part")
+    temporary.write_text(json.dumps({**told, "tasks": dict(sorted(lines.items()))}))
+    os.replace(temporary, file)
+
+
+def _listed(column: np.ndarray) -> list[Any]:
+    return (column if column.dtype.kind in "iub" else column.astype(np.float64).round(4)).tolist()

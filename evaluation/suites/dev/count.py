@@ -1,0 +1,62 @@
+"""How many speak at once, none to three; other speakers in the test."""
+
+import random
+import re
+from collections.abc import Iterator
+
+import numpy as np
+
+from ...tasks.write import RATE, Clip
+from .library import Recording, rank, splits
+from .material import Material
+from .sound import finish, trim
+from .speaker import who_says_what
+
+SECONDS = 4.0
+MOST = 3  # at once
+MIXTURES = {"train": 100, "valid": 20, "test": 80}  # of each count
+PACKAGES = ("festvox-ru", "fillets-ng-data-cs", "fillets-ng-data-nl", "flight-of-the-amazon-queen")
+TEST = re.compile("festvox-ru|-nl-|-(03|08|12|33)$")  # speakers
+NOISE = 10 ** (-30 / 20)  # beside one voice
+LONG = 1.5  # seconds that a line has at least
+
+
+def clips(material: Material) -> Iterator[Clip]:
+    """Each voice equally loud, starting within the first second, over a little noise."""
+    for split, mixtures in MIXTURES.items():
+        lines = lines_of(material, split)
+        for count in range(MOST + 1):
+            for number in range(mixtures):
+                rng = random.Random(rank("count", split, count, number))
+                speakers = rng.sample(sorted(lines), count)
+                mixed = noise(rng)
+                for speaker in speakers:
+                    place = round(rng.uniform(0.0, 1.0) * RATE)
+                    voice = level(material.library.pcm(rng.choice(lines[speaker])))[: len(mixed) - place]
+                    mixed[place : place + len(voice)] += voice
+                group = "+".join(speakers) or f"nobody-{split}-{number}"
+                yield Clip(split, f"{split}-{count}-{number:03d}", finish(mixed), [str(count)], group)
+
+
+def lines_of(material: Material, split: str) -> dict[str, list[Recording]]:
+    """What each speaker of a split says; of the training's speakers a tenth of the lines is for validation."""
+    lines: dict[str, list[Recording]] = {}
+    for recording in material.library.of(*PACKAGES):
+        if not (found := who_says_what(recording)) or recording.seconds < LONG:
+            continue
+        side = "test" if TEST.search(found[0]) else splits((recording.key,), False)
+        if side == split:
+            lines.setdefault(found[0], []).append(recording)
+    return lines
+
+
+def level(samples: np.ndarray) -> np.ndarray:
+    """At a root mean square of one, without silence around."""
+    spoken = trim(samples).astype(np.float32)
+    return spoken / np.sqrt(np.mean(spoken**2) + 1e-9)
+
+
+def noise(rng: random.Random) -> np.ndarray:
+    """White, as long as a clip."""
+    draws = np.random.RandomState(rng.getrandbits(32))
+    return (NOISE * draws.standard_normal(round(SECONDS * RATE))).astype(np.float32)

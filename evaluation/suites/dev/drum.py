@@ -1,0 +1,68 @@
+"""Drum strokes of General MIDI's drum channel and of computed kits, on kits that were not heard in training."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ...tasks.write import Clip
+from . import struck
+from .library import share
+from .material import Material
+from .notes import Played, play
+from .sound import cut, finish
+
+KEYS = {
+    "kick": (35, 36),
+    "snare": (38, 40),
+    "rim": (37,),
+    "clap": (39,),
+    "tom": (41, 43, 45, 47, 48, 50),
+    "hihat-closed": (42, 44),
+    "hihat-open": (46,),
+    "crash": (49, 57),
+    "ride": (51, 59),
+    "hand-drum": (60, 61, 62, 63, 64),
+}
+# kits of each fold; all of the gm bank in one, since they share most of their samples
+FOLDS = {
+    "fold00": ("opl3-0",),
+    "fold01": ("gm-0", "gm-25", "gm-16", "gm-24"),
+    "fold02": ("computed-1", "computed-2", "computed-3"),
+    "fold03": ("computed-4", "computed-5", "computed-6"),
+}
+STROKES = 15  # of each class in a fold
+SECONDS = 1.5
+
+
+def clips(material: Material) -> Iterator[Clip]:
+    """As many strokes of each class in each fold, each tuned, struck and damped in its own way."""
+    for fold, kits in FOLDS.items():
+        strokes = [(label, number, kits[number % len(kits)]) for label in KEYS for number in range(STROKES)]
+        sampled = {
+            (label, number, kit): _played(kit, label, number)
+            for label, number, kit in strokes
+            if not kit.startswith("computed")
+        }
+        sounds = play(list(sampled.values()), material.banks, material.work, SECONDS)
+        for place in strokes:
+            label, number, kit = place
+            if place in sampled:
+                sound = sounds[sampled[place]]
+            else:
+                sound = struck.stroke(label, int(kit.split("-")[1]), number, SECONDS)
+            tuned = retuned(sound, 2 ** (8 / 12 * (share("tune", *place) - 0.5)))
+            pcm = finish(cut(tuned, 0.0, 0.25 + 1.2 * share("damp", *place)))
+            yield Clip(fold, f"{label}-{kit}-{number:02d}", pcm, [label], kit)
+
+
+def _played(kit: str, label: str, number: int) -> Played:
+    """A key of the class, the next one each time that the kit's turn comes."""
+    bank, program = kit.split("-")
+    key = KEYS[label][number // 4 % len(KEYS[label])]
+    return Played(bank, int(program), key, 50 + int(77 * share("velocity", kit, label, number)), drum=True)
+
+
+def retuned(samples: np.ndarray, ratio: float) -> np.ndarray:
+    """Played faster or slower, as a sampler does."""
+    places = np.arange(0, len(samples) - 1, ratio)
+    return np.interp(places, np.arange(len(samples)), samples).astype(np.float32)

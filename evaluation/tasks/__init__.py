@@ -1,0 +1,1 @@
+"""Tasks in HEAR's format: read, written, checked, unpacked from HEAR's archives."""

@@ -1,0 +1,227 @@
+"""MAST: a transformer on Kaldi filter banks whose stages see fewer, wider tokens: time is pooled first, then both axes.
+
+Zhu and Omar, "Multiscale Audio Spectrogram Transformer for Efficient Audio Classification", ICASSP 2023 (arXiv
+2303.10757). This module is a HEAR module by itself: ``load_model``, ``get_scene_embeddings``,
+``get_timestamp_embeddings``.
+
+The authors published no code and no table of their stages. The block is MViTv2's pooling attention, which the paper
+builds on; the stages are ours, chosen so that parameters and products stand to AST's as the paper says they do.
+
+A layer is a stage. A frame is the four stages' means over frequency, side by side: only the first sees 40 ms, only the
+last sees the sound as a whole. With ``rows`` a frame keeps low and high frequencies apart.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from operator import mul
+from typing import Any, Literal, get_args
+
+from einops import reduce
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .. import weights
+from ..embedder import Embedder, Encoder, Statistics, get_scene_embeddings, get_timestamp_embeddings, layer_numbers
+from ..features import KaldiFilterBank
+from ..fields import check
+from ..windows import Geometry, between
+from .block import PooledBlock, Shape, pooled_size
+from .positions import Positions, Size
+
+__all__ = ["Config", "Mast", "get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
+
+METHOD = "mast"
+OPTIONS = ("positions", "overlap", "rows")  # what a user may change of a trained model's configuration
+SIZES = {  # width of the first stage, blocks of each
+    "nano": (32, (1, 1, 2, 1)),
+    "tiny": (64, (1, 2, 5, 2)),
+    "small": (96, (1, 2, 11, 2)),
+    "base": (96, (2, 2, 15, 3)),
+    "base24": (96, (2, 3, 16, 3)),
+}
+Pool = Literal["mean", "mean+std", "tokens"]
+POSITIVE = (
+    *("width", "heads", "depths", "mlp_ratio", "bands", "frames"),
+    *("stem_kernel", "stem_stride", "query_strides", "key_stride", "sample_rate"),
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that makes one MAST encoder. Sizes and strides are (frequency, time).
+
+    Attributes:
+        width, heads: of the first stage; each stage doubles both.
+        depths: blocks of each stage.
+        mlp_ratio: of every block.
+        bands, frames: the input that the position tables are made for; frames of 10 ms.
+        stem_kernel, stem_stride: of the convolution that makes tokens.
+        query_strides: how each stage after the first makes its grid coarser.
+        key_stride: how keys and values are pooled in the first stage; every later stage's is finer by its query stride.
+        relative: whether there are relative positions; without them there are none at all but the convolutions' own.
+        positions: what distances beyond those of ``frames`` get: "clamp" the largest one's, "stretch" all resized.
+        sample_rate: in Hz.
+        mean, std: of the filter bank; values are divided by twice the deviation, as AST does.
+        pool: how a clip becomes a scene embedding: "tokens" the mean over each stage's own tokens, "mean" and
+            "mean+std" those of the frames.
+        rows: parts of the frequency axis that a frame has side by side, each averaged; 1 averages over all of it.
+        overlap: whether the windows of a long clip overlap by half, weighted by triangles; without, they lie side by
+            side and cost half.
+        layers: stages that an embedding has side by side unless the user says otherwise; all if None.
+    """
+
+    width: int = 96
+    heads: int = 1
+    depths: tuple[int, ...] = (2, 2, 15, 3)
+    mlp_ratio: float = 4.0
+    bands: int = 128
+    frames: int = 1024
+    stem_kernel: Size = (11, 7)
+    stem_stride: Size = (8, 4)
+    query_strides: tuple[Size, ...] = ((1, 2), (2, 2), (2, 2))
+    key_stride: Size = (4, 4)
+    relative: bool = True
+    positions: Positions = "clamp"
+    sample_rate: int = 16000
+    mean: float = -4.2677393
+    std: float = 4.5689974
+    pool: Pool = "tokens"
+    rows: int = 1
+    overlap: bool = True
+    layers: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        check(self, positive=POSITIVE, deep=("depths",))
+        if not self.depths:
+            raise ValueError("depths=(): a model has at least one stage")
+        if self.layers is not None:
+            object.__setattr__(self, "layers", tuple(layer_numbers(self.layers, len(self.depths))))
+        for name in ("depths", "stem_kernel", "stem_stride", "key_stride"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "query_strides", tuple(tuple(stride) for stride in self.query_strides))
+        if len(self.query_strides) != len(self.depths) - 1:
+            raise ValueError(f"{len(self.depths)} stages need {len(self.depths) - 1} query_strides between them")
+        if not all(step in (1, 2) for stride in self.query_strides for step in stride):
+            raise ValueError(f"query_strides={self.query_strides} must be 1 or 2: a stage halves an axis or keeps it")
+        if self.frames % self.stem_stride[1]:
+            raise ValueError(f"frames={self.frames} is not a multiple of the stem's stride {self.stem_stride[1]}")
+        if not all(size % 2 for size in self.stem_kernel):
+            raise ValueError(f"stem_kernel={self.stem_kernel} must be odd, so that tokens have a centre")
+        if not self.std > 0:
+            raise ValueError(f"std must be positive, got {self.std}")
+        sizes = {pooled_size(shape.grid, shape.query_stride)[0] for shape in self.shapes()}
+        if self.rows < 1 or any(size % self.rows for size in sizes):
+            raise ValueError(f"rows={self.rows} does not divide all of the stages' {sorted(sizes)} tokens of a moment")
+
+    @classmethod
+    def of_size(cls, size: str, **changes: Any) -> "Config":
+        """The configuration of a named size ("nano", "tiny", "small", "base", "base24"), with changes."""
+        width, depths = SIZES[size]
+        return cls(**{"width": width, "depths": depths, **changes})
+
+    def shapes(self) -> list[Shape]:
+        """All blocks, in order."""
+        grid, dim, key = pooled_size((self.bands, self.frames), self.stem_stride), self.width, self.key_stride
+        shapes = []
+        for stage, depth in enumerate(self.depths):
+            stride: Size = self.query_strides[stage - 1] if stage else (1, 1)
+            kernel = (1 + 2 * (stride[0] > 1), 1 + 2 * (stride[1] > 1)) if stage else (3, 3)
+            key = max(1, key[0] // stride[0]), max(1, key[1] // stride[1])
+            for _ in range(depth):
+                out, heads = self.width << stage, self.heads << stage
+                shape = Shape(grid, dim, out, heads, stride, kernel, key, (3, 3), self.relative, self.positions)
+                shapes.append(shape)
+                grid, dim, stride, kernel = pooled_size(grid, stride), out, (1, 1), (3, 3)
+        return shapes
+
+
+class Mast(Encoder):
+    """The hierarchy without a class layer; training adds that from outside.
+
+    Nothing takes the mean off the waveform, as AST's code does: Kaldi's frames each lose their own.
+    """
+
+    layers: Sequence[int]
+    pools = get_args(Pool)
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        padding = config.stem_kernel[0] // 2, config.stem_kernel[1] // 2
+        self.front = KaldiFilterBank(config.sample_rate, config.bands)
+        self.stem = nn.Conv2d(1, config.width, config.stem_kernel, config.stem_stride, padding)
+        self.blocks = nn.ModuleList(PooledBlock(shape, config.mlp_ratio) for shape in config.shapes())
+        self.ends = tuple(accumulate(config.depths))  # how many blocks have run when a stage ends
+        self.norm = nn.LayerNorm(config.width << len(config.depths) - 1, eps=1e-6)
+
+        step = config.stem_stride[1]
+        self.steps = list(accumulate((1, *(time for _, time in config.query_strides)), mul))  # frames to a token
+        self.depth = len(config.depths)
+        self.layers = config.layers or range(1, self.depth + 1)
+        self.sample_rate = config.sample_rate
+        self.dim = sum(map(self.layer_dim, self.layers))
+        self.hop = step * self.front.hop
+        self.window = config.frames * self.front.hop
+        # A token's centre is that of the first frame under it, not of the middle one: kernels are odd and centred.
+        origin = self.front.origin - self.front.hop * (step - 1) // 2
+        columns = config.frames // step
+        stride = columns // 2 if config.overlap else 0
+        self.geometry = Geometry(config.sample_rate, self.front.hop, origin, step, columns, stride)
+        self.pool = config.pool
+
+    def layer_dim(self, layer: int) -> int:
+        return self.config.rows * self.config.width << layer - 1
+
+    def count(self, samples: int) -> int:
+        return self.front.count(samples)
+
+    def features(self, audio: Tensor, start: int, stop: int, statistics: Statistics = None) -> Tensor:
+        """Waveforms (batch, samples) -> normalised filter bank frames start..stop, (batch, stop - start, bands)."""
+        return (self.front(audio, start, stop) - self.config.mean) / (2 * self.config.std)
+
+    def stages(self, features: Tensor, layers: Sequence[int] | None = None) -> list[Tensor]:
+        """Features (batch, frames, bands) -> normalised tokens of the stages, each (batch, frequency, time, dim)."""
+        layers = self.layers if layers is None else layers
+        image = self.stem(features.mT[:, None])
+        tokens, grid = image.flatten(2).mT.contiguous(), (image.shape[2], image.shape[3])
+        outputs = {}
+        for number, block in enumerate(self.blocks[: self.ends[max(layers) - 1]], start=1):
+            assert isinstance(block, PooledBlock)
+            tokens, grid = block(tokens, grid), pooled_size(grid, block.stride)
+            if number in self.ends:
+                outputs[1 + self.ends.index(number)] = self._normed(tokens, number).unflatten(1, grid)
+        return [outputs[layer] for layer in layers]
+
+    def _normed(self, tokens: Tensor, number: int) -> Tensor:
+        """What leaves a stage; only the last, which is trained to be read, has a norm with parameters."""
+        return self.norm(tokens) if number == len(self.blocks) else F.layer_norm(tokens, tokens.shape[2:], eps=1e-6)
+
+    def encode_layers(self, features: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        count = -(-features.shape[1] // self.config.stem_stride[1])
+        stages = zip(layers, self.stages(features, layers), strict=True)
+        return [between(self._moments(tokens), self.steps[layer - 1], count) for layer, tokens in stages]
+
+    def pooled_layers(self, features: Tensor, layers: Sequence[int], pool: str) -> list[Tensor]:
+        if pool != "tokens":
+            return self.encode_layers(features, layers)
+        count = -(-features.shape[1] // self.config.stem_stride[1])
+        return [self._moments(tokens).mean(1, True).expand(-1, count, -1) for tokens in self.stages(features, layers)]
+
+    def _moments(self, tokens: Tensor) -> Tensor:
+        """Tokens (batch, frequency, time, dim) -> means of the rows side by side, (batch, time, rows * dim)."""
+        return reduce(tokens, "b (r f) t d -> b t (r d)", "mean", r=self.config.rows)
+
+
+def build(config: dict[str, Any]) -> Mast:
+    """An encoder with random weights, from the fields of a ``Config``."""
+    return Mast(Config(**config))
+
+
+def load_model(source: str = "", **options: Any) -> Embedder:
+    """HEAR: a MAST model by name, path or ``hf://OWNER/REPO@REVISION/FILE``; the default MAST without a source.
+
+    Options are those of ``Embedder`` (hop_ms, hop, pool, layers, precision, batch_size), where layers are the four
+    stages, and of ``Config``: ``positions`` ("clamp", "stretch"), ``overlap`` (of windows), ``rows`` (1, 2, 4).
+    """
+    return weights.load_model(source, method=METHOD, **options)

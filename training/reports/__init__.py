@@ -1,0 +1,1 @@
+"""Cards, figures and studies of what was trained."""

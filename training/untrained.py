@@ -1,0 +1,48 @@
+"""The same network with random weights: what its architecture is worth before any training.
+
+    python -m evaluation.probe training.untrained --model weights/msm-mae-tiny.safetensors ...
+
+reads a weight file's configuration and draws weights as training does at its start; only what the method itself does
+not train, AudioFormer's codec, is kept. Without a file it is an MSM-MAE of a named size.
+"""
+
+import sys
+from typing import Any
+
+import torch
+
+from hear_audioformer import checkpoint, msm_mae, weights
+from hear_audioformer.embedder import Embedder, get_scene_embeddings, get_timestamp_embeddings
+
+from . import methods
+from .objectives import keep_fixed
+
+__all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
+
+
+def load_model(source: str = "", *, seed: int = 0, size: str = "tiny", **options: Any) -> Embedder:
+    """HEAR: the network of a weight file (a path or a model's name), or an MSM-MAE of ``size``, with fresh weights.
+
+    ``options`` are those of ``Embedder`` and the fields of the method's ``Config``.
+    """
+    own = {name: value for name, value in options.items() if name not in weights.EMBEDDER_OPTIONS}
+    if source:
+        header, tensors = checkpoint.read(weights.resolve(source))
+        method, config = header.method, {**header.config, **header.normalisation}
+    else:
+        width, depth, heads = msm_mae.SIZES[size]
+        method, config, tensors = msm_mae.METHOD, {"width": width, "depth": depth, "heads": heads}, {}
+    module = methods.module_of(method)
+    objective = methods.objective_of(method)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        encoder = module.build({**config, **own})
+        objective.initialise(encoder)
+    keep_fixed(encoder, tensors)
+    return Embedder(encoder, **{name: value for name, value in options.items() if name in weights.EMBEDDER_OPTIONS})
+
+
+def source_modules(model: Embedder) -> list[str]:
+    """What cached embeddings depend on beside what is imported here: the objective, which draws the initial weights."""
+    method = sys.modules[type(model.encoder).__module__].METHOD
+    return [methods.objective_of(method).__name__]
