@@ -34,6 +34,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
+    classifiers=[f"Programming Language :: Python :: {version}" for version in ("3.10", "3.11", "3.12", "3.13")],
     packages=[*find_packages(include=["hear_audioformer*"]), "hear_audioformer.bundled"],
     package_dir={"hear_audioformer.bundled": "weights"},
     package_data={
