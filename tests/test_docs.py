@@ -51,7 +51,13 @@ def calls(line: str) -> Iterator[list[str]]:
 
 
 CALLS = [(page, call) for page in PAGES for line in code(page) for call in calls(line)]
-NAMES = sorted({call[0] for _, call in CALLS} | {name for package in PACKAGES for name in commands.find(package)})
+SCRIPTS = {  # every module that runs by itself, named in a page or not
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__")
+    for package in PACKAGES
+    for path in (ROOT / package).rglob("*.py")
+    if '\nif __name__ == "__main__":' in path.read_text()
+}
+NAMES = sorted({call[0] for _, call in CALLS} | SCRIPTS)
 
 
 def command(name: str) -> click.Command | None:
