@@ -27,8 +27,6 @@ TEST = [
     "tqdm>=4.66",
 ]
 
-DEV = ["pre-commit>=3.7"]  # `make setup`
-
 INIT = (Path(__file__).parent / "hear_audioformer" / "__init__.py").read_text()  # read, not imported
 
 setup(
@@ -69,7 +67,6 @@ setup(
         "cluster": CLUSTER,
         "check": CHECK,
         "test": [*TEST, *TRAIN, *CLUSTER],
-        "dev": DEV,
     },
     entry_points={"console_scripts": ["hear-audioformer = hear_audioformer.cli:main"]},
 )

@@ -179,3 +179,9 @@ def test_make_targets_exist() -> None:
     named = {line.split()[1] for page in PAGES for line in code(page) if re.match(r"make [a-z]+", line)}
     assert named
     assert named <= targets
+
+
+def test_make_fast_names_files() -> None:
+    named = re.findall(r"\btests/\S+\.py", (ROOT / "Makefile").read_text())
+    assert named
+    assert [name for name in named if not (ROOT / name).is_file()] == []
