@@ -87,6 +87,9 @@ def test_help_of_every_command(name: str, monkeypatch: pytest.MonkeyPatch, capsy
         assert "Usage:" in result.output
         return
     monkeypatch.setattr(sys, "argv", [name, "--help"])
+    for loaded in (name, f"{name}.__main__"):  # runpy warns of modules that are there already
+        if loaded not in OURS:
+            monkeypatch.delitem(sys.modules, loaded, raising=False)
     try:
         runpy.run_module(name, run_name="__main__", alter_sys=True)
     except SystemExit as end:
