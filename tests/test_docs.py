@@ -75,7 +75,9 @@ def test_commands_are_found() -> None:
         ["training.export", "a", "b c", "--pool", "d"]
     ]
     assert [*calls("torchrun --nproc-per-node 8 -m training.pretrain r")] == [["training.pretrain", "r"]]
-    assert [*calls(".venv/bin/hear-audioformer embed a -o b.npz")] == [["hear-audioformer", "embed", "a", "-o", "b.npz"]]
+    assert [*calls(".venv/bin/hear-audioformer embed a -o b.npz")] == [
+        ["hear-audioformer", "embed", "a", "-o", "b.npz"]
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)
