@@ -23,10 +23,10 @@ def find(package: str) -> dict[str, str]:
 def summary(path: Path) -> str | None:
     """First paragraph of the docstring of a file's ``main``, or None where no decorator makes a command of it."""
     for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.FunctionDef) and node.name == "main":
-            if any("click." in ast.unparse(decorator) for decorator in node.decorator_list):
-                paragraph = (ast.get_docstring(node) or "").split("\n\n")[0]
-                return " ".join(paragraph.split())
+        is_main = isinstance(node, ast.FunctionDef) and node.name == "main"
+        if is_main and any("click." in ast.unparse(decorator) for decorator in node.decorator_list):
+            paragraph = (ast.get_docstring(node) or "").split("\n\n")[0]
+            return " ".join(paragraph.split())
     return None
 
 
