@@ -22,10 +22,11 @@ def find(package: str) -> dict[str, str]:
 
 def summary(path: Path) -> str | None:
     """First paragraph of the docstring of a file's ``main``, or None where no decorator makes a command of it."""
-    for node in ast.parse(path.read_text()).body:
-        is_main = isinstance(node, ast.FunctionDef) and node.name == "main"
-        if is_main and any("click." in ast.unparse(decorator) for decorator in node.decorator_list):
-            paragraph = (ast.get_docstring(node) or "").split("\n\n")[0]
+    functions = (node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef))
+    for function in functions:
+        decorators = map(ast.unparse, function.decorator_list)
+        if function.name == "main" and any("click." in decorator for decorator in decorators):
+            paragraph = (ast.get_docstring(function) or "").split("\n\n")[0]
             return " ".join(paragraph.split())
     return None
 

@@ -1,4 +1,4 @@
-"""What README, CONTRIBUTING, docs/ and the cards name exists: commands, their options, recipes, files, pages, headings."""
+"""What README, CONTRIBUTING, docs/ and the cards name exists: commands, options, recipes, files, pages, headings."""
 
 import importlib
 import importlib.util
@@ -92,10 +92,12 @@ def test_help_of_every_command(name: str, monkeypatch: pytest.MonkeyPatch, capsy
     for loaded in (name, f"{name}.__main__"):  # runpy warns of modules that are there already
         if loaded not in OURS:
             monkeypatch.delitem(sys.modules, loaded, raising=False)
+    exit_code = None
     try:
         runpy.run_module(name, run_name="__main__", alter_sys=True)
     except SystemExit as end:
-        assert not end.code
+        exit_code = end.code
+    assert not exit_code
     assert name in capsys.readouterr().out
 
 
@@ -114,8 +116,8 @@ def test_every_option_exists(page: Path) -> None:
             options = {part.split("=")[0] for part in arguments if re.match(r"--?[a-z]", part)}
             wrong += [f"{name} {option}" for option in sorted(options - known - {"--help"})]
         if name in RECIPES and arguments and re.fullmatch(r"[a-z0-9-]+", arguments[0]):
-            if not (ROOT / "training" / "recipes" / RECIPES[name] / f"{arguments[0]}.yaml").is_file():
-                wrong.append(f"{name} {arguments[0]}")
+            recipe = ROOT / "training" / "recipes" / RECIPES[name] / f"{arguments[0]}.yaml"
+            wrong += [] if recipe.is_file() else [f"{name} {arguments[0]}"]
     assert wrong == []
 
 
