@@ -1,5 +1,6 @@
 """Packaging. Every run-time dependency is here for a reason; whatever only some users need is an extra."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -26,15 +27,22 @@ TEST = [
     "tqdm>=4.66",
 ]
 
+INIT = (Path(__file__).parent / "hear_audioformer" / "__init__.py").read_text()  # read, not imported
+
 setup(
     name="hear_audioformer",
-    version="0.1.0",
+    version=re.findall(r'^__version__ = "(.+)"$', INIT, re.MULTILINE)[0],
     description="Audio embeddings by four self-supervised and supervised methods, through the HEAR API",
     long_description=Path("README.md").read_text(),
     long_description_content_type="text/markdown",
+    author="The hear_audioformer maintainers",
+    project_urls={"HEAR API": "https://hearbenchmark.com/hear-api.html"},
     license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords=["audio", "embeddings", "representation learning", "HEAR", "spectrogram transformer"],
     python_requires=">=3.10",
-    classifiers=[f"Programming Language :: Python :: {version}" for version in ("3.10", "3.11", "3.12", "3.13")],
+    classifiers=[f"Programming Language :: Python :: {version}" for version in ("3.10", "3.11", "3.12", "3.13")]
+    + ["Intended Audience :: Science/Research", "Topic :: Multimedia :: Sound/Audio :: Analysis", "Typing :: Typed"],
     packages=[*find_packages(include=["hear_audioformer*"]), "hear_audioformer.bundled"],
     package_dir={"hear_audioformer.bundled": "weights"},
     package_data={

@@ -7,6 +7,7 @@ them declare versions of Python, NumPy and TensorFlow that no current environmen
 So each lives in a folder of its own under the environment; what heareval really imports is in the "test" extra.
 """
 
+import argparse
 import os
 import subprocess
 import sys
@@ -62,4 +63,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     main()

@@ -14,10 +14,16 @@ from pathlib import Path
 from typing import Any
 
 STAND_IN = Path(__file__).with_name("stand_in")
+PARTS = ("embeddings", "predictions")
 
 
 def main() -> None:
     """The cures, then the runner as if it had been started by itself."""
+    if sys.argv[1:2] in (["-h"], ["--help"]):
+        print(__doc__)
+        return
+    if sys.argv[1:2] not in ([part] for part in PARTS):
+        raise SystemExit(f"usage: python -m evaluation.kit.inside {'|'.join(PARTS)} ARGUMENTS OF THE RUNNER")
     part = sys.argv.pop(1)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # the kit's training is deterministic; cuBLAS asks this
     cure_tensorflow()

@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable
 
+import click
 import torch
 from torch import Tensor
 
@@ -277,7 +278,17 @@ def measure(batch: int = 64, seconds: float = 2.0, sample_rate: int = 16000, rou
 
 __all__ = ["KINDS", "synthesise", *KINDS, "envelopes", "reverberate", "mix", "gain"]
 
-if __name__ == "__main__":
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--batch", default=64, show_default=True, help="Clips made at once.")
+@click.option("--seconds", default=2.0, show_default=True, help="Length of a clip.")
+@click.option("--rounds", default=5, show_default=True, help="How often each source is timed; the best round counts.")
+def main(batch: int, seconds: float, rounds: int) -> None:
+    """Prints how many synthetic clips a second one thread makes, for each source and for all together."""
     torch.set_num_threads(1)
-    for kind, clips in measure().items():
-        print(f"{kind:12} {clips:8.0f} clips/s")
+    for kind, clips in measure(batch, seconds, rounds=rounds).items():
+        click.echo(f"{kind:12} {clips:8.0f} clips/s")
+
+
+if __name__ == "__main__":
+    main()
