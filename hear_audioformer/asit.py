@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import weights
-from .embedder import Embedder, Encoder, Statistics, get_scene_embeddings, get_timestamp_embeddings, layer_numbers
+from .embedder import Embedder, get_scene_embeddings, get_timestamp_embeddings
+from .encoder import ClipContext, Encoder, layer_numbers
 from .features import FLOAT32_EPSILON, KaldiFilterBank
 from .fields import check
 from .layers import Block, Linear
@@ -101,52 +102,49 @@ class Asit(Encoder):
     """The backbone; training adds heads, corruption and the teacher from outside."""
 
     pools = get_args(Pool)
+    config: Config
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config = config
-        columns, self.rows = config.grid
-        self.front = KaldiFilterBank(config.sample_rate, config.bands)
+        columns, rows = config.grid
+        front = KaldiFilterBank(config.sample_rate, config.bands)
+        window = (config.window or config.frames) // config.patch
+        super().__init__(
+            config,
+            Geometry(config.sample_rate, front.hop, front.origin, config.patch, window),
+            depth=config.depth,
+            layers=config.layers,
+            pool=config.pool,
+            silence=(math.log(FLOAT32_EPSILON) - config.mean) / (2 * config.std),
+        )
+        self.rows = rows
+        self.front = front
         self.embed = Linear(config.patch**2, config.width)
         self.cls = nn.Parameter(torch.zeros(1, config.width))
-        self.positions = nn.Parameter(0.02 * torch.randn(1 + columns * self.rows, config.width))
+        self.positions = nn.Parameter(0.02 * torch.randn(1 + columns * rows, config.width))
         self.blocks = nn.ModuleList(Block(config.width, config.heads, config.mlp_ratio) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
-
-        frames = config.window or config.frames
-        self.sample_rate = config.sample_rate
-        self.depth = config.depth
-        self.layers = config.layers
-        self.dim = self.layer_dim(self.depth) * len(self.layers or [self.depth])
-        self.hop = config.patch * self.front.hop
-        self.window = frames * self.front.hop
-        self.geometry = Geometry(
-            config.sample_rate, self.front.hop, self.front.origin, config.patch, frames // config.patch
-        )
-        self.pool = config.pool
-        self.silence = (math.log(FLOAT32_EPSILON) - config.mean) / (2 * config.std)
 
     def count(self, samples: int) -> int:
         return self.front.count(samples)
 
-    def statistics(self, audio: Tensor) -> Statistics:
+    def clip_context(self, audio: Tensor) -> ClipContext:
         """The mean of every clip, which is removed before anything else, (batch, 1)."""
         total = audio.new_zeros(len(audio), dtype=torch.float64)
         for part in audio.split(max(1, SUMMED // max(1, len(audio))), dim=1):
             total += part.sum(1, dtype=torch.float64)
         return (total / audio.shape[1]).to(audio.dtype)[:, None]
 
-    def features(self, audio: Tensor, start: int, stop: int, statistics: Statistics = None) -> Tensor:
+    def features(self, audio: Tensor, start: int, stop: int, clip_context: ClipContext = None) -> Tensor:
         """Waveforms (batch, samples) -> normalised filter bank frames start..stop, (batch, stop - start, bands).
 
         Frames beyond the clip's last are rows of zeros before normalisation, as the authors fill up a short crop.
         """
-        mean = self.statistics(audio) if statistics is None else statistics
+        mean = self.clip_context(audio) if clip_context is None else clip_context
         assert mean is not None
         first, last = start * self.front.hop, (stop - 1) * self.front.hop + self.front.length
-        found = self.front(audio[:, first:last] - mean, 0, stop - start)
-        filled = F.pad(found, (0, 0, 0, stop - start - found.shape[1]))
-        return (filled - self.config.mean) / (2 * self.config.std)
+        bank = self.front(audio[:, first:last] - mean, 0, stop - start)
+        padded = F.pad(bank, (0, 0, 0, stop - start - bank.shape[1]))
+        return (padded - self.config.mean) / (2 * self.config.std)
 
     def patches(self, features: Tensor) -> Tensor:
         """Features (batch, frames, bands) -> embedded patches without positions, (batch, columns * rows, width)."""

@@ -220,7 +220,7 @@ def info(model: str) -> None:
     from .embedder import Embedder, Encoder
 
     path = weights.resolve(model)
-    encoder, header = weights.load_encoder(path)
+    encoder, header = weights.load_network(path)
     facts = {
         "file": str(path),
         **asdict(header),

@@ -1,5 +1,7 @@
 """The transformer parts that the methods share: attention, MLP, block, patches, position tables."""
 
+from collections.abc import Iterable
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
@@ -64,14 +66,22 @@ class Mlp(nn.Module):
         return self.down(F.gelu(self.up(x)))
 
 
-class Block(nn.Module):
-    """One pre-norm transformer block.
+class ResidualBlock(nn.Module):
+    """A transformer block whose residual branches may be dropped in training (stochastic depth).
 
     Attributes:
-        drop: share of the clips whose branches are left out in training (stochastic depth); an objective may set it.
+        drop_prob: share of the clips whose branches are dropped; an objective may set it.
     """
 
-    drop: float = 0.0
+    drop_prob: float = 0.0
+
+    def add(self, x: Tensor, branch: Tensor) -> Tensor:
+        """The residual sum, (batch, tokens, dim)."""
+        return x + drop_path(branch, self.drop_prob, self.training)
+
+
+class Block(ResidualBlock):
+    """One pre-norm transformer block."""
 
     def __init__(self, dim: int, heads: int, mlp_ratio: float = 4.0) -> None:
         super().__init__()
@@ -81,8 +91,8 @@ class Block(nn.Module):
         self.mlp = Mlp(dim, hidden(dim, mlp_ratio))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + for_some(self.attention(self.attention_norm(x)), self.drop, self.training)
-        return x + for_some(self.mlp(self.mlp_norm(x)), self.drop, self.training)
+        x = self.add(x, self.attention(self.attention_norm(x)))
+        return self.add(x, self.mlp(self.mlp_norm(x)))
 
 
 def hidden(dim: int, ratio: float) -> int:
@@ -90,12 +100,22 @@ def hidden(dim: int, ratio: float) -> int:
     return int(dim * ratio + 1e-6)
 
 
-def for_some(branch: Tensor, drop: float, training: bool) -> Tensor:
-    """In training, a branch (batch, tokens, dim) for some clips only, at the same expected size (stochastic depth)."""
-    if not training or not drop:
+def drop_path(branch: Tensor, drop_prob: float, training: bool) -> Tensor:
+    """DropPath (Huang et al., arXiv 1603.09382): in training, zeros a branch (batch, tokens, dim) of some of the clips.
+
+    The branches of the others are scaled up, so that the expected value stays.
+    """
+    if not training or not drop_prob:
         return branch
-    kept = torch.rand(len(branch), 1, 1, device=branch.device) >= drop
-    return branch * (kept / (1 - drop))
+    kept = torch.rand(len(branch), 1, 1, device=branch.device) >= drop_prob
+    return branch * (kept / (1 - drop_prob))
+
+
+def set_drop_path(blocks: Iterable[nn.Module], drop_path: float) -> None:
+    """Sets ``drop_prob`` of all blocks: 0 for the first, ``drop_path`` for the last, on a straight line between."""
+    residual = [block for block in blocks if isinstance(block, ResidualBlock)]
+    for number, block in enumerate(residual):
+        block.drop_prob = drop_path * number / max(1, len(residual) - 1)
 
 
 def patchify(spectrogram: Tensor, patch: tuple[int, int]) -> Tensor:

@@ -17,7 +17,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from . import weights
-from .embedder import Embedder, Encoder, Pool, Statistics, get_scene_embeddings, get_timestamp_embeddings, layer_numbers
+from .embedder import Embedder, get_scene_embeddings, get_timestamp_embeddings
+from .encoder import ClipContext, Encoder, Pool, layer_numbers
 from .features import LogMel
 from .fields import check
 from .layers import Block, Linear, patchify, sincos_2d
@@ -94,34 +95,32 @@ class Config:
 class MsmMae(Encoder):
     """The encoder half of the autoencoder, on whole windows; training adds masking and the decoder from outside."""
 
+    config: Config
     positions: Tensor
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config = config
         rows, columns = config.grid
-        self.front = LogMel(config.sample_rate, config.bands)
+        front = LogMel(config.sample_rate, config.bands)
+        super().__init__(
+            config,
+            Geometry(config.sample_rate, front.hop, front.origin, config.patch[1], columns),
+            depth=config.depth,
+            layers=config.layers,
+            pool=config.pool,
+            pad_short=config.short == "pad",
+        )
+        self.front = front
         self.embed = Linear(config.patch[0] * config.patch[1], config.width)
         self.cls = nn.Parameter(torch.zeros(config.width)) if config.cls else None
         self.register_buffer("positions", sincos_2d(rows, columns, config.width), persistent=False)
         self.blocks = nn.ModuleList(Block(config.width, config.heads, config.mlp_ratio) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
 
-        self.sample_rate = config.sample_rate
-        self.depth = config.depth
-        self.layers = config.layers
-        self.dim = self.layer_dim(self.depth) * len(self.layers or [self.depth])
-        self.hop = config.patch[1] * self.front.hop
-        self.window = config.frames * self.front.hop
-        self.geometry = Geometry(config.sample_rate, self.front.hop, self.front.origin, config.patch[1], columns)
-        self.pool = config.pool
-        self.pad_short = config.short == "pad"
-
     def count(self, samples: int) -> int:
         return self.front.count(samples)
 
-    def statistics(self, audio: Tensor) -> Statistics:
-        """With ``normalisation="batch"``: mean and unbiased deviation over all of the batch, (batch, 2)."""
+    def clip_context(self, audio: Tensor) -> ClipContext:
+        """With ``normalisation="batch"``: mean and unbiased standard deviation over the whole batch, (batch, 2)."""
         if self.config.normalisation == "fixed":
             return None
         total, frames = self.count(audio.shape[1]), self.config.frames
@@ -135,12 +134,12 @@ class MsmMae(Encoder):
         std = variance.clamp(min=1e-8).sqrt()  # silence has none; the authors' code answers NaN there
         return torch.stack([mean, std]).float().expand(len(audio), 2)
 
-    def features(self, audio: Tensor, start: int, stop: int, statistics: Statistics = None) -> Tensor:
+    def features(self, audio: Tensor, start: int, stop: int, clip_context: ClipContext = None) -> Tensor:
         """Waveforms (batch, samples) -> normalised log-mel frames start..stop, (batch, stop - start, bands)."""
         logmel = self.front(audio, start, stop)
-        if statistics is None:
+        if clip_context is None:
             return (logmel - self.config.mean) / self.config.std
-        mean, std = statistics.to(logmel.device)[:, :, None, None].unbind(1)
+        mean, std = clip_context.to(logmel.device)[:, :, None, None].unbind(1)
         return (logmel - mean) / std
 
     def tokens(self, features: Tensor) -> Tensor:

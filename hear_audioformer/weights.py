@@ -15,8 +15,7 @@ import re
 import warnings
 from dataclasses import fields
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -24,6 +23,7 @@ from torch import Tensor
 from . import checkpoint
 from .checkpoint import Header, WeightsError
 from .embedder import Embedder
+from .encoder import Encoder, Method, Network
 from .index import METHODS, PARTS, Entry, bundle, index
 from .index import list_models as list_models  # part of this module too
 
@@ -49,14 +49,20 @@ def load_model(source: str | Path = "", *, method: str | None = None, **options:
 def open_model(source: str | Path = "", *, method: str | None = None, **options: Any) -> Embedder:
     """The same, but an empty file is refused like any other that holds no model."""
     own = {name: value for name, value in options.items() if name not in EMBEDDER_OPTIONS}
-    encoder, header = load_encoder(source, method=method, **own)
-    if header.method not in METHODS:
-        raise WeightsError(f"{source} holds a {header.method}, which embeds nothing by itself; load a model")
+    encoder, _ = load_encoder(source, method=method, **own)
     return Embedder(encoder, **{name: value for name, value in options.items() if name in EMBEDDER_OPTIONS})
 
 
-def load_encoder(source: str | Path = "", *, method: str | None = None, **options: Any) -> tuple[Any, Header]:
-    """The bare encoder of a model (an ``Encoder``), or a part such as a codec, and its file's header."""
+def load_encoder(source: str | Path = "", *, method: str | None = None, **options: Any) -> tuple[Encoder, Header]:
+    """The bare encoder of a model, and its file's header."""
+    network, header = load_network(source, method=method, **options)
+    if not isinstance(network, Encoder):
+        raise WeightsError(f"{source} holds a {header.method}, which embeds nothing by itself; load a model")
+    return network, header
+
+
+def load_network(source: str | Path = "", *, method: str | None = None, **options: Any) -> tuple[Network, Header]:
+    """The bare encoder of a model, or a part such as a codec, and its file's header."""
     path = resolve(source, method)
     header, tensors = checkpoint.read(path)
     if method not in (None, header.method):
@@ -71,12 +77,12 @@ def load_encoder(source: str | Path = "", *, method: str | None = None, **option
         raise TypeError(f"unknown option {', '.join(unknown)} for a {header.method} model; choose from {known}")
     config = {**header.config, **header.normalisation}
     _try(module, config, tensors, path)
-    encoder = module.build({**config, **options})
-    checkpoint.fill(encoder, tensors, path)
-    return encoder.eval(), header
+    network = module.build({**config, **options})
+    checkpoint.fill(network, tensors, path)
+    return network.eval(), header
 
 
-def _try(module: ModuleType, config: dict[str, Any], tensors: dict[str, Tensor], path: Path) -> None:
+def _try(module: Method, config: dict[str, Any], tensors: dict[str, Tensor], path: Path) -> None:
     """Builds what a file describes where nothing is allocated, and holds it against the file's tensors.
 
     So a config of any sizes costs no more memory than the file has.
@@ -102,12 +108,12 @@ def _line(error: Exception) -> str:
     return first if isinstance(error, ValueError) else f"{type(error).__name__}: {first}"
 
 
-def method_module(method: str) -> ModuleType:
-    """The module of a method."""
+def method_module(method: str) -> Method:
+    """The module of a method, or of a part."""
     modules = METHODS | PARTS
     if method not in modules:
         raise WeightsError(f"unknown method {method!r}; this version knows {', '.join(METHODS)}: upgrade the package")
-    return importlib.import_module(f".{modules[method]}", __package__)
+    return cast(Method, importlib.import_module(f".{modules[method]}", __package__))
 
 
 def resolve(source: str | Path, method: str | None = None) -> Path:

@@ -4,15 +4,17 @@ from collections.abc import Iterator
 
 from torch import nn
 
+from hear_audioformer.encoder import Encoder
 
-def scales(encoder: nn.Module, decay: float) -> dict[str, float]:
+
+def scales(encoder: Encoder, decay: float) -> dict[str, float]:
     """Factors on the learning rate by name of parameter: ``decay`` to the power of the layers between it and the head.
 
     The last norm learns at one, the last block at ``decay``, what comes before the first block slowest of all. An
     encoder's ``towers`` are counted each by itself; what is in none of them does not learn.
     """
     found: dict[str, float] = {}
-    for tower in getattr(encoder, "towers", ("",)):
+    for tower in encoder.towers:
         network = encoder.get_submodule(tower)
         top, prefix = 1 + len(list(_blocks(network))), tower and f"{tower}."
         found |= {prefix + name: decay ** (top - layer) for name, layer in layer_numbers(network).items()}

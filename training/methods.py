@@ -5,20 +5,20 @@ AST is no method of the package, but what MAST is measured against; it learns by
 
 import importlib
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from evaluation.baselines import ast
 from hear_audioformer import weights
-from hear_audioformer.embedder import Encoder
+from hear_audioformer.encoder import Encoder, Method
 
 LEARNS_AS = {ast.METHOD: "mast"}
 
 
-def module_of(method: str) -> ModuleType:
-    """The module with a method's ``Config``, ``SIZES`` and ``build``."""
-    return ast if method == ast.METHOD else weights.method_module(method)
+def module_of(method: str) -> Method:
+    """The module of a method, or of a part."""
+    return cast(Method, ast) if method == ast.METHOD else weights.method_module(method)
 
 
 def objective_of(method: str) -> ModuleType:
@@ -31,7 +31,8 @@ def objective_of(method: str) -> ModuleType:
 def fresh(method: str, config: dict[str, Any], seed: int) -> Encoder:
     """An encoder of these settings with the weights that training starts from."""
     torch.manual_seed(seed)
-    encoder: Encoder = module_of(method).build(config)
+    encoder = module_of(method).build(config)
+    assert isinstance(encoder, Encoder), f"{method} is a part, not a method"
     objective_of(method).initialise(encoder)
     return encoder
 

@@ -9,7 +9,7 @@ A frame is one step of the codec: the vectors that the models have for its code 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,8 @@ from .. import weights
 from ..checkpoint import WeightsError
 from ..codec import COMPACT_16K, PRESETS, Codec
 from ..codec import Config as CodecConfig
-from ..embedder import Embedder, Encoder, Statistics, get_scene_embeddings, get_timestamp_embeddings, layer_numbers
+from ..embedder import Embedder, get_scene_embeddings, get_timestamp_embeddings
+from ..encoder import ClipContext, Encoder, layer_numbers
 from ..fields import check
 from ..windows import Geometry
 from .language import Arch, Backbone, Sizes, layers_of
@@ -149,40 +150,37 @@ class Config:
 
 
 class Audioformer(Encoder):
-    """The codec and the language models; training adds heads and masks from outside.
+    """The codec and the language models; training adds heads and masks from outside."""
 
-    Attributes:
-        exact: beginnings of the names of tensors that must not be rounded when a file is written: a rounded codec
-            speaks another dialect than the one that the models have learnt.
-    """
-
-    exact = fixed = ("codec.",)
+    exact = fixed = ("codec.",)  # codes of a rounded codec are not those that the models have learnt
     pools = get_args(Pool)
+    config: Config
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config = config
+        hop = config.codec.hop
+        super().__init__(
+            config,
+            Geometry(config.codec.sample_rate, hop, hop // 2, 1, config.window, max(1, config.window // 2)),
+            depth=config.depth,
+            layers=config.layers,
+            pool=config.pool,
+            towers=tuple(f"backbones.{number}" for number in range(config.backbones)),
+        )
         self.codec = Codec(config.codec).eval().requires_grad_(False)
         self.backbones = nn.ModuleList(Backbone(config.sizes()) for _ in range(config.backbones))
-        hop = config.codec.hop
-        self.sample_rate = config.codec.sample_rate
-        self.hop = hop
-        self.window = config.window * hop
-        self.depth = config.depth
-        self.layers = config.layers
-        self.dim = self.layer_dim(self.depth) * len(self.layers or [self.depth])
-        self.geometry = Geometry(self.sample_rate, hop, hop // 2, 1, config.window, max(1, config.window // 2))
-        self.pool = config.pool
-        self.towers = tuple(f"backbones.{number}" for number in range(config.backbones))
         self.register_load_state_dict_post_hook(_check_codec)
 
     def layer_dim(self, layer: int) -> int:
         return self.config.width * (self.config.sequences if self.config.concatenated else 1)
 
     @property
-    def blocks(self) -> nn.ModuleList:
+    def blocks(self) -> nn.ModuleList:  # type: ignore[override]  # not a module of its own
         """The first model's layers."""
-        return self.backbones[0].blocks  # type: ignore[return-value]
+        return self.backbone(0).blocks
+
+    def backbone(self, sequence: int) -> Backbone:
+        """The language model that reads a sequence."""
+        return cast(Backbone, self.backbones[sequence if self.config.layout == "separate" else 0])
 
     def requires_grad_(self, requires_grad: bool = True) -> "Audioformer":
         """Of the models that are read; the codec never learns with them."""
@@ -202,13 +200,13 @@ class Audioformer(Encoder):
     def count(self, samples: int) -> int:
         return self.codec.count(samples)
 
-    def statistics(self, audio: Tensor) -> Statistics:
+    def clip_context(self, audio: Tensor) -> ClipContext:
         """The codes of whole clips, (batch, frames, codebooks): those of a part depend on all that came before it."""
         return self.codec(audio, self.config.codebooks).mT.int()
 
-    def features(self, audio: Tensor, start: int, stop: int, statistics: Statistics = None) -> Tensor:
+    def features(self, audio: Tensor, start: int, stop: int, clip_context: ClipContext = None) -> Tensor:
         """Codes of frames start..stop, (batch, stop - start, codebooks)."""
-        codes = self.statistics(audio) if statistics is None else statistics
+        codes = self.clip_context(audio) if clip_context is None else clip_context
         assert codes is not None
         return codes[:, start:stop]
 
@@ -240,8 +238,7 @@ class Audioformer(Encoder):
             hidden: True where a frame is masked, (batch, frames).
         """
         words = self.words(codes, sequence, hidden)
-        backbone = self.backbones[sequence if self.config.layout == "separate" else 0]
-        return backbone(words, sequence if self.config.layout == "shared" else 0)
+        return self.backbone(sequence)(words, sequence if self.config.layout == "shared" else 0)
 
     def words(self, codes: Tensor, sequence: int, hidden: Tensor | None = None) -> Tensor:
         """Word vectors of a sequence between its first and last token, (batch, frames + 2, width).
@@ -251,7 +248,7 @@ class Audioformer(Encoder):
         config = self.config
         absent = (codes < 0).any(-1)
         hidden, codes = absent if hidden is None else hidden | absent, codes.clamp(min=0)
-        backbone: Any = self.backbones[sequence if config.layout == "separate" else 0]
+        backbone = self.backbone(sequence)
         if config.layout == "summed":
             ids = codes + self.rows(torch.arange(codes.shape[2], device=codes.device))
             inner = backbone.words(ids).sum(2)

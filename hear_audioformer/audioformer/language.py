@@ -7,7 +7,7 @@ Face's models without their first word, so that weights move either way.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from einops import rearrange
@@ -93,15 +93,20 @@ class Layer(nn.Module):
         self.output = _output(sizes.hidden, width, epsilon)
         self.dropout = nn.Dropout(sizes.dropout)
 
+    @property
+    def projections(self) -> nn.ModuleDict:
+        """The linear layers "query", "key" and "value"."""
+        return cast(nn.ModuleDict, self.attention["self"])
+
     def forward(self, x: Tensor, turn: tuple[Tensor, Tensor] | None, mask: Tensor | None) -> Tensor:
         """(batch, tokens, width) -> the same; ``turn`` holds rotary cosines and sines, ``mask`` who may be seen."""
         x = self._close(self.attention["output"], self._attend(x, turn, mask), x)
         return self._close(self.output, F.gelu(self.intermediate["dense"](x)), x)
 
     def _attend(self, x: Tensor, turn: tuple[Tensor, Tensor] | None, mask: Tensor | None) -> Tensor:
-        parts: Any = self.attention["self"]
         q, k, v = (
-            rearrange(parts[name](x), "b n (h d) -> b h n d", h=self.heads) for name in ("query", "key", "value")
+            rearrange(self.projections[name](x), "b n (h d) -> b h n d", h=self.heads)
+            for name in ("query", "key", "value")
         )
         if turn is not None:
             q, k = (rotate(part, *turn) for part in (q, k))
@@ -125,7 +130,7 @@ class Backbone(nn.Module):
     @property
     def blocks(self) -> nn.ModuleList:
         """The transformer's layers."""
-        return self.encoder["layer"]  # type: ignore[return-value]
+        return cast(nn.ModuleList, self.encoder["layer"])
 
     def words(self, ids: Tensor) -> Tensor:
         """Ids (batch, tokens) -> word vectors (batch, tokens, width)."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..encoder import Network
 from ..fields import check
 from .layers import Conv, Recurrent, Residual
 from .mel import MelStack
@@ -88,6 +89,7 @@ COMPACT_16K = Config()
 MEL_16K = Config(front="mel")
 ENCODEC_24KHZ = Config(sample_rate=24000, filters=32, latent=128, lstm=2, dilations=(), codebooks=32)
 PRESETS = {"compact_16k": COMPACT_16K, "encodec_24khz": ENCODEC_24KHZ, "mel_16k": MEL_16K}
+SIZES = PRESETS
 
 
 class Stack(nn.Module):
@@ -118,15 +120,15 @@ def encoder_of(config: Config) -> Stack | MelStack:
     return Stack(config)
 
 
-class Codec(nn.Module):
+class Codec(Network):
     """A codec without its decoder.
 
     Attributes:
-        centre, scale: mean and deviation of each dimension of the latents, which quantisation takes them less and by;
-            learnt with the codec, 0 and 1 in EnCodec.
-        exact: beginnings of the names of tensors that must not be rounded when a file is written.
+        centre, scale: mean and standard deviation of each dimension of the latents, which are normalised by them before
+            quantisation; learnt with the codec, 0 and 1 in EnCodec.
     """
 
+    config: Config
     centre: Tensor
     scale: Tensor
     exact = ("quantizer.", "centre", "scale", "encoder.mean", "encoder.directions")
@@ -134,12 +136,19 @@ class Codec(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.sample_rate = config.sample_rate
-        self.hop = config.hop
         self.encoder = encoder_of(config)
         self.quantizer = Quantiser(config.codebooks, config.codes, config.latent)
         self.register_buffer("centre", torch.zeros(config.latent))
         self.register_buffer("scale", torch.ones(config.latent))
+
+    @property
+    def sample_rate(self) -> int:
+        return self.config.sample_rate
+
+    @property
+    def hop(self) -> int:
+        """Samples of one frame."""
+        return self.config.hop
 
     def count(self, samples: int) -> int:
         """Frames of a clip; the last may be partly padded."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from .. import checkpoint, weights
 from ..checkpoint import WeightsError
-from . import METHOD, Codec
+from . import Codec
 
 ENCODEC = "encodec_24khz"
 HUB = "hf://facebook/encodec_24khz@main/model.safetensors"
@@ -24,8 +24,8 @@ def load(source: str | Path) -> tuple[Codec, str]:
         return _from_transformers(path / "model.safetensors"), ENCODEC
     if path.is_file() and not _ours(path):
         return _from_transformers(path), ENCODEC
-    codec, header = weights.load_encoder(source)
-    if header.method != METHOD:
+    codec, header = weights.load_network(source)
+    if not isinstance(codec, Codec):
         raise WeightsError(f"{source} holds a model of method {header.method}, not a codec")
     return codec, str(header.provenance.get("name", path.stem))
 

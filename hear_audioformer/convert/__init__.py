@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .. import checkpoint
 from ..checkpoint import Header, WeightsError
-from ..embedder import Encoder
+from ..encoder import Network
 from ..pickles import read_state_dict
 
 METHODS = {"msm-mae": "msm_mae", "asit": "asit", "audioformer": "audioformer", "codec": "codec"}  # -> its module here
@@ -29,13 +29,13 @@ NORMALISATION = ("mean", "std")
 class Conversion:
     """What a conversion made and what it noticed."""
 
-    encoder: Any
+    encoder: Network
     notes: list[str]
     source_sha256: str
     sha256: str
 
 
-def from_upstream(method: str, state_dict: Mapping[str, Tensor], **hints: Any) -> Encoder:
+def from_upstream(method: str, state_dict: Mapping[str, Tensor], **hints: Any) -> Network:
     """The encoder of an authors' state dict; ``hints`` tell what its shapes cannot (see the method's module here)."""
     return _checked(_rules(method), hints)(state_dict, **hints)[0]
 

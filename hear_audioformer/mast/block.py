@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..layers import Linear, Mlp, attend, for_some, hidden
+from ..layers import Linear, Mlp, ResidualBlock, attend, hidden
 from .positions import Axis, Positions, RelativePositions, Size
 
 
@@ -123,14 +123,8 @@ class PooledAttention(nn.Module):
         return self.out(found.transpose(1, 2).flatten(2))
 
 
-class PooledBlock(nn.Module):
-    """One pre-norm block; where it makes the grid coarser or tokens wider, so does its shortcut.
-
-    Attributes:
-        drop: share of the clips whose branches are left out in training (stochastic depth); an objective may set it.
-    """
-
-    drop: float = 0.0
+class PooledBlock(ResidualBlock):
+    """One pre-norm block. Where it makes the grid coarser or the tokens wider, its shortcut does the same."""
 
     def __init__(self, shape: Shape, mlp_ratio: float = 4.0) -> None:
         super().__init__()
@@ -145,8 +139,8 @@ class PooledBlock(nn.Module):
         """(batch, front + cells, dim) -> (batch, front + pooled cells, out)."""
         normed = self.attention_norm(x)
         x = self._pooled(x if self.shortcut is None else self.shortcut(normed), grid)
-        x = x + for_some(self.attention(normed, grid), self.drop, self.training)
-        return x + for_some(self.mlp(self.mlp_norm(x)), self.drop, self.training)
+        x = self.add(x, self.attention(normed, grid))
+        return self.add(x, self.mlp(self.mlp_norm(x)))
 
     def _pooled(self, x: Tensor, grid: Size) -> Tensor:
         """The shortcut on the grid that queries are pooled to, by maxima.

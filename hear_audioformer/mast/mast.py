@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .. import weights
-from ..embedder import Embedder, Encoder, Statistics, get_scene_embeddings, get_timestamp_embeddings, layer_numbers
+from ..embedder import Embedder, get_scene_embeddings, get_timestamp_embeddings
+from ..encoder import ClipContext, Encoder, layer_numbers
 from ..features import KaldiFilterBank
 from ..fields import check
 from ..windows import Geometry, between
@@ -142,33 +143,31 @@ class Mast(Encoder):
     Nothing takes the mean off the waveform, as AST's code does: Kaldi's frames each lose their own.
     """
 
-    layers: Sequence[int]
     pools = get_args(Pool)
+    config: Config
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config = config
+        front = KaldiFilterBank(config.sample_rate, config.bands)
+        step = config.stem_stride[1]
+        columns = config.frames // step
+        # A token's centre is that of the first frame under it, not of the middle one: kernels are odd and centred.
+        origin = front.origin - front.hop * (step - 1) // 2
+        stride = columns // 2 if config.overlap else 0
+        depth = len(config.depths)
+        super().__init__(
+            config,
+            Geometry(config.sample_rate, front.hop, origin, step, columns, stride),
+            depth=depth,
+            layers=config.layers or range(1, depth + 1),
+            pool=config.pool,
+        )
         padding = config.stem_kernel[0] // 2, config.stem_kernel[1] // 2
-        self.front = KaldiFilterBank(config.sample_rate, config.bands)
+        self.front = front
         self.stem = nn.Conv2d(1, config.width, config.stem_kernel, config.stem_stride, padding)
         self.blocks = nn.ModuleList(PooledBlock(shape, config.mlp_ratio) for shape in config.shapes())
         self.ends = tuple(accumulate(config.depths))  # how many blocks have run when a stage ends
-        self.norm = nn.LayerNorm(config.width << len(config.depths) - 1, eps=1e-6)
-
-        step = config.stem_stride[1]
-        self.steps = list(accumulate((1, *(time for _, time in config.query_strides)), mul))  # frames to a token
-        self.depth = len(config.depths)
-        self.layers = config.layers or range(1, self.depth + 1)
-        self.sample_rate = config.sample_rate
-        self.dim = sum(map(self.layer_dim, self.layers))
-        self.hop = step * self.front.hop
-        self.window = config.frames * self.front.hop
-        # A token's centre is that of the first frame under it, not of the middle one: kernels are odd and centred.
-        origin = self.front.origin - self.front.hop * (step - 1) // 2
-        columns = config.frames // step
-        stride = columns // 2 if config.overlap else 0
-        self.geometry = Geometry(config.sample_rate, self.front.hop, origin, step, columns, stride)
-        self.pool = config.pool
+        self.norm = nn.LayerNorm(config.width << depth - 1, eps=1e-6)
+        self.steps = list(accumulate((1, *(time for _, time in config.query_strides)), mul))  # frames of one token
 
     def layer_dim(self, layer: int) -> int:
         return self.config.rows * self.config.width << layer - 1
@@ -176,7 +175,7 @@ class Mast(Encoder):
     def count(self, samples: int) -> int:
         return self.front.count(samples)
 
-    def features(self, audio: Tensor, start: int, stop: int, statistics: Statistics = None) -> Tensor:
+    def features(self, audio: Tensor, start: int, stop: int, clip_context: ClipContext = None) -> Tensor:
         """Waveforms (batch, samples) -> normalised filter bank frames start..stop, (batch, stop - start, bands)."""
         return (self.front(audio, start, stop) - self.config.mean) / (2 * self.config.std)
 

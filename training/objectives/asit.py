@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from hear_audioformer.asit import Asit
+from hear_audioformer.layers import set_drop_path
 
 from ..precision import exact
 from ..schedule import cosine
@@ -124,8 +125,7 @@ class AsitObjective(nn.Module):
         self.centres = nn.ModuleDict(
             {"cls": Centre(heads.cls, centring), "patch": Centre(heads.cls if heads.shared else heads.patch, centring)}
         )
-        for number, block in enumerate(encoder.blocks):
-            block.drop = drop_path * number / max(1, encoder.depth - 1)  # type: ignore[assignment]
+        set_drop_path(encoder.blocks, drop_path)
         self.noted = -1  # the step that the centres' notes are of
 
     @property

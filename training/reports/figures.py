@@ -43,7 +43,7 @@ def windows(encoder: Transformer, path: Path, count: int) -> tuple[Tensor, list[
         clip = clip.repeat(-(-samples // len(clip)))
     starts = np.linspace(0, len(clip) - samples, count).astype(int).tolist()
     crops = torch.stack([clip[start : start + samples] for start in starts])
-    features = encoder.features(crops, 0, encoder.config.frames, encoder.statistics(crops))
+    features = encoder.features(crops, 0, encoder.config.frames, encoder.clip_context(crops))
     return features, [start / encoder.sample_rate for start in starts]
 
 
@@ -230,7 +230,7 @@ def reconstruction(run: Path, clip: Path, out: Path, count: int) -> None:
 @OUT
 def attention_(run: Path, clip: Path, out: Path) -> None:
     """Attention of the CLS token and of three patches on the first window of CLIP; of AudioFormer, all of it."""
-    encoder: Any = exported(learnt(run)[0])
+    encoder = exported(learnt(run)[0])
     if isinstance(encoder, Codec):
         raise click.UsageError(f"{run} trained a codec, which has no attention")
     if isinstance(encoder, Audioformer):
@@ -258,9 +258,9 @@ def accuracy(run: Path, out: Path) -> None:
 @OUT
 def usage(run: Path, clips: tuple[Path, ...], out: Path) -> None:
     """How often the codes of the codec of RUN, or of the codec that its model reads, occur in the recordings CLIPS."""
-    encoder: Any = exported(learnt(run)[0])
-    codec = encoder if isinstance(encoder, Codec) else getattr(encoder, "codec", None)
-    if codec is None:
+    encoder = exported(learnt(run)[0])
+    codec = encoder.codec if isinstance(encoder, Audioformer) else encoder
+    if not isinstance(codec, Codec):
         raise click.UsageError(f"{run} has no codec")
     code_figures.draw_usage(codec, list(clips)).savefig(out, dpi=150)
 

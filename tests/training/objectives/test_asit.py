@@ -9,7 +9,7 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from hear_audioformer.asit import Asit, Config
-from hear_audioformer.layers import for_some
+from hear_audioformer.layers import drop_path
 from training.loop import Settings, train
 from training.objectives.asit import AsitObjective, Local, Temperatures, Views
 from training.objectives.asit import Weights as LossWeights
@@ -198,8 +198,8 @@ def test_a_centre_takes_the_common_out() -> None:
 
 def test_branches_are_skipped_in_the_students_training_only() -> None:
     made = small(drop_path=0.9)
-    assert [block.drop for block in made.student.encoder.blocks] == [0.0, 0.9]
-    assert [block.drop for block in made.teacher.encoder.blocks] == [0.0, 0.0]
+    assert [block.drop_prob for block in made.student.encoder.blocks] == [0.0, 0.9]
+    assert [block.drop_prob for block in made.teacher.encoder.blocks] == [0.0, 0.0]
     block, x = made.student.encoder.blocks[1], torch.randn(4000, 2, 24)
     with torch.no_grad():
         whole, some = copy.deepcopy(block).eval()(x), block(x)
@@ -207,7 +207,7 @@ def test_branches_are_skipped_in_the_students_training_only() -> None:
     skipped = (some == x).all(-1).all(-1).float().mean()
     assert float(skipped) == pytest.approx(0.9**2, abs=0.03)
     branch = torch.ones(4000, 2, 24)
-    assert float(for_some(branch, 0.9, True).mean()) == pytest.approx(1.0, abs=0.15)
+    assert float(drop_path(branch, 0.9, True).mean()) == pytest.approx(1.0, abs=0.15)
 
 
 def test_local_views_and_shared_prototypes(tmp_path: Any) -> None:
