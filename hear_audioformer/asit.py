@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from . import weights
 from .embedder import Embedder, get_scene_embeddings, get_timestamp_embeddings
 from .encoder import ClipContext, Encoder, layer_numbers
-from .features import FLOAT32_EPSILON, KaldiFilterBank
+from .features import FILTER_BANK, FLOAT32_EPSILON, KaldiFilterBank
 from .fields import check
 from .layers import Block, Linear
 from .windows import Geometry
@@ -64,8 +64,8 @@ class Config:
     frames: int = 592
     patch: int = 16
     sample_rate: int = 16000
-    mean: float = -4.2677393
-    std: float = 4.5689974
+    mean: float = FILTER_BANK.mean
+    std: float = FILTER_BANK.std
     positions: Positions = "crop"
     window: int | None = None
     column: Column = "mean"

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from . import weights
 from .embedder import Embedder, get_scene_embeddings, get_timestamp_embeddings
 from .encoder import ClipContext, Encoder, Pool, layer_numbers
-from .features import LogMel
+from .features import LOG_MEL, LogMel
 from .fields import check
 from .layers import Block, Linear, patchify, sincos_2d
 from .windows import Geometry
@@ -60,8 +60,8 @@ class Config:
     patch: tuple[int, int] = (16, 16)
     cls: bool = True
     sample_rate: int = 16000
-    mean: float = -7.1
-    std: float = 4.2
+    mean: float = LOG_MEL.mean
+    std: float = LOG_MEL.std
     normalisation: Literal["fixed", "batch"] = "fixed"
     short: Literal["crop", "pad"] = "crop"
     pool: Pool = "mean"

@@ -75,8 +75,7 @@ def learn_codebooks(codec: Codec) -> None:
 
 def write_model(encoder: Encoder, method: str, path: Path) -> Path:
     """Writes an encoder as a weight file."""
-    config = asdict(encoder.config)
-    normalisation = {name: config.pop(name) for name in ("mean", "std") if name in config}
+    config, normalisation = checkpoint.apart(asdict(encoder.config))
     checkpoint.write(path, encoder.state_dict(), Header(method, config, normalisation, licence="CC0-1.0"))
     return path
 

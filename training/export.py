@@ -29,7 +29,6 @@ from .objectives import exported, trainable
 from .pretrain import build
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
-NORMALISATION = ("mean", "std")
 
 
 def learnt(run: Path) -> tuple[Any, dict[str, Any]]:
@@ -68,7 +67,7 @@ def export(
         raise click.UsageError(f"{recipe['method']} does not pool by {pool}; choose from {choices}")
     config |= {"pool": pool} if pool else {}
     config |= _usable(recipe["method"], encoder, {**config, **(options or {})})
-    normalisation = {key: config.pop(key) for key in NORMALISATION if key in config}
+    config, normalisation = checkpoint.apart(config)
     heard = saved["step"] * recipe["loop"]["batch"] * objective.crop / encoder.sample_rate / 3600
     provenance = {**_provenance(run, saved, hardware), "hours_heard": round(heard, 1)}
     header = Header(recipe["method"], config, normalisation, provenance, licence)

@@ -31,8 +31,7 @@ def load_model(source: str = "", *, seed: int = 0, size: str = "tiny", **options
         header, tensors = checkpoint.read(weights.resolve(source))
         method, config = header.method, {**header.config, **header.normalisation}
     else:
-        width, depth, heads = msm_mae.SIZES[size]
-        method, config, tensors = msm_mae.METHOD, {"width": width, "depth": depth, "heads": heads}, {}
+        method, config, tensors = msm_mae.METHOD, vars(msm_mae.Config.of_size(size)), {}
     module = methods.module_of(method)
     objective = methods.objective_of(method)
     with torch.random.fork_rng():

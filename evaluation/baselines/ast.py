@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from hear_audioformer import checkpoint
 from hear_audioformer.embedder import Embedder, get_scene_embeddings, get_timestamp_embeddings
 from hear_audioformer.encoder import ClipContext, Encoder
-from hear_audioformer.features import KaldiFilterBank
+from hear_audioformer.features import FILTER_BANK, KaldiFilterBank
 from hear_audioformer.layers import Block, Linear
 from hear_audioformer.windows import Geometry
 
@@ -54,8 +54,8 @@ class Config:
     patch: int = 16
     stride: int = 10
     sample_rate: int = 16000
-    mean: float = -4.2677393
-    std: float = 4.5689974
+    mean: float = FILTER_BANK.mean
+    std: float = FILTER_BANK.std
     pool: Pool = "cls"
 
     @classmethod

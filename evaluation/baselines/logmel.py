@@ -7,7 +7,7 @@ log-mel frames around it, as many as one patch of MSM-MAE covers.
 from torch import Tensor
 
 from hear_audioformer.encoder import ClipContext
-from hear_audioformer.features import LogMel
+from hear_audioformer.features import LOG_MEL, LogMel
 from hear_audioformer.windows import Geometry
 
 from .stack import Config, Plain, TwoEncoders, constant, get_scene_embeddings, get_timestamp_embeddings
@@ -15,7 +15,6 @@ from .stack import Config, Plain, TwoEncoders, constant, get_scene_embeddings, g
 __all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
 
 RATE, BANDS, AROUND, HOP_MS = 16000, 64, 16, 40
-MEAN, STD = -7.1, 4.2  # roughly those of log-mels; what lies beyond a clip's ends counts as the mean
 
 
 class LogMelFrames(Plain):
@@ -26,7 +25,7 @@ class LogMelFrames(Plain):
         geometry = Geometry(RATE, front.hop, front.origin, patch, columns=1024 // patch)
         super().__init__(Config(patch * BANDS, pool="mean+std"), geometry)
         self.front = front
-        self.mean, self.std = constant(MEAN), constant(STD)
+        self.mean, self.std = constant(LOG_MEL.mean), constant(LOG_MEL.std)
 
     def count(self, samples: int) -> int:
         return self.front.count(samples)

@@ -22,7 +22,6 @@ from ..encoder import Network
 from ..pickles import read_state_dict
 
 METHODS = {"msm-mae": "msm_mae", "asit": "asit", "audioformer": "audioformer", "codec": "codec"}  # -> its module here
-NORMALISATION = ("mean", "std")
 
 
 @dataclass(frozen=True)
@@ -61,8 +60,7 @@ def convert_file(
         state = {f"{k}.{name}": tensor for k, one in enumerate(states) for name, tensor in one.items()}
     encoder, notes = _checked(rules, hints)(state, name=sources[0].resolve().parent.name, **hints)
     checkpoint.refuse_unsound(encoder, ", ".join(map(str, sources)))
-    config = asdict(encoder.config)
-    normalisation = {name: config.pop(name) for name in NORMALISATION if name in config}
+    config, normalisation = checkpoint.apart(asdict(encoder.config))
     names, source_sha256 = ", ".join(one.name for one in sources), ", ".join(digests)
     provenance = {"converted_from": names, "source_sha256": source_sha256, "notes": notes}
     header = Header(method, config, normalisation, provenance, licence)

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from .. import weights
 from ..embedder import Embedder, get_scene_embeddings, get_timestamp_embeddings
 from ..encoder import ClipContext, Encoder, layer_numbers
-from ..features import KaldiFilterBank
+from ..features import FILTER_BANK, KaldiFilterBank
 from ..fields import check
 from ..windows import Geometry, between
 from .block import PooledBlock, Shape, pooled_size
@@ -85,8 +85,8 @@ class Config:
     relative: bool = True
     positions: Positions = "clamp"
     sample_rate: int = 16000
-    mean: float = -4.2677393
-    std: float = 4.5689974
+    mean: float = FILTER_BANK.mean
+    std: float = FILTER_BANK.std
     pool: Pool = "tokens"
     rows: int = 1
     overlap: bool = True
