@@ -79,7 +79,7 @@ def _home(suite: str) -> Path:
     folder = SUITES[suite] / "tasks"
     if not folder.is_dir():
         raise click.UsageError(
-            f"there is no {folder} here: `python -m evaluation.{suite}_suite {folder.parent}` builds it "
+            f"there is no {folder} here: `python -m evaluation.suites.{suite} {folder.parent}` builds it "
             "(1.3 GB to download), --tasks names any other folder"
         )
     return folder

@@ -15,8 +15,13 @@ from tests import make_goldens
 HERE = Path(__file__).parent
 FILES = [*sorted(HERE.glob("test_golden_*.py")), HERE / "training" / "test_golden_asit.py"]
 PARTS = {  # tests beside them that read a golden file too, and more
-    "test_gmml": ("test_replayed_draws_give_the_mask_and_stop_after_the_last",),
-    "test_msm_mae": ("test_decoder_positions", "test_mask_latent_and_prediction", "test_losses", "test_gradients"),
+    "objectives/test_gmml": ("test_replayed_draws_give_the_mask_and_stop_after_the_last",),
+    "objectives/test_msm_mae": (
+        "test_decoder_positions",
+        "test_mask_latent_and_prediction",
+        "test_losses",
+        "test_gradients",
+    ),
 }
 
 

@@ -14,8 +14,9 @@ import pytest
 import torch
 from huggingface_hub import constants, file_download, utils
 
-from hear_audioformer import checkpoint, index, weights
+from hear_audioformer import checkpoint, weights
 from hear_audioformer.checkpoint import WeightsError
+from tests.bundles import use_bundle
 from tests.hub_server import HubServer, serving
 from tests.test_weights import embedding, entry_of, flip, write_index, write_tiny
 
@@ -124,8 +125,7 @@ def test_cached_revision_needs_no_request(hub: HubServer, address: str, local: P
 def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A bundle whose index names files that are not in it."""
     folder = tmp_path / "bundle"
-    for module in (index, weights):
-        monkeypatch.setattr(module, "bundle", lambda: folder)
+    use_bundle(monkeypatch, folder)
     return folder
 
 

@@ -10,6 +10,7 @@ mean over the pairs, and its interval knows of both the test clips and the seeds
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from ..scoring.bootstrap import Draws, Interval, draw
 from ..scoring.records import FORMAT
 from ..scoring.scores import folded
 
-BASELINES = "evaluation.baselines."
+BASELINES = re.compile(r"(evaluation\.baselines|training)\.(?=\w+$)")  # modules that models are measured against
 HALVES = {"word_de": "word", "word_xx": "word", "sfx_ab": "sfx", "sfx_ba": "sfx"}  # of one task, in two folders
 
 
@@ -42,13 +43,13 @@ class Result:
 
     @property
     def is_baseline(self) -> bool:
-        return str(self.told["module"]).startswith(BASELINES)
+        return bool(BASELINES.match(str(self.told["module"])))
 
     @property
     def label(self) -> str:
         """What a table calls it: the model's name; of baselines and others' modules the module's as well."""
         module, name = str(self.told["module"]), str(self.told["name"])
-        parts = [] if module.split(".")[0] == "hear_audioformer" else [module.removeprefix(BASELINES)]
+        parts = [] if module.split(".")[0] == "hear_audioformer" else [BASELINES.sub("", module)]
         parts += [name] if name != "default" or not parts else []
         return " ".join([*parts, *(["(MLP)"] if self.told["head"] == "mlp" else [])])
 

@@ -10,7 +10,8 @@ import torch
 from click.testing import CliRunner
 from lightning.fabric import Fabric
 
-from hear_audioformer import checkpoint, load_model, weights
+from hear_audioformer import checkpoint, load_model
+from tests.bundles import use_bundle
 from tests.training.test_loop import noise
 from training import checkpoints, export, logs
 from training.loop import Settings, train
@@ -42,7 +43,7 @@ def trained(run: Path, recipe: dict[str, Any] = RECIPE, **loop: Any) -> dict[str
 @pytest.mark.parametrize("ema", [None, 0.5])
 def test_a_run_becomes_a_model_by_name(tmp_path: Path, ema: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
     saved = trained(tmp_path / "run", ema=ema)
-    monkeypatch.setattr(weights, "bundle", lambda: tmp_path / "weights")
+    use_bundle(monkeypatch, tmp_path / "weights")
     options = ["--licence", "Apache-2.0", "--hardware", "a CPU", "--out", str(tmp_path / "weights")]
     result = CliRunner().invoke(export.main, [str(tmp_path / "run"), "mine", *options])
     assert result.exit_code == 0, result.output
@@ -77,7 +78,7 @@ ASIT: dict[str, Any] = {
 
 def test_a_teacher_is_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saved = trained(tmp_path / "run", ASIT, lr=2.0)["model"]
-    monkeypatch.setattr(weights, "bundle", lambda: tmp_path)
+    use_bundle(monkeypatch, tmp_path)
     export.export(tmp_path / "run", "m", tmp_path, licence="CC0-1.0", hardware="a CPU")
     model = load_model("m")
     assert (model.pool, model.sample_rate) == ("cls+mean", 16000)
@@ -96,14 +97,14 @@ def test_a_method_pools_as_it_can(tmp_path: Path) -> None:
 
 def test_pooling_is_chosen_at_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained(tmp_path / "run")
-    monkeypatch.setattr(weights, "bundle", lambda: tmp_path)
+    use_bundle(monkeypatch, tmp_path)
     export.export(tmp_path / "run", "m", tmp_path, licence="CC0-1.0", hardware="a CPU", pool="mean+std")
     assert load_model("m").pool == "mean+std"
 
 
 def test_what_weights_do_not_depend_on_is_chosen_at_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained(tmp_path / "run")
-    monkeypatch.setattr(weights, "bundle", lambda: tmp_path)
+    use_bundle(monkeypatch, tmp_path)
     command = [str(tmp_path / "run"), "m", "--licence", "x", "--hardware", "x", "--out", str(tmp_path), "--option"]
     result = CliRunner().invoke(export.main, [*command, "short=pad"])
     assert result.exit_code == 0, result.output

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.baselines import logmel, naive
+from evaluation.baselines import handmade, logmel, naive
 from hear_audioformer.features import LogMel
 from hear_audioformer.validate import check
 from tests.conftest import small_encoder, write_model
@@ -19,7 +19,9 @@ def file(tmp_path: Path) -> str:
     return str(write_model(small_encoder("msm-mae"), "msm-mae", tmp_path / "small.safetensors"))
 
 
-@pytest.mark.parametrize("module", [logmel, naive, untrained], ids=lambda module: module.__name__.rsplit(".")[-1])
+@pytest.mark.parametrize(
+    "module", [logmel, naive, handmade, untrained], ids=lambda module: module.__name__.rsplit(".")[-1]
+)
 def test_a_baseline_keeps_every_rule_of_the_validator(module: object, file: str) -> None:
     name = module.__name__  # type: ignore[attr-defined]
     found = {finding.rule: finding.detail for finding in check(name, file) if finding.level != "ok"}
@@ -82,3 +84,36 @@ def test_untrained_takes_options_of_the_embedder_and_of_the_network(file: str) -
     model = untrained.load_model(file, pool="mean", hop_ms=20)
     assert model.scene_embedding_size * 2 == untrained.load_model(file, pool="mean+std").scene_embedding_size
     assert untrained.load_model(size="tiny", depth=2).encoder.config.depth == 2
+
+
+def test_the_hand_made_statistics_tell_a_tones_pitch() -> None:
+    """Each step of a bin is 1/36 of an octave; the loudest bin is the tone's."""
+    model = handmade.load_model()
+    assert model.scene_embedding_size == 1024
+    time = torch.arange(32000) / 16000
+    bins = torch.tensor([100, 101, 180, 250])
+    tones = torch.stack([0.5 * torch.sin(2 * torch.pi * 55.0 * 2 ** (b / 36) * time) for b in bins])
+    vectors = handmade.get_scene_embeddings(tones, model)
+    assert vectors[:, :252].argmax(1).tolist() == bins.tolist()
+    louder = handmade.get_scene_embeddings(2 * tones, model)
+    assert (louder - vectors)[0, 100] == pytest.approx(math.log(4), abs=1e-3)
+
+
+def test_the_hand_made_statistics_tell_the_pace_of_a_change() -> None:
+    """Noise that swells 16 times a second changes in smoothings of few frames, once a second in those of many."""
+    model = handmade.load_model()
+    time = torch.arange(64000) / 16000
+    noise = 0.1 * torch.randn(64000, generator=torch.Generator().manual_seed(0))
+    swelling = torch.stack([noise * (1.05 + torch.sin(2 * torch.pi * hertz * time)) for hertz in (16.0, 1.0)])
+    energies = model.modulation(swelling)[:, : 6 * 40].reshape(2, 6, 40).mean(2)
+    fast, slow = energies
+    assert fast[1] > slow[1] + 1  # between smoothings over 30 and 60 ms
+    assert slow[4] > fast[4] + 1  # between half a second and 250 ms
+
+
+def test_moving_averages_and_quantiles_are_what_they_are_called() -> None:
+    values = torch.randn(2, 3, 50, generator=torch.Generator().manual_seed(0))
+    averaged = handmade._moving_average(values, 6)
+    assert averaged[0, 1, 20] == pytest.approx(values[0, 1, 18:24].mean().item(), abs=1e-6)
+    assert averaged[0, 1, 0] == pytest.approx(values[0, 1, :4].mean().item(), abs=1e-6)
+    assert torch.allclose(handmade._quantile(values, 0.9), values.quantile(0.9, dim=2), atol=1e-6)

@@ -196,14 +196,14 @@ def test_latents_are_normalised_by_their_batch_and_the_codec_learns_how() -> Non
         one.begun.fill_(True)
     with torch.no_grad():
         bias: Any = other.encoder.encoder.layers[-1]
-        bias.conv.bias += 50
+        bias.conv.bias += 5  # far above the latents, not so far that float32 rounds them away
     for step in range(2):
         losses = []
         for one in (made, other):
             torch.manual_seed(step)
             losses.append(one(sounds(8, step), step)[0].item())
         assert losses[0] == pytest.approx(losses[1], rel=1e-3)
-    assert torch.allclose(other.encoder.centre, made.encoder.centre + 50, atol=1e-3)
+    assert torch.allclose(other.encoder.centre, made.encoder.centre + 5, atol=1e-4)
     assert torch.allclose(other.encoder.scale, made.encoder.scale, rtol=1e-3)
     latents = made.eval().encoder.latents(sounds(8, 1))
     assert latents.mean((0, 2)).abs().max() < 1e-4
