@@ -27,20 +27,20 @@ Hop = Literal["exact", "fast"]
 class Embedder(nn.Module):
     """The model that HEAR's ``load_model`` returns, in evaluation mode.
 
-    It embeds in evaluation mode whatever mode it or its encoder is in, and touches no module's mode: each call makes a
-    view of the encoder, other modules around the same weights (``view.evaluated``). So an encoder may be in training,
-    and any number of threads may embed with it meanwhile; only the making of an embedder sets the encoder's mode. In
-    bf16 the view's linear layers are cast once a call, which costs less than finding out whether a weight has changed.
+    Each call makes a view of the encoder in evaluation mode, other modules around the same weights
+    (``view.evaluated``), and leaves the encoder's own mode alone. So the encoder may be in training, and any number of
+    threads may embed with it. Only the constructor sets the encoder's mode. In bf16 each call casts the linear layers
+    of the view again, because a weight may have changed.
 
     Args:
         encoder: any ``Encoder``.
         hop_ms: step between timestamps; by default the longest that is at most 50 ms.
-        hop: "exact" runs the encoder anew for each shift of the frames; "fast" runs it once and draws straight lines
-            between its own frames, which gives the same timestamps but no finer view.
-        pool: how frames become a scene embedding: "mean", "mean+std" for twice the size, or what else the encoder
-            offers (its ``pools``); by default the model's own.
-        layers: which of the encoder's layers to concatenate, a list or one number, counted from 1 or from -1 backwards;
-            by default the last, or what the encoder says.
+        hop: "exact" runs the encoder once for each shift of the frames; "fast" runs it once and interpolates between
+            its own frames linearly, which gives the same timestamps without finer detail.
+        pool: how frames become a scene embedding: "mean", "mean+std" for twice the size, or another of the encoder's
+            ``pools``; by default the model's own.
+        layers: the layers to concatenate, a list or one number, counted from 1, or from -1 backwards; by default the
+            encoder's own.
         precision: "fp32", "bf16", or "auto": bf16 on CUDA, fp32 elsewhere. Embeddings are float32 in any case.
         batch_size: windows that one forward takes; this bounds the memory. By default 128 on CUDA, 16 elsewhere.
     """
@@ -75,7 +75,7 @@ class Embedder(nn.Module):
 
     @property
     def used_precision(self) -> Literal["fp32", "bf16"]:
-        """What ``precision`` comes to where the model is now."""
+        """The precision of the next call; "auto" depends on the model's device."""
         if self.precision == "auto":
             return "bf16" if self._device.type == "cuda" else "fp32"
         return self.precision

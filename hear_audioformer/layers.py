@@ -7,14 +7,14 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-WRITTEN_OUT = 256  # tokens up to which training on a CPU writes attention out
+PLAIN_TOKENS = 256  # the most tokens for which training on a CPU uses plain matrix products
 
 
 class Linear(nn.Linear):
     """A linear layer that takes float32 input whatever the precision of its own weights.
 
-    With bf16 weights the products run in bf16 while norms and the residual stream around them stay float32: what
-    autocast does, without casting the weights again at every call. Under autocast itself nothing is cast here.
+    With bf16 weights the products run in bf16, while norms and the residual stream stay float32. Autocast does the
+    same, but it casts the weights at every call.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -26,7 +26,7 @@ class Attention(nn.Module):
     """Multi-head self-attention, (batch, tokens, dim) -> the same.
 
     MSM-MAE's own files have biases for queries and values only. A key bias adds the same amount to all logits of a
-    query and falls out of the softmax, so one full bias serves both dialects exactly.
+    query, which the softmax cancels, so that one full bias is exact for all methods.
     """
 
     def __init__(self, dim: int, heads: int) -> None:
@@ -43,12 +43,13 @@ class Attention(nn.Module):
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Softmax attention, (batch, heads, tokens, width) -> the same, by whichever way is faster.
+    """Softmax attention, (batch, heads, tokens, width) -> the same.
 
-    A bias, (batch, heads, queries, keys), is added to the logits. The fused kernel saves memory, yet on a CPU its
-    backward pass is several times slower than plain matrix products on sequences as short as a masked autoencoder's.
+    A bias, (batch, heads, queries, keys), is added to the logits. On a CPU the backward pass of the fused kernel is
+    several times slower than plain matrix products on sequences as short as a masked autoencoder's, so training there
+    uses these.
     """
-    if q.device.type == "cpu" and torch.is_grad_enabled() and q.shape[2] <= WRITTEN_OUT:
+    if q.device.type == "cpu" and torch.is_grad_enabled() and q.shape[2] <= PLAIN_TOKENS:
         logits = q * q.shape[3] ** -0.5 @ k.transpose(2, 3)
         return (logits if bias is None else logits + bias).softmax(-1).to(v.dtype) @ v
     return F.scaled_dot_product_attention(q, k, v, bias)
@@ -96,7 +97,7 @@ class Block(ResidualBlock):
 
 
 def hidden(dim: int, ratio: float) -> int:
-    """The width inside an MLP, rounded down; a ratio that was itself computed as hidden / dim gives hidden back."""
+    """The width inside an MLP, rounded down. A ratio computed as hidden / dim gives exactly hidden."""
     return int(dim * ratio + 1e-6)
 
 

@@ -1,4 +1,4 @@
-"""MSM-MAE: a vision transformer on log-mel patches, pretrained to paint in the three quarters of them it cannot see.
+"""MSM-MAE: a vision transformer on log-mel patches, pretrained to reconstruct the masked three quarters of them.
 
 Niizumi et al., "Masked Spectrogram Modeling using Masked Autoencoders for Learning General-purpose Audio
 Representation", HEAR: Holistic Evaluation of Audio Representations, PMLR 166, 2022 (arXiv 2204.12260). This module is a
@@ -40,15 +40,15 @@ class Config:
         width, depth, heads, mlp_ratio: the transformer.
         bands, frames: the input window; frames of 10 ms.
         patch: bands and frames of one patch.
-        cls: whether a class token takes part (it does in all published weights; embeddings leave it out).
+        cls: whether there is a class token (there is in all published weights; embeddings leave it out).
         sample_rate: 16000, or 32000 for M2D's variant.
         mean, std: of the log-mel values that it was trained on.
-        normalisation: "fixed" uses mean and std; "batch" the statistics of whatever batch is given, as the authors'
-            HEAR module does, which ties an embedding to its neighbours: for parity only.
-        short: what happens to less than a window: "crop" runs it at its own length with the first positions of each
-            row; "pad" fills it up with the mean, as the authors' HEAR module does.
+        normalisation: "fixed" uses mean and std. "batch" uses the statistics of the batch, as the authors' HEAR module
+            does; then an embedding depends on the other clips of its batch, so this is for parity only.
+        short: how less than a window is encoded: "crop" at its own length, with the first positions of each row;
+            "pad" at full length, filled up with the mean, as the authors' HEAR module does.
         pool: how frames become a scene embedding.
-        layers: those that an embedding has side by side unless the user says otherwise; the last alone if None.
+        layers: the layers that an embedding concatenates by default; the last alone if None.
     """
 
     width: int = 768
@@ -189,7 +189,13 @@ def build(config: dict[str, Any]) -> MsmMae:
 def load_model(source: str = "", **options: Any) -> Embedder:
     """HEAR: an MSM-MAE model by name, path or ``hf://OWNER/REPO@REVISION/FILE``; the default MSM-MAE without a source.
 
-    Options are those of ``Embedder`` (hop_ms, hop, pool, layers, precision, batch_size), and of ``Config``:
-    ``normalisation`` ("fixed", "batch", or a pair [mean, std]) and ``short`` ("crop", "pad").
+    Args:
+        pool: "mean" over time, or "mean+std" for twice the size; by default the model's own.
+        layers: the blocks to concatenate, such as ``[6, 12]`` or ``[-1]``.
+        hop_ms: step between timestamps, such as 40 (the default), 20 or 10.
+        precision: "fp32", "bf16" or "auto", bf16 on CUDA alone.
+        batch_size: windows of one forward; bounds the memory.
+
+    For research and parity (docs/msm-mae.md): hop, normalisation, short.
     """
     return weights.load_model(source, method=METHOD, **options)

@@ -49,7 +49,7 @@ def load_model(source: str | Path = "", *, method: str | None = None, **options:
 
 
 def open_model(source: str | Path = "", *, method: str | None = None, **options: Any) -> Embedder:
-    """The same, but an empty file is refused like any other that holds no model."""
+    """A model as of ``load_model``, except that an empty file is refused."""
     own = {name: value for name, value in options.items() if name not in EMBEDDER_OPTIONS}
     encoder, _ = load_encoder(source, method=method, **own)
     return Embedder(encoder, **{name: value for name, value in options.items() if name in EMBEDDER_OPTIONS})
@@ -105,7 +105,7 @@ def _try(module: Method, config: dict[str, Any], tensors: dict[str, Tensor], pat
 
 
 def _line(error: Exception) -> str:
-    """What an error says, in one line."""
+    """The message of an error, in one line."""
     first = str(error).strip().partition("\n")[0]
     return first if isinstance(error, ValueError) else f"{type(error).__name__}: {first}"
 

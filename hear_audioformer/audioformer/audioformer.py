@@ -1,15 +1,15 @@
-"""AudioFormer: audio as language. A codec turns sound into sequences of codes, and masked language models read them.
+"""AudioFormer: a codec turns sound into sequences of codes, and masked language models encode them.
 
 Li, Wang and Jiang, "AudioFormer: Audio Transformer learns audio feature representations from discrete acoustic codes"
 (arXiv 2308.07221). This module is a HEAR module by itself: ``load_model``, ``get_scene_embeddings``,
 ``get_timestamp_embeddings``.
 
-A frame is one step of the codec: the vectors that the models have for its code in each codebook, side by side.
+A frame is one step of the codec: the hidden states of its codes in all codebooks, side by side.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -29,8 +29,9 @@ __all__ = ["Audioformer", "Config", "get_scene_embeddings", "get_timestamp_embed
 METHOD = "audioformer"
 OPTIONS = ("codebooks", "combine", "average")  # what a user may change of a trained model's configuration
 SIZES = {"tiny": (256, 6, 4), "small": (384, 8, 6), "base": (768, 12, 12)}  # width, depth, heads
-WIDEST = 4096  # a frame up to which codebooks are put side by side unless the user says otherwise
+WIDEST = 4096  # the widest frame for which combine="auto" concatenates codebooks
 
+Index = TypeVar("Index", int, Tensor)
 Layout = Literal["shared", "separate", "summed"]
 Pool = Literal["mean", "mean+std", "tokens"]
 
@@ -41,22 +42,21 @@ class Config:
 
     Attributes:
         width, depth, heads, hidden, arch: the transformer; ``hidden`` is the width inside an MLP, 0 for 4 * width.
-        layout: "separate": a model for each codebook, as published. "shared": one model that is told which codebook it
-            reads. "summed": one model reads all codebooks at once, the sum of their words in every frame.
-        trained: codebooks that it was trained on, from the first on.
-        codebooks: how many of them are read, 0 for all: fewer are faster and hear less.
-        combine: "concat" puts the codebooks' vectors side by side, "mean" averages them; "auto" is the first of them
-            up to a width of 4096.
-        average: the embedding is the mean of the last so many layers: the very last one is at its best at guessing
+        layout: "separate": a model for each codebook, as published. "shared": one model with a type embedding for each
+            codebook. "summed": one model that reads the sum of all codebooks' words in every frame.
+        trained: number of codebooks in training.
+        codebooks: how many of them are read, 0 for all; fewer are faster and less exact.
+        combine: "concat" puts the codebooks' vectors side by side, "mean" averages them; "auto" is "concat" up to a
+            width of 4096, else "mean".
+        average: the last layer stands for the mean of so many last layers; by itself it is specialised in predicting
             codes.
-        window: frames that it sees at once, which is what it was trained on.
-        boa, pad, eoa, mask, code_offset: the first token, padding, the last token, a masked token, and code 0.
+        window: frames of one window, as in training.
+        boa, pad, eoa, mask, code_offset: ids of the first token, padding, the last token, a masked token, and code 0.
         dropout: in training.
-        codec: the codec's configuration, or its name; ``codec_id`` and ``codec_hash`` say which one the model was
-            trained with.
+        codec: the codec's configuration, or its name; ``codec_id`` and ``codec_hash`` identify the codec of training.
         pool: how frames become a scene embedding: "mean", "mean+std", or "tokens", the mean over a window's first and
             last token too.
-        layers: those that an embedding has side by side unless the user says otherwise; the last alone if None.
+        layers: the layers that an embedding concatenates by default; the last alone if None.
     """
 
     width: int = 768
@@ -150,7 +150,7 @@ class Config:
 
 
 class Audioformer(Encoder):
-    """The codec and the language models; training adds heads and masks from outside."""
+    """The codec and the language models. Training adds heads and masks."""
 
     exact = fixed = ("codec.",)  # codes of a rounded codec are not those that the models have learnt
     pools = get_args(Pool)
@@ -183,25 +183,25 @@ class Audioformer(Encoder):
         return cast(Backbone, self.backbones[sequence if self.config.layout == "separate" else 0])
 
     def requires_grad_(self, requires_grad: bool = True) -> "Audioformer":
-        """Of the models that are read; the codec never learns with them."""
+        """Applies to the models that are read; the codec is never trained with them."""
         super().requires_grad_(requires_grad)
         for part in (self.codec, *self.backbones[self.config.sequences :]):
             part.requires_grad_(False)
         return self
 
     def adopt(self, codec: Codec, name: str) -> None:
-        """Takes over a trained codec, as far as this model reads it, and remembers which one it is."""
-        mine = codec.first(self.config.trained)
-        if mine.config != self.config.codec:
-            raise ValueError(f"the codec {name} is {mine.config}, but this model was made for {self.config.codec}")
-        self.codec.load_state_dict(mine.state_dict())
+        """Takes over the codebooks of a trained codec that this model reads, and records their hash."""
+        adopted = codec.first(self.config.trained)
+        if adopted.config != self.config.codec:
+            raise ValueError(f"the codec {name} is {adopted.config}, but this model was made for {self.config.codec}")
+        self.codec.load_state_dict(adopted.state_dict())
         self.config = replace(self.config, codec_id=name, codec_hash=self.codec.codebook_hash())
 
     def count(self, samples: int) -> int:
         return self.codec.count(samples)
 
     def clip_context(self, audio: Tensor) -> ClipContext:
-        """The codes of whole clips, (batch, frames, codebooks): those of a part depend on all that came before it."""
+        """The codes of whole clips, (batch, frames, codebooks); a code depends on all samples before it."""
         return self.codec(audio, self.config.codebooks).mT.int()
 
     def features(self, audio: Tensor, start: int, stop: int, clip_context: ClipContext = None) -> Tensor:
@@ -214,13 +214,13 @@ class Audioformer(Encoder):
         return self._tokens(features, layers)[:, :, 1:-1]
 
     def pooled_layers(self, features: Tensor, layers: Sequence[int], pool: str) -> Tensor:
-        """For "tokens", as the authors pool, frames whose mean is that of all of a window's tokens."""
+        """For "tokens", the authors' pooling: frames shifted to the mean of all tokens of their window."""
         tokens = self._tokens(features, layers)
         frames = tokens[:, :, 1:-1]
         return frames + (tokens.mean(2) - frames.mean(2))[:, :, None] if pool == "tokens" else frames
 
     def _tokens(self, features: Tensor, layers: Sequence[int]) -> Tensor:
-        """The same with the first and the last token, (layers, batch, frames + 2, dim)."""
+        """Frames with the first and the last token, (layers, batch, frames + 2, dim)."""
         if features.shape[1] > self.config.window:
             raise ValueError(f"{features.shape[1]} frames do not fit into a window of {self.config.window}")
         outputs = []
@@ -259,9 +259,10 @@ class Audioformer(Encoder):
         ends = [end.expand(len(codes), 1, -1) for end in (first, last)]
         return torch.cat([ends[0], inner, ends[1]], dim=1)
 
-    def rows(self, codebook: Any) -> Any:
-        """Where the words of a codebook begin in its table."""
-        return self.config.code_offset + (0 if self.config.layout == "separate" else codebook * self.config.codec.codes)
+    def rows(self, codebook: Index) -> Index:
+        """The first row of a codebook's words in its table."""
+        codes = 0 if self.config.layout == "separate" else self.config.codec.codes
+        return self.config.code_offset + codebook * codes
 
 
 def build(config: dict[str, Any]) -> Audioformer:
@@ -272,20 +273,26 @@ def build(config: dict[str, Any]) -> Audioformer:
 def load_model(source: str = "", **options: Any) -> Embedder:
     """HEAR: an AudioFormer by name, path or ``hf://OWNER/REPO@REVISION/FILE``; the default one without a source.
 
-    Options are those of ``Embedder`` (hop_ms, hop, pool, layers, precision, batch_size), and of ``Config``:
-    ``codebooks`` (1 to as many as it was trained on: fewer are faster), ``combine`` ("concat", "mean") and ``average``
-    (layers).
+    Args:
+        pool: "mean" over time, "mean+std" for twice the size, or "tokens"; by default the model's own.
+        layers: the layers to concatenate, such as ``[3, 6]`` or ``[-1]``.
+        hop_ms: step between timestamps; the codec has one, 20 ms in the bundled models.
+        precision: "fp32", "bf16" or "auto", bf16 on CUDA alone.
+        batch_size: windows of one forward; bounds the memory.
+        codebooks: how many of the trained codebooks are read; fewer are faster and less exact.
+
+    For research and parity (docs/audioformer.md): hop, combine, average.
     """
     return weights.load_model(source, method=METHOD, **options)
 
 
 def _check_codec(encoder: Audioformer, _: Any) -> None:
     """Refuses weights whose codec is not the one that the models were trained with."""
-    wanted = encoder.config.codec_hash
-    found = encoder.codec.codebook_hash() if wanted else ""
-    if found != wanted:
+    expected = encoder.config.codec_hash
+    actual = encoder.codec.codebook_hash() if expected else ""
+    if actual != expected:
         name = encoder.config.codec_id or "its codec"
         raise WeightsError(
-            f"the codebooks are not those of {name}: they have sha256 {found}, the model was trained with {wanted}; "
+            f"the codebooks are not those of {name}: they have sha256 {actual}, the model was trained with {expected}; "
             "codes of another codec mean nothing to it"
         )

@@ -71,11 +71,11 @@ class Embeddings(nn.Module):
         """Word vectors (batch, tokens, width), kinds and a mask (batch, tokens) -> the first hidden state."""
         x = words + self.token_type_embeddings(kinds)
         if self.position_embeddings is not None:
-            places = mask.long().cumsum(1) * mask.long() + PAD
+            positions = mask.long().cumsum(1) * mask.long() + PAD
             if int(mask.shape[1]) > self.position_embeddings.num_embeddings - PAD - 1:
                 longest = self.position_embeddings.num_embeddings - PAD - 1
                 raise ValueError(f"{mask.shape[1]} tokens do not fit into the {longest} that this model was trained on")
-            x = x + self.position_embeddings(places)
+            x = x + self.position_embeddings(positions)
         return self.dropout(self.LayerNorm(x))
 
 
@@ -145,8 +145,8 @@ class Backbone(nn.Module):
         """
         shape = words.shape[:2]
         kinds = torch.as_tensor(kind, device=words.device).reshape(-1, 1).expand(shape)
-        there = torch.ones(shape, dtype=torch.long, device=words.device) if mask is None else mask
-        states = [self.embeddings(words, kinds, there)]
+        tokens = torch.ones(shape, dtype=torch.long, device=words.device) if mask is None else mask
+        states = [self.embeddings(words, kinds, tokens)]
         turn = rotary(shape[1], self.sizes, words.device) if self.sizes.arch == "roformer" else None
         visible = None if mask is None else mask.bool()[:, None, None]
         for block in self.blocks:

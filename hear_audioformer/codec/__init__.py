@@ -1,7 +1,7 @@
 """Waveform -> discrete codes: EnCodec's encoder and residual quantiser, and smaller codecs that need no GPU to train.
 
 Défossez et al., "High Fidelity Neural Audio Compression" (arXiv 2210.13438). There is no decoder here: embeddings need
-none. Codes are computed in float32 whatever the precision around them, because a rounding error can change a code.
+none. Codes are computed in float32 at any precision of the model, because a rounding error can change a code.
 """
 
 import hashlib
@@ -160,16 +160,16 @@ class Codec(Network):
         return self.normalise(self.encoder(padded[:, None]))
 
     def normalise(self, latents: Tensor) -> Tensor:
-        """What the encoder says, as the quantiser wants it, (batch, latent, frames)."""
+        """Latents normalised for the quantiser, (batch, latent, frames)."""
         return (latents - self.centre[:, None]) / self.scale[:, None]
 
     @torch.no_grad()
     def forward(self, audio: Tensor, count: int | None = None) -> Tensor:
         """Waveforms (batch, samples) -> codes of the first ``count`` codebooks, (batch, count, frames), int64.
 
-        Clips go through one by one and long ones in blocks at fixed places: a product that is summed in another order
-        can turn a near tie, and then a clip's codes would depend on what was in the batch with it. The audio may lie
-        on another device than the codec: a block at a time travels.
+        Clips are encoded one by one, and long clips in blocks at fixed positions. In a batch, products may be summed in
+        another order, a near tie may turn, and so a code could depend on the other clips. The audio may be on another
+        device than the codec: one block at a time is copied.
         """
         if audio.ndim != 2 or not audio.shape[1]:
             raise ValueError(f"audio must be (clips, samples) with at least one sample, got {tuple(audio.shape)}")
@@ -199,7 +199,7 @@ class Codec(Network):
         return fewer.train(self.training)
 
     def codebook_hash(self) -> str:
-        """A sha256 of the codebooks: two codecs that differ in it speak different languages."""
+        """A sha256 of the codebooks: codes of codecs that differ in it mean different things."""
         digest = hashlib.sha256()
         for codebook in self.quantizer.codebooks:
             digest.update(codebook.embed.detach().float().cpu().contiguous().numpy().tobytes())
@@ -213,12 +213,12 @@ def build(config: dict[str, Any]) -> Codec:
 
 @contextmanager
 def _full_precision(device: torch.device) -> Iterator[None]:
-    """Float32 products in float32: no autocast, and none of the TF32 that convolutions on CUDA use unasked."""
+    """Without autocast and without TF32, which convolutions on CUDA use by default."""
     allowed = torch.backends.cudnn.allow_tf32
-    known = torch.amp.is_autocast_available(device.type)
+    autocast = torch.amp.is_autocast_available(device.type)
     torch.backends.cudnn.allow_tf32 = False
     try:
-        with torch.autocast(device.type, enabled=False) if known else nullcontext():
+        with torch.autocast(device.type, enabled=False) if autocast else nullcontext():
             yield
     finally:
         torch.backends.cudnn.allow_tf32 = allowed

@@ -37,11 +37,11 @@ def convert(
     plain = fold(inside)
     codec = Codec(_config(plain, sample_rate))
     plain |= {"centre": codec.centre, "scale": codec.scale}
-    wanted = codec.state_dict()
-    for key in sorted(wanted.keys() ^ plain.keys()):
-        where = "missing from the checkpoint" if key in wanted else "not part of an EnCodec encoder"
+    expected = codec.state_dict()
+    for key in sorted(expected.keys() ^ plain.keys()):
+        where = "missing from the checkpoint" if key in expected else "not part of an EnCodec encoder"
         raise WeightsError(f"{key}: {where}")
-    for key, tensor in wanted.items():
+    for key, tensor in expected.items():
         if plain[key].shape != tensor.shape:
             raise WeightsError(f"{key}: shape {tuple(plain[key].shape)} where {tuple(tensor.shape)} was expected")
     codec.load_state_dict(plain)
@@ -85,5 +85,5 @@ def _config(state: Mapping[str, Tensor], sample_rate: int) -> Config:
 
 def _numbered(state: Mapping[str, Tensor], pattern: str) -> dict[int, Any]:
     """The tensors whose names fit, in the order of the number in them."""
-    found = {int(match[1]): tensor for key, tensor in state.items() if (match := re.fullmatch(pattern, key))}
-    return dict(sorted(found.items()))
+    tensors = {int(match[1]): tensor for key, tensor in state.items() if (match := re.fullmatch(pattern, key))}
+    return dict(sorted(tensors.items()))

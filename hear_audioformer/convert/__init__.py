@@ -69,9 +69,9 @@ def convert_file(
 
 def _checked(rules: ModuleType, hints: Mapping[str, Any]) -> Any:
     """A method's converter, if it takes these hints."""
-    known = [name for name in inspect.signature(rules.convert).parameters if name not in ("state", "name")]
-    if surplus := [name for name in hints if name not in known]:
-        raise WeightsError(f"{', '.join(surplus)}: a hint of no use for this method, which takes {', '.join(known)}")
+    accepted = [name for name in inspect.signature(rules.convert).parameters if name not in ("state", "name")]
+    if surplus := [name for name in hints if name not in accepted]:
+        raise WeightsError(f"{', '.join(surplus)}: a hint of no use for this method, which takes {', '.join(accepted)}")
     return rules.convert
 
 

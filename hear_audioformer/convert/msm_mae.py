@@ -86,25 +86,25 @@ def _config(state: dict[str, Tensor], heads: int | None, size: tuple[int, int] |
 
 
 def _agree(config: Config, claimed: list[int], source: str) -> None:
-    found = [config.bands, config.frames, *config.patch]
-    if found != claimed:
+    sizes = [config.bands, config.frames, *config.patch]
+    if sizes != claimed:
         shapes = "input {}x{}, patch {}x{}"
         raise WeightsError(
-            f"pos_embed: {source} says {shapes.format(*claimed)}, the shapes say {shapes.format(*found)}"
+            f"pos_embed: {source} says {shapes.format(*claimed)}, the shapes say {shapes.format(*sizes)}"
         )
 
 
 def _normalised(
-    config: Config, state: dict[str, Tensor], given: tuple[float, float] | None, notes: list[str]
+    config: Config, state: dict[str, Tensor], normalisation: tuple[float, float] | None, notes: list[str]
 ) -> Config:
-    """The configuration with the file's normalisation constants, or the given ones."""
+    """The configuration with the file's normalisation constants, or those that the user gives."""
     stored = state.pop("norm_stats", None)
-    if given is None and stored is not None:
-        given = (round(float(stored[0]), 6), round(float(stored[1]), 6))
-        notes.append(f"normalisation {given[0]:g}, {given[1]:g} from norm_stats")
-    elif given is None:
+    if normalisation is None and stored is not None:
+        normalisation = (round(float(stored[0]), 6), round(float(stored[1]), 6))
+        notes.append(f"normalisation {normalisation[0]:g}, {normalisation[1]:g} from norm_stats")
+    elif normalisation is None:
         notes.append(f"no normalisation in the file: {config.mean:g}, {config.std:g} (AudioSet) assumed")
-    return replace(config, mean=given[0], std=given[1]) if given else config
+    return replace(config, mean=normalisation[0], std=normalisation[1]) if normalisation else config
 
 
 def _check_tables(state: dict[str, Tensor], encoder: MsmMae, notes: list[str]) -> None:
@@ -136,11 +136,11 @@ def _check_tables(state: dict[str, Tensor], encoder: MsmMae, notes: list[str]) -
 def _translate(state: dict[str, Tensor], encoder: MsmMae) -> Iterator[tuple[str, Tensor]]:
     """Our names with the authors' tensors; the first name that is missing, misshapen or left over is an error."""
     used = {"pos_embed"}
-    for ours, wanted in encoder.state_dict().items():
+    for ours, target in encoder.state_dict().items():
         theirs = upstream(ours)
         tensor = _qkv_bias(state, theirs, used) if theirs.endswith("attn.qkv.bias") else take(state, theirs)
         used.add(theirs)
-        yield ours, fitted(tensor, wanted, theirs)
+        yield ours, fitted(tensor, target, theirs)
     surplus = [name for name in state if name not in used and not name.startswith(DECODER)]
     if surplus:
         raise WeightsError(f"{surplus[0]}: not part of an MSM-MAE encoder ({len(surplus)} such names)")

@@ -67,8 +67,8 @@ def take(state: Mapping[str, Any], name: str) -> Tensor:
     return state[name]
 
 
-def fitted(tensor: Tensor, wanted: Tensor, name: str) -> Tensor:
-    """A tensor in the wanted shape; only dimensions of one, and those of a patch, may come and go."""
-    if tensor.numel() != wanted.numel() or (tensor.ndim == wanted.ndim and tensor.shape != wanted.shape):
-        raise WeightsError(f"{name}: shape {tuple(tensor.shape)} where {tuple(wanted.shape)} was expected")
-    return tensor.reshape(wanted.shape)
+def fitted(tensor: Tensor, target: Tensor, name: str) -> Tensor:
+    """A tensor in the target shape; only dimensions of one, and those of a patch, may come and go."""
+    if tensor.numel() != target.numel() or (tensor.ndim == target.ndim and tensor.shape != target.shape):
+        raise WeightsError(f"{name}: shape {tuple(tensor.shape)} where {tuple(target.shape)} was expected")
+    return tensor.reshape(target.shape)

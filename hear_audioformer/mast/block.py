@@ -118,9 +118,10 @@ class PooledAttention(nn.Module):
         bias = None
         if self.relative is not None:
             bias = F.pad(self.relative(q[:, :, front:], grid), (front, 0, front, 0))
-        found = attend(q, k, v, bias)
-        found = torch.cat([found[:, :, :front], found[:, :, front:] + q[:, :, front:]], dim=2) if front else found + q
-        return self.out(found.transpose(1, 2).flatten(2))
+        attended = attend(q, k, v, bias)
+        cells = attended[:, :, front:] + q[:, :, front:]
+        attended = torch.cat([attended[:, :, :front], cells], dim=2) if front else cells
+        return self.out(attended.transpose(1, 2).flatten(2))
 
 
 class PooledBlock(ResidualBlock):

@@ -1,14 +1,14 @@
-"""MAST: a transformer on Kaldi filter banks whose stages see fewer, wider tokens: time is pooled first, then both axes.
+"""MAST: a transformer on Kaldi filter banks. Each stage pools its tokens, first along time and then along both axes.
 
 Zhu and Omar, "Multiscale Audio Spectrogram Transformer for Efficient Audio Classification", ICASSP 2023 (arXiv
 2303.10757). This module is a HEAR module by itself: ``load_model``, ``get_scene_embeddings``,
 ``get_timestamp_embeddings``.
 
-The authors published no code and no table of their stages. The block is MViTv2's pooling attention, which the paper
-builds on; the stages are ours, chosen so that parameters and products stand to AST's as the paper says they do.
+The authors published neither code nor the sizes of their stages. The block is MViTv2's pooling attention, on which the
+paper builds. The sizes here give the ratios to AST's parameters and products that the paper states.
 
-A layer is a stage. A frame is the four stages' means over frequency, side by side: only the first sees 40 ms, only the
-last sees the sound as a whole. With ``rows`` a frame keeps low and high frequencies apart.
+A layer is a stage. A frame is the means over frequency of the four stages side by side: the first stage has tokens of
+40 ms, the last has the most context. With ``rows`` a frame keeps low and high frequencies apart.
 """
 
 from collections.abc import Sequence
@@ -58,10 +58,10 @@ class Config:
         mlp_ratio: of every block.
         bands, frames: the input that the position tables are made for; frames of 10 ms.
         stem_kernel, stem_stride: of the convolution that makes tokens.
-        query_strides: how each stage after the first makes its grid coarser.
-        key_stride: how keys and values are pooled in the first stage; every later stage's is finer by its query stride.
+        query_strides: strides at which the stages after the first pool their queries, and so their tokens.
+        key_stride: stride at which the first stage pools keys and values; later ones divide it by their query strides.
         relative: whether there are relative positions; without them there are none at all but the convolutions' own.
-        positions: what distances beyond those of ``frames`` get: "clamp" the largest one's, "stretch" all resized.
+        positions: relative positions beyond ``frames``: "clamp" repeats the last row, "stretch" resizes the table.
         sample_rate: in Hz.
         mean, std: of the filter bank; values are divided by twice the deviation, as AST does.
         pool: how a clip becomes a scene embedding: "tokens" the mean over each stage's own tokens, "mean" and
@@ -69,7 +69,7 @@ class Config:
         rows: parts of the frequency axis that a frame has side by side, each averaged; 1 averages over all of it.
         overlap: whether the windows of a long clip overlap by half, weighted by triangles; without, they lie side by
             side and cost half.
-        layers: stages that an embedding has side by side unless the user says otherwise; all if None.
+        layers: the stages that an embedding concatenates by default; all if None.
     """
 
     width: int = 96
@@ -138,9 +138,9 @@ class Config:
 
 
 class Mast(Encoder):
-    """The hierarchy without a class layer; training adds that from outside.
+    """The hierarchy without a class layer, which training adds.
 
-    Nothing takes the mean off the waveform, as AST's code does: Kaldi's frames each lose their own.
+    AST's code removes the mean of the waveform. Nothing does so here: Kaldi's frames each remove their own.
     """
 
     pools = get_args(Pool)
@@ -193,7 +193,7 @@ class Mast(Encoder):
         return [outputs[layer] for layer in layers]
 
     def _normed(self, tokens: Tensor, number: int) -> Tensor:
-        """What leaves a stage; only the last, which is trained to be read, has a norm with parameters."""
+        """The output of a stage, normalised; only the last stage's norm has parameters."""
         return self.norm(tokens) if number == len(self.blocks) else F.layer_norm(tokens, tokens.shape[2:], eps=1e-6)
 
     def encode_layers(self, features: Tensor, layers: Sequence[int]) -> list[Tensor]:
@@ -220,7 +220,15 @@ def build(config: dict[str, Any]) -> Mast:
 def load_model(source: str = "", **options: Any) -> Embedder:
     """HEAR: a MAST model by name, path or ``hf://OWNER/REPO@REVISION/FILE``; the default MAST without a source.
 
-    Options are those of ``Embedder`` (hop_ms, hop, pool, layers, precision, batch_size), where layers are the four
-    stages, and of ``Config``: ``positions`` ("clamp", "stretch"), ``overlap`` (of windows), ``rows`` (1, 2, 4).
+    Args:
+        pool: "mean", "mean+std", or "tokens", the mean over each stage's tokens; by default the model's own.
+        layers: the stages to concatenate, such as ``[1, 2, 3]``.
+        hop_ms: step between timestamps, such as 40 (the default), 20 or 10.
+        precision: "fp32", "bf16" or "auto", bf16 on CUDA alone.
+        batch_size: windows of one forward; bounds the memory.
+        overlap: whether the windows of long clips overlap; False halves the cost.
+        rows: parts of the frequency axis that a frame keeps apart: 1, 2 or 4.
+
+    For research and parity (docs/mast.md): hop, positions.
     """
     return weights.load_model(source, method=METHOD, **options)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from evaluation.baselines import handmade, logmel, naive
-from hear_audioformer.features import LogMel
+from hear_audioformer.features import LOG_MEL, LogMel
 from hear_audioformer.validate import check
 from tests.conftest import small_encoder, write_model
 from training import untrained
@@ -30,7 +30,7 @@ def test_a_baseline_keeps_every_rule_of_the_validator(module: object, file: str)
 
 def test_logmel_is_the_mean_and_deviation_of_the_bands() -> None:
     audio = torch.randn(1, 128000, generator=torch.Generator().manual_seed(0)) * 0.1
-    frames = (LogMel(16000, 64)(audio, 0, 800)[0] - logmel.MEAN) / logmel.STD
+    frames = (LogMel(16000, 64)(audio, 0, 800)[0] - LOG_MEL.mean) / LOG_MEL.std
     model = logmel.load_model()
     expected = torch.cat([frames.mean(0), frames.std(0, correction=0)])
     assert model.scene_embedding_size == 128
