@@ -4,7 +4,13 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-METHODS = {"msm-mae": "msm_mae", "asit": "asit", "mast": "mast", "audioformer": "audioformer"}  # method -> its module
+# A method is one file or folder of this package, which satisfies ``encoder.Method``, and its line here.
+METHODS = {
+    "msm-mae": "msm_mae",
+    "asit": "asit",
+    "mast": "mast",
+    "audioformer": "audioformer",
+}
 PARTS = {"codec": "codec"}  # parts of models that have weight files too -> their modules
 
 

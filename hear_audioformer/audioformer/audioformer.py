@@ -83,10 +83,7 @@ class Config:
     layers: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        codec: Any = self.codec
-        if isinstance(codec, str) and codec not in PRESETS:
-            raise ValueError(f"codec={codec!r} is not one of {', '.join(PRESETS)}")
-        codec = PRESETS[codec] if isinstance(codec, str) else CodecConfig(**codec) if isinstance(codec, dict) else codec
+        codec = _codec_config(self.codec)
         object.__setattr__(self, "codec", codec)
         check(self, positive=("width", "depth", "heads", "trained", "average", "window"), deep=("depth", "trained"))
         if self.layers is not None:
@@ -263,6 +260,17 @@ class Audioformer(Encoder):
         """The first row of a codebook's words in its table."""
         codes = 0 if self.config.layout == "separate" else self.config.codec.codes
         return self.config.code_offset + codebook * codes
+
+
+def _codec_config(codec: CodecConfig | str | dict[str, Any]) -> CodecConfig:
+    """A codec's configuration, by name, or from the fields in a header."""
+    if isinstance(codec, dict):
+        return CodecConfig(**codec)
+    if isinstance(codec, str):
+        if codec not in PRESETS:
+            raise ValueError(f"codec={codec!r} is not one of {', '.join(PRESETS)}")
+        return PRESETS[codec]
+    return codec
 
 
 def build(config: dict[str, Any]) -> Audioformer:

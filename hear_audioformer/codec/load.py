@@ -11,7 +11,7 @@ HUB = "hf://facebook/encodec_24khz@main/model.safetensors"
 
 
 def load(source: str | Path) -> tuple[Codec, str]:
-    """A codec, and the id by which checkpoints remember it.
+    """A codec, and the id that checkpoints of models keep of it.
 
     Args:
         source: a codec known by name, a weight file of this package, a checkpoint of transformers' ``EncodecModel``

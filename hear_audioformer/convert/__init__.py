@@ -3,7 +3,7 @@
     encoder = from_upstream("msm-mae", state_dict)
     convert_file("msm-mae", "80x512p16x16_paper/checkpoint-100.pth", "msm-mae-paper.safetensors")
 
-Each method's rules stand in a file of their own: which names the authors used, what the shapes tell, what they cannot.
+Each method's rules have a file of their own: the authors' names, what follows from the shapes, and what does not.
 """
 
 import importlib
@@ -26,7 +26,7 @@ METHODS = {"msm-mae": "msm_mae", "asit": "asit", "audioformer": "audioformer", "
 
 @dataclass(frozen=True)
 class Conversion:
-    """What a conversion made and what it noticed."""
+    """The result of a conversion, and notes on what was assumed or left out."""
 
     encoder: Network
     notes: list[str]
@@ -35,7 +35,7 @@ class Conversion:
 
 
 def from_upstream(method: str, state_dict: Mapping[str, Tensor], **hints: Any) -> Network:
-    """The encoder of an authors' state dict; ``hints`` tell what its shapes cannot (see the method's module here)."""
+    """The encoder of an authors' state dict; ``hints`` are what its shapes do not give (see the method's rules)."""
     return _checked(_rules(method), hints)(state_dict, **hints)[0]
 
 
@@ -47,9 +47,9 @@ def convert_file(
     licence: str = "see the source of the checkpoint",
     **hints: Any,
 ) -> Conversion:
-    """Converts a published file and writes ours; the folder's name serves as a hint, as the authors meant it.
+    """Converts a published file and writes a weight file; the folder's name is a hint, as the authors use it.
 
-    Several files make one model where a method has a file a codebook; their names get "0.", "1.", ... in front.
+    Of a method with one file a codebook, several files make one model; "0.", "1.", ... are the prefixes of their names.
     """
     rules = _rules(method)
     sources = [Path(one) for one in ([source] if isinstance(source, (str, Path)) else source)]

@@ -73,7 +73,7 @@ def _config(
     sample_rate: int | None,
     normalisation: tuple[float, float] | None,
 ) -> Config:
-    """The configuration that the shapes tell."""
+    """The configuration that follows from the shapes."""
     if sample_rate is None:
         raise WeightsError("nothing in an ASiT checkpoint tells its sampling rate: pass sample_rate, 16000 or 32000")
     width, _, patch, other = state[ROOT].shape
@@ -102,7 +102,7 @@ def _config(
 
 
 def _order(state: dict[str, Tensor], config: Config, notes: list[str]) -> None:
-    """Finds out which axis the tokens ran along first, and turns tables and filters of the other kind around."""
+    """Finds the order of the tokens, and transposes tables and filters of (mel, time) order."""
     columns = config.grid[0]
     table = state["pos_embed"][0, 1:]
     time_major = _smoothness(rearrange(table, "(t m) d -> t m d", t=columns))
@@ -122,14 +122,14 @@ def _order(state: dict[str, Tensor], config: Config, notes: list[str]) -> None:
 
 
 def _smoothness(grid: Tensor) -> float:
-    """Mean cosine between neighbours on a grid of positions, (rows, columns, width), without their common part."""
+    """Mean cosine between neighbours on a grid of positions, (rows, columns, width), whose mean is removed."""
     unit = F.normalize(grid - grid.mean((0, 1)), dim=-1)
     pairs = [(unit[1:] * unit[:-1]).sum(-1).flatten(), (unit[:, 1:] * unit[:, :-1]).sum(-1).flatten()]
     return float(sum(part.sum() for part in pairs) / max(1, sum(len(part) for part in pairs)))
 
 
 def _translate(state: dict[str, Tensor], encoder: Asit, notes: list[str]) -> Iterator[tuple[str, Tensor]]:
-    """Our names with the authors' tensors; the first name that is missing, misshapen or left over is an error."""
+    """Our names with the authors' tensors; a name that is missing, misshapen or left over is an error."""
     used = set()
     for ours, target in encoder.state_dict().items():
         theirs = upstream(ours)

@@ -15,7 +15,7 @@ from ..audioformer import Audioformer, Config
 from ..checkpoint import WeightsError
 from ..codec.load import ENCODEC, load
 
-ROOT = "embeddings.word_embeddings.weight"  # wherever this name ends, a model's names begin
+ROOT = "embeddings.word_embeddings.weight"  # what stands before this name is the prefix of a model
 TRUNK = ("embeddings.", "encoder.layer.")
 FIXED = ("embeddings.position_ids", "embeddings.token_type_ids")  # buffers that hold nothing learnt
 SPECIALS = (0, 1, 2, 3)  # first, padding, last, mask
@@ -75,7 +75,7 @@ def convert(
 
 
 def _models(state: Mapping[str, Tensor]) -> tuple[list[dict[str, Tensor]], list[str]]:
-    """The trunks in a state, in the order of the numbers in their prefixes, and notes on what stands beside them."""
+    """The models of a state, in the order of the numbers in their prefixes, and notes on what was left out."""
     roots = [key for key in state if key == ROOT or key.endswith(f".{ROOT}")]
     if not roots:
         raise WeightsError(

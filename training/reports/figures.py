@@ -9,7 +9,7 @@ python -m training.reports.figures usage RUN recording.flac ... -o usage.png
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 import numpy as np
@@ -20,6 +20,7 @@ from hear_audioformer import audio
 from hear_audioformer.asit import Asit
 from hear_audioformer.audioformer import Audioformer
 from hear_audioformer.codec import Codec
+from hear_audioformer.layers import Block
 from hear_audioformer.msm_mae import MsmMae
 
 from .. import logs
@@ -57,7 +58,7 @@ def as_map(encoder: Transformer, patches: Tensor) -> Tensor:
 def attention(encoder: Transformer, features: Tensor, number: int) -> Tensor:
     """Attention of a block (1..depth), averaged over heads: (batch, tokens, tokens), CLS first."""
     kept: dict[str, Tensor] = {}
-    layer: Any = encoder.blocks[number - 1].attention
+    layer = cast(Block, encoder.blocks[number - 1]).attention
     hook = layer.qkv.register_forward_hook(lambda _, __, out: kept.update(qkv=out))
     encoder.run(encoder.tokens(features), [encoder.depth])
     hook.remove()

@@ -14,7 +14,7 @@ from training.loop import Settings, train
 from training.objectives.asit import AsitObjective, Local, Temperatures, Views
 from training.objectives.asit import Weights as LossWeights
 from training.objectives.asit_network import Heads
-from training.objectives.distil import Centre, across, surprise
+from training.objectives.distil import Centre, cross_entropy, cross_view_entropy
 from training.objectives.gmml import Corrupted
 
 
@@ -105,11 +105,11 @@ def test_only_other_views_are_compared() -> None:
     """A student who answers as the teacher of its own view gains nothing by it."""
     wanted = [torch.eye(5)[[0]], torch.eye(5)[[1]]]
     answers = [30 * torch.eye(5)[[place]] for place in (0, 1, 2, 3)]
-    assert float(across(wanted, answers[:2], 1.0)) == pytest.approx(30.0, abs=1e-3)
-    assert float(across(wanted, answers[1::-1], 1.0)) == pytest.approx(0.0, abs=1e-3)
-    pairs = [surprise(w, a, 1.0) for i, w in enumerate(wanted) for j, a in enumerate(answers) if i != j]
+    assert float(cross_view_entropy(wanted, answers[:2], 1.0)) == pytest.approx(30.0, abs=1e-3)
+    assert float(cross_view_entropy(wanted, answers[1::-1], 1.0)) == pytest.approx(0.0, abs=1e-3)
+    pairs = [cross_entropy(w, a, 1.0) for i, w in enumerate(wanted) for j, a in enumerate(answers) if i != j]
     assert len(pairs) == 6
-    assert float(across(wanted, answers, 1.0)) == pytest.approx(float(sum(pairs)) / 6)
+    assert float(cross_view_entropy(wanted, answers, 1.0)) == pytest.approx(float(sum(pairs)) / 6)
 
 
 def test_only_hidden_pixels_are_painted_for() -> None:
@@ -191,7 +191,7 @@ def test_the_teacher_warms_up(epochs: int, wanted: list[float]) -> None:
 def test_a_centre_takes_the_common_out() -> None:
     centre = Centre(3, 0.0)
     centre.note(torch.tensor([[5.0, 0.0, 1.0]]))
-    centre.move()
+    centre.update()
     found = centre.sharpened(torch.tensor([[5.0, 0.0, 1.0 + 0.04]]), 0.04)
     torch.testing.assert_close(found, torch.tensor([[1.0, 1.0, torch.e]]) / (2 + torch.e))
 
