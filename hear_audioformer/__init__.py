@@ -12,7 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .embedder import Embedder, Encoder, get_scene_embeddings, get_timestamp_embeddings
+    from .embedder import Embedder, get_scene_embeddings, get_timestamp_embeddings
+    from .encoder import Encoder
     from .errors import WeightsError
     from .index import list_models
     from .recording import embed
@@ -32,7 +33,7 @@ __all__ = [
 
 MODULES = {  # where each name is; imported when it is first asked for, because torch takes seconds
     "Embedder": "embedder",
-    "Encoder": "embedder",
+    "Encoder": "encoder",
     "WeightsError": "errors",
     "embed": "recording",
     "get_scene_embeddings": "embedder",
@@ -46,7 +47,7 @@ if not TYPE_CHECKING:  # a type checker would take any name for granted
     def __getattr__(name: str) -> Any:
         if name in MODULES:
             value = getattr(import_module(f".{MODULES[name]}", __name__), name)
-        elif name in {"audio", "checkpoint", "embedder", "weights"}:
+        elif name in {"audio", "checkpoint", "embedder", "encoder", "weights"}:
             value = import_module(f".{name}", __name__)
         else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,11 +1,11 @@
-"""ASiT: a vision transformer on Kaldi filter banks, pretrained to restore masked groups and to agree with its teacher.
+"""ASiT: a vision transformer on Kaldi filter banks, pretrained by reconstruction and self-distillation.
 
 Atito et al., "ASiT: Local-Global Audio Spectrogram vIsion Transformer for Event Classification", IEEE/ACM Transactions
 on Audio, Speech, and Language Processing, 2024 (arXiv 2211.13189). This module is a HEAR module by itself:
 ``load_model``, ``get_scene_embeddings``, ``get_timestamp_embeddings``.
 
-The spectrogram is (time, mel) and so are the tokens: the patches of one column, low band first, are neighbours. A frame
-is one column. A class token, learnt from whole recordings, goes in front and into scene embeddings.
+Spectrogram and tokens are in (time, mel) order: the patches of one column, low band first, are neighbours. A frame is
+one column. A class token stands in front of the patches and is part of scene embeddings.
 """
 
 import math
@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import weights
-from .embedder import Embedder, Encoder, Statistics, get_scene_embeddings, get_timestamp_embeddings, layer_numbers
-from .features import FLOAT32_EPSILON, KaldiFilterBank
+from .embedder import Embedder, get_scene_embeddings, get_timestamp_embeddings
+from .encoder import ClipContext, Encoder, layer_numbers
+from .features import FILTER_BANK, FLOAT32_EPSILON, KaldiFilterBank
 from .fields import check
 from .layers import Block, Linear
 from .windows import Geometry
@@ -34,7 +35,7 @@ POSITIVE = ("width", "depth", "heads", "mlp_ratio", "bands", "frames", "patch", 
 Pool = Literal["mean", "mean+std", "cls", "cls+mean", "freq_concat"]
 Positions = Literal["crop", "stretch"]
 Column = Literal["mean", "concat"]
-SUMMED = 1 << 20  # samples that a clip's mean takes at a time
+SUMMED = 1 << 20  # samples that the mean of a batch sums at a time
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,12 @@ class Config:
         patch: frames and bands of one patch.
         sample_rate: 32000 in the authors' code, 16000 for the weights that circulate.
         mean, std: of the filter bank; values are divided by twice the deviation, as published.
-        positions: what other lengths get: "crop" the first columns, "stretch" all of them, resized (bicubic).
+        positions: the positions of windows of other lengths: "crop" takes the first columns, "stretch" resizes all.
         window: frames that one forward sees; by default ``frames``. More need stretched positions.
-        column: how the patches of a column make a timestamp's vector: their "mean", or "concat" side by side.
+        column: how the patches of a column become a timestamp's vector: "mean", or "concat" for side by side.
         pool: how a clip becomes a scene embedding: "cls", "mean" over all patches, "cls+mean" both, "freq_concat" the
             mean over time of the columns' patches side by side, "mean+std" of the timestamps' vectors.
-        layers: those that an embedding has side by side unless the user says otherwise; the last alone if None.
+        layers: the layers that an embedding concatenates by default; the last alone if None.
     """
 
     width: int = 768
@@ -63,8 +64,8 @@ class Config:
     frames: int = 592
     patch: int = 16
     sample_rate: int = 16000
-    mean: float = -4.2677393
-    std: float = 4.5689974
+    mean: float = FILTER_BANK.mean
+    std: float = FILTER_BANK.std
     positions: Positions = "crop"
     window: int | None = None
     column: Column = "mean"
@@ -98,55 +99,52 @@ class Config:
 
 
 class Asit(Encoder):
-    """The backbone; training adds heads, corruption and the teacher from outside."""
+    """The backbone. Training adds heads, corruption and the teacher."""
 
     pools = get_args(Pool)
+    config: Config
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config = config
-        columns, self.rows = config.grid
-        self.front = KaldiFilterBank(config.sample_rate, config.bands)
+        columns, rows = config.grid
+        front = KaldiFilterBank(config.sample_rate, config.bands)
+        window = (config.window or config.frames) // config.patch
+        super().__init__(
+            config,
+            Geometry(config.sample_rate, front.hop, front.origin, config.patch, window),
+            depth=config.depth,
+            layers=config.layers,
+            pool=config.pool,
+            silence=(math.log(FLOAT32_EPSILON) - config.mean) / (2 * config.std),
+        )
+        self.rows = rows
+        self.front = front
         self.embed = Linear(config.patch**2, config.width)
         self.cls = nn.Parameter(torch.zeros(1, config.width))
-        self.positions = nn.Parameter(0.02 * torch.randn(1 + columns * self.rows, config.width))
+        self.positions = nn.Parameter(0.02 * torch.randn(1 + columns * rows, config.width))
         self.blocks = nn.ModuleList(Block(config.width, config.heads, config.mlp_ratio) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
-
-        frames = config.window or config.frames
-        self.sample_rate = config.sample_rate
-        self.depth = config.depth
-        self.layers = config.layers
-        self.dim = self.layer_dim(self.depth) * len(self.layers or [self.depth])
-        self.hop = config.patch * self.front.hop
-        self.window = frames * self.front.hop
-        self.geometry = Geometry(
-            config.sample_rate, self.front.hop, self.front.origin, config.patch, frames // config.patch
-        )
-        self.pool = config.pool
-        self.silence = (math.log(FLOAT32_EPSILON) - config.mean) / (2 * config.std)
 
     def count(self, samples: int) -> int:
         return self.front.count(samples)
 
-    def statistics(self, audio: Tensor) -> Statistics:
+    def clip_context(self, audio: Tensor) -> ClipContext:
         """The mean of every clip, which is removed before anything else, (batch, 1)."""
         total = audio.new_zeros(len(audio), dtype=torch.float64)
         for part in audio.split(max(1, SUMMED // max(1, len(audio))), dim=1):
             total += part.sum(1, dtype=torch.float64)
         return (total / audio.shape[1]).to(audio.dtype)[:, None]
 
-    def features(self, audio: Tensor, start: int, stop: int, statistics: Statistics = None) -> Tensor:
+    def features(self, audio: Tensor, start: int, stop: int, clip_context: ClipContext = None) -> Tensor:
         """Waveforms (batch, samples) -> normalised filter bank frames start..stop, (batch, stop - start, bands).
 
         Frames beyond the clip's last are rows of zeros before normalisation, as the authors fill up a short crop.
         """
-        mean = self.statistics(audio) if statistics is None else statistics
+        mean = self.clip_context(audio) if clip_context is None else clip_context
         assert mean is not None
         first, last = start * self.front.hop, (stop - 1) * self.front.hop + self.front.length
-        found = self.front(audio[:, first:last] - mean, 0, stop - start)
-        filled = F.pad(found, (0, 0, 0, stop - start - found.shape[1]))
-        return (filled - self.config.mean) / (2 * self.config.std)
+        bank = self.front(audio[:, first:last] - mean, 0, stop - start)
+        padded = F.pad(bank, (0, 0, 0, stop - start - bank.shape[1]))
+        return (padded - self.config.mean) / (2 * self.config.std)
 
     def patches(self, features: Tensor) -> Tensor:
         """Features (batch, frames, bands) -> embedded patches without positions, (batch, columns * rows, width)."""
@@ -155,15 +153,15 @@ class Asit(Encoder):
         return self.embed(rearrange(features, "b (t h) (m w) -> b (t m) (h w)", h=size, w=size))
 
     def table(self, columns: int, positions: Positions) -> Tensor:
-        """Positions of the class token and of so many columns, (1 + columns * rows, width)."""
-        known = self.config.grid[0]
-        if columns == known:
+        """Positions of the class token and of ``columns`` columns, (1 + columns * rows, width)."""
+        trained = self.config.grid[0]
+        if columns == trained:
             return self.positions
         if positions == "stretch":
-            learnt = rearrange(self.positions[1:], "(t m) d -> 1 d t m", t=known)
+            learnt = rearrange(self.positions[1:], "(t m) d -> 1 d t m", t=trained)
             resized = F.interpolate(learnt, size=(columns, self.rows), mode="bicubic", align_corners=False)
             return torch.cat([self.positions[:1], rearrange(resized, "1 d t m -> (t m) d")])
-        if columns > known:
+        if columns > trained:
             raise ValueError(
                 f"{columns * self.config.patch} frames do not fit into a window of {self.config.frames}; "
                 'positions="stretch" lets them'
@@ -171,9 +169,9 @@ class Asit(Encoder):
         return self.positions[: 1 + columns * self.rows]
 
     def tokens(self, features: Tensor, positions: Positions | None = None) -> Tensor:
-        """Features (batch, frames, bands) -> what the first block gets, CLS first, (batch, 1 + columns * rows, width).
+        """Features (batch, frames, bands) -> input of the first block, CLS first, (batch, 1 + columns * rows, width).
 
-        ``positions`` overrides the configuration's way with other lengths.
+        ``positions`` overrides that of the configuration.
         """
         patches = self.patches(features)
         table = self.table(patches.shape[1] // self.rows, positions or self.config.positions)
@@ -201,7 +199,7 @@ class Asit(Encoder):
         return self._width(self.config.column if pool == "mean+std" else pool)
 
     def _vectors(self, features: Tensor, layers: Sequence[int], kind: str) -> Tensor:
-        """A vector of one kind for each column, (layers, batch, columns, dim of this kind)."""
+        """A vector of each column, made of its patches and CLS as ``kind`` says, (layers, batch, columns, dim)."""
         outputs = torch.stack(self.run(self.tokens(features), layers))
         patches = rearrange(outputs[:, :, 1:], "l b (t m) d -> l b t m d", m=self.rows)
         if kind in ("concat", "freq_concat"):
@@ -224,7 +222,13 @@ def build(config: dict[str, Any]) -> Asit:
 def load_model(source: str = "", **options: Any) -> Embedder:
     """HEAR: an ASiT model by name, path or ``hf://OWNER/REPO@REVISION/FILE``; the default ASiT without a source.
 
-    Options are those of ``Embedder`` (hop_ms, hop, pool, layers, precision, batch_size), and of ``Config``:
-    ``positions`` ("crop", "stretch"), ``window`` (frames) and ``column`` ("mean", "concat").
+    Args:
+        pool: "mean", "mean+std", "cls", "cls+mean" or "freq_concat"; by default the model's own.
+        layers: the blocks to concatenate, such as ``[6, 12]`` or ``[-1]``.
+        hop_ms: step between timestamps, such as 40 (the default), 20 or 10.
+        precision: "fp32", "bf16" or "auto", bf16 on CUDA alone.
+        batch_size: windows of one forward; bounds the memory.
+
+    For research and parity (docs/asit.md): hop, positions, window, column.
     """
     return weights.load_model(source, method=METHOD, **options)

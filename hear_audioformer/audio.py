@@ -1,6 +1,6 @@
 """Files -> waveforms: any format that soundfile reads, any rate, any channels; mono float32 at the model's rate.
 
-A file is read, mixed down and resampled block by block, so that an hour of 48-kHz stereo never stands in memory whole.
+A file is read, mixed down and resampled block by block, so that memory is bounded beside the mono waveform itself.
 """
 
 import math
@@ -17,10 +17,10 @@ from torch import Tensor
 
 BLOCK = 1 << 20  # values of one block, over all channels
 QUALITY = "VHQ"  # libsoxr's best: 28 bits, pass band up to 0.913 of the lower Nyquist frequency
-RATES = (1000, 10_000_000)  # Hz, lowest and highest; a header that says something else is damaged
-MISSING_SECONDS = 0.01  # that a header may promise too much
-UNKNOWN_LENGTH = 0xFFFF0000  # bytes; from here on a header that was written to a pipe means "no idea"
-# libsndfile notes it in its log: WAV, AU, AIFF, W64, RF64
+RATES = (1000, 10_000_000)  # Hz, lowest and highest; a header with another rate is damaged
+MISSING_SECONDS = 0.01  # missing audio up to which a file counts as complete
+UNKNOWN_LENGTH = 0xFFFF0000  # bytes; from here on a header, written to a pipe, means that the length is unknown
+# Lengths in libsndfile's log: WAV, AU, AIFF, W64, RF64
 PROMISE = re.compile(r"^ *(data|Data Size|SSND|riff|Riff size) *: *(\d+) \(should be (\d+)\)", re.MULTILINE)
 EXTENSIONS = {f".{name.lower()}" for name in soundfile.available_formats()} | {
     ".aif",
@@ -30,7 +30,7 @@ EXTENSIONS = {f".{name.lower()}" for name in soundfile.available_formats()} | {
     ".mp3",
     ".sph",
 }
-EXTENSIONS -= {".raw"}  # headerless: nobody could tell its rate
+EXTENSIONS -= {".raw"}  # has no header, and so no rate
 
 
 class AudioError(ValueError):
@@ -55,7 +55,7 @@ def read(path: str | Path, sample_rate: int) -> Tensor:
 
 
 def read_blocks(path: str | Path, sample_rate: int) -> Iterator[np.ndarray]:
-    """The same waveform in blocks of any lengths, (samples,), float32: a file of any length in bounded memory."""
+    """The waveform of ``read`` in blocks of any lengths, (samples,), float32, in bounded memory."""
     if Path(path).is_dir():
         raise AudioError(f"{path}: is a folder, not a file")
     if not Path(path).exists():
@@ -81,11 +81,11 @@ def _blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
 
 
 def _warn_if_truncated(path: str | Path, file: soundfile.SoundFile, samples: int) -> None:
-    """Warns of a file that ends too early: libsndfile reads what is there and notes the rest in its log alone."""
+    """Warns of a file that is shorter than its header says, which libsndfile reports in its log alone."""
     missing = (file.frames - samples) / file.samplerate
-    for _, promised, there in PROMISE.findall(file.extra_info):
-        if int(promised) < UNKNOWN_LENGTH and int(there):
-            missing = max(missing, (int(promised) / int(there) - 1) * samples / file.samplerate)
+    for _, promised, present in PROMISE.findall(file.extra_info):
+        if int(promised) < UNKNOWN_LENGTH and int(present):
+            missing = max(missing, (int(promised) / int(present) - 1) * samples / file.samplerate)
     if missing > MISSING_SECONDS:
         warnings.warn(
             f"{path} is truncated: {missing:.3g} s that its header promises are missing",
@@ -98,8 +98,8 @@ class Resampler:
     """Resamples a stream of mono blocks as if it were one waveform.
 
     Attributes:
-        samples: how many came in.
-        made: how many went out: in the end ceil(samples * new / old).
+        samples: number of samples taken in.
+        made: number of samples given out; in the end ceil(samples * new / old).
     """
 
     def __init__(self, old: int, new: int) -> None:
@@ -108,12 +108,12 @@ class Resampler:
         self._stream = None if old == new else soxr.ResampleStream(old, new, 1, dtype="float32", quality=QUALITY)
 
     def __call__(self, block: np.ndarray) -> np.ndarray:
-        """What is ready after one more block, (samples,)."""
+        """The resampled samples that one more block completes, (samples,)."""
         self.samples += len(block)
         return self._counted(block if self._stream is None else self._stream.resample_chunk(block))
 
     def finish(self) -> np.ndarray:
-        """The rest, once all blocks have come."""
+        """The remaining samples, after the last block."""
         if self._stream is None or not self.samples:
             return np.zeros(0, np.float32)
         silence = np.zeros(_tail(self.old, self.new), np.float32)
@@ -144,16 +144,16 @@ def _resampled_length(samples: int, old: int, new: int) -> int:
 
 
 def _tail(old: int, new: int) -> int:
-    """Zeros behind a waveform: libsoxr rounds the number of samples, and would leave out the last one."""
+    """Zeros to append to a waveform: libsoxr rounds the number of samples, and would drop the last one."""
     return math.ceil(2 * old / new) + 1
 
 
 def find(paths: Iterable[str | Path]) -> list[Path]:
-    """Files as they are given, and of folders all audio files below them, in order of name."""
-    found: list[Path] = []
+    """The given files, and all audio files below the given folders, in order of name."""
+    files: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            found += sorted(p for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file())
+            files += sorted(p for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file())
         else:
-            found.append(path)
-    return found
+            files.append(path)
+    return files

@@ -1,7 +1,7 @@
-"""The weight file: safetensors whose header tells what the tensors are.
+"""The weight file: safetensors whose header describes the model.
 
-The header's metadata holds one JSON: method, config, normalisation, provenance, licence, and a sha256 of all that and
-of the tensor bytes, so that a file proves itself wherever it came from. Opening one runs no code: it is not a pickle.
+The header's metadata holds one JSON: method, config, normalisation, provenance, licence, and a sha256 of all these and
+of the tensor bytes, which ``read`` verifies. A weight file holds no pickle, so opening one runs no code.
 """
 
 import hashlib
@@ -23,12 +23,13 @@ from torch import Tensor, nn
 from .errors import WeightsError
 
 KEY = "hear_audioformer"
+NORMALISATION = ("mean", "std")  # the fields of a configuration that a header holds apart
 FORMAT = 1
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a weight file says of itself.
+    """The description of the model in a weight file.
 
     Attributes:
         method: "msm-mae", ...
@@ -46,6 +47,12 @@ class Header:
     licence: str = "unknown"
     sha256: str = ""
     format: int = FORMAT
+
+
+def apart(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
+    """The fields of a configuration as a header holds them: without normalisation constants, and those."""
+    normalisation = {name: config[name] for name in NORMALISATION if name in config}
+    return {name: value for name, value in config.items() if name not in normalisation}, normalisation
 
 
 def write(path: str | Path, tensors: Mapping[str, Tensor], header: Header) -> str:
@@ -96,27 +103,27 @@ def read_header(path: str | Path) -> Header:
 
 
 def read(path: str | Path) -> tuple[Header, dict[str, Tensor]]:
-    """Header and tensors of a weight file, once its bytes are proved to be those that were written."""
+    """Header and tensors of a weight file, whose bytes are verified first."""
     header = read_header(path)
     with open(path, "rb") as file:
-        found = _seal(header, file)
-    if found != header.sha256:
+        digest = _seal(header, file)
+    if digest != header.sha256:
         raise WeightsError(
-            f"{path} is damaged: its content has sha256 {found}, the header says {header.sha256}; "
+            f"{path} is damaged: its content has sha256 {digest}, the header says {header.sha256}; "
             "delete it and download or convert it again"
         )
     return header, safetensors_torch.load_file(str(path))
 
 
 def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: str | Path) -> None:
-    """Loads tensors into a module, strictly: see ``compare``; any float type becomes float32, and all are finite."""
+    """Loads tensors of any float type into a float32 module, strictly (``compare``); refuses NaN and infinity."""
     compare(module, tensors, source)
     module.load_state_dict(dict(tensors))
     refuse_unsound(module, source)
 
 
 def refuse_unsound(module: nn.Module, source: str | Path) -> None:
-    """Refuses weights that are no numbers."""
+    """Refuses weights that are NaN or infinite."""
     broken = [name for name, tensor in module.state_dict().items() if not _finite(tensor)]
     if broken:
         names = f"{', '.join(broken[:8])}{' ...' * (len(broken) > 8)}"
@@ -125,18 +132,18 @@ def refuse_unsound(module: nn.Module, source: str | Path) -> None:
 
 def compare(module: nn.Module, tensors: Mapping[str, Tensor], source: str | Path) -> None:
     """Refuses tensors whose names, shapes or kind are not those of a module; the module may be on the meta device."""
-    wanted = module.state_dict()
-    missing = sorted(wanted.keys() - tensors.keys())
-    surplus = sorted(tensors.keys() - wanted.keys())
+    expected = module.state_dict()
+    missing = sorted(expected.keys() - tensors.keys())
+    surplus = sorted(tensors.keys() - expected.keys())
     shapes = [
-        f"{name} is {tuple(tensors[name].shape)}, expected {tuple(wanted[name].shape)}"
-        for name in wanted
-        if name in tensors and tensors[name].shape != wanted[name].shape
+        f"{name} is {tuple(tensors[name].shape)}, expected {tuple(expected[name].shape)}"
+        for name in expected
+        if name in tensors and tensors[name].shape != expected[name].shape
     ]
     kinds = [
-        f"{name} is {tensors[name].dtype}, expected {wanted[name].dtype}"
-        for name in wanted
-        if name in tensors and tensors[name].is_floating_point() != wanted[name].is_floating_point()
+        f"{name} is {tensors[name].dtype}, expected {expected[name].dtype}"
+        for name in expected
+        if name in tensors and tensors[name].is_floating_point() != expected[name].is_floating_point()
     ]
     faults = [("missing", missing), ("not part of the model", surplus)]
     faults += [("of another shape", shapes), ("of another kind", kinds)]
@@ -148,7 +155,7 @@ def compare(module: nn.Module, tensors: Mapping[str, Tensor], source: str | Path
 
 
 def sha256(path: str | Path) -> str:
-    """Of a whole file, in hex."""
+    """The hash of a whole file, in hex."""
     with open(path, "rb") as file:
         return _digest(file, b"")
 

@@ -203,13 +203,13 @@ def list_() -> None:
     """The models known by name."""
     from .index import bundle, index
 
-    known = index()
-    if not known.models:
+    table = index()
+    if not table.models:
         click.echo("no models are known by name in this version; pass a weight file or an hf:// address")
-    for name, entry in known.models.items():
-        place = "bundled" if (bundle() / entry.file).is_file() else f"hf://{entry.repo}@{entry.revision}"
-        mark = " (default)" if name == known.default else ""
-        click.echo(f"{name:24} {entry.method:12} {entry.size / 1e6:8.1f} MB  {place}{mark}")
+    for name, entry in table.models.items():
+        location = "bundled" if (bundle() / entry.file).is_file() else f"hf://{entry.repo}@{entry.revision}"
+        label = " (default)" if name == table.default else ""
+        click.echo(f"{name:24} {entry.method:12} {entry.size / 1e6:8.1f} MB  {location}{label}")
 
 
 @main.command()
@@ -220,7 +220,7 @@ def info(model: str) -> None:
     from .embedder import Embedder, Encoder
 
     path = weights.resolve(model)
-    encoder, header = weights.load_encoder(path)
+    encoder, header = weights.load_network(path)
     facts = {
         "file": str(path),
         **asdict(header),
@@ -323,17 +323,17 @@ def validate(module: str, model: str, device: str | None) -> None:
     click.get_current_context().exit(1 if failed else 0)
 
 
-def _device(wanted: str | None) -> str:
-    """The wanted device if it can be had; by default the best there is."""
+def _device(name: str | None) -> str:
+    """The device of a name, if it can be used; by default CUDA where there is one, else the CPU."""
     import torch
 
-    if wanted is None:
+    if name is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        if torch.device(wanted).type == "meta":
+        if torch.device(name).type == "meta":
             raise RuntimeError("it holds no values")
-        torch.empty(0, device=wanted)
+        torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise click.BadParameter(f"{wanted!r} cannot be used here: {reason}", param_hint="--device") from error
-    return wanted
+        raise click.BadParameter(f"{name!r} cannot be used here: {reason}", param_hint="--device") from error
+    return name

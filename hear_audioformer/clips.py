@@ -1,6 +1,6 @@
-"""What may be embedded: every waveform is looked at here first, and refused in one line that says what to do.
+"""Checks of all input and output: waveforms before they are embedded, embeddings before they are returned.
 
-Likewise every embedding before it is handed out: a number that is none never passes for an answer.
+An error names the clip and says what to do.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ def groups_of(audio: Clips) -> tuple[list[Tensor], torch.device]:
 
 
 def group_of(audio: Clips) -> tuple[Tensor, torch.device]:
-    """The same for clips that must have one length."""
+    """Checked clips of one length, (clips, samples), and the device that they came from."""
     groups, device = groups_of(audio)
     if len(groups) != 1:
         raise ValueError(f"{len(groups)} clips in a list, (clips, samples) expected: call this for one clip at a time")
@@ -59,7 +59,7 @@ def samples_of(audio: Any, name: str) -> Tensor:
     if isinstance(audio, np.ndarray) and not audio.dtype.isnative:
         audio = audio.astype(audio.dtype.newbyteorder("="))
     if isinstance(audio, np.ndarray) and any(stride < 0 for stride in audio.strides):
-        audio = audio.copy()  # turned round, which no tensor can be
+        audio = audio.copy()  # a tensor has no negative strides
     try:
         samples = torch.as_tensor(audio)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -76,7 +76,7 @@ def samples_of(audio: Any, name: str) -> Tensor:
 
 
 def refuse_unsound(embeddings: Tensor) -> Tensor:
-    """Embeddings (clips, ...), if all their values are finite; one pass that allocates nothing of their size."""
+    """Embeddings (clips, ...), if all values are finite. The check allocates nothing of their size."""
     if embeddings.numel():
         low, high = embeddings.flatten(1).aminmax(dim=1)
         if bad := _numbers(~(torch.isfinite(low) & torch.isfinite(high))):
@@ -85,7 +85,7 @@ def refuse_unsound(embeddings: Tensor) -> Tensor:
 
 
 def _sound(group: Tensor, first: int) -> Tensor:
-    """Clips (clips, samples) as float32, if there are samples and all of them can be samples."""
+    """Clips (clips, samples) as float32, if they are not empty and all samples are finite and in range."""
     if group.shape[1] == 0:
         raise ValueError(f"clip {first} is empty: an embedding needs at least one sample")
     low, high = (group if group.dtype == torch.float64 else group.float()).aminmax(dim=1)
@@ -98,5 +98,5 @@ def _sound(group: Tensor, first: int) -> Tensor:
 
 
 def _numbers(marked: Tensor, first: int = 0) -> str:
-    """The numbers of marked clips, or nothing."""
+    """The numbers of the marked clips, as text."""
     return ", ".join([str(number) for number, bad in enumerate(marked.tolist(), first) if bad][:NAMED])

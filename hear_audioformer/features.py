@@ -1,16 +1,27 @@
-"""Waveform -> spectrogram: the two front ends that every method here starts from.
+"""Waveform -> spectrogram: the two front ends of the methods, and the constants that normalise their values.
 
-Both are modules whose constants are buffers, so they follow the model to any device, and both can compute any run of
-frames of a clip without the rest of it (``start``, ``stop``): that is what keeps the memory of an hour-long recording
-bounded. The clip may lie on another device than the module: only the samples needed travel. Features are always
-float32; the rounding of bf16 belongs behind the logarithm, not before it.
+The constants of both are buffers, so that they follow the model to any device. Both compute frames ``start`` to
+``stop`` of a clip alone, so that memory stays bounded for a recording of an hour. The clip may be on another device
+than the module: only the samples needed are copied. Features are float32 at any precision, because a waveform rounded
+to bf16 before the logarithm would lose its quiet bands.
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+
+class Normalisation(NamedTuple):
+    """Mean and standard deviation of a front end's values over a training corpus."""
+
+    mean: float
+    std: float
+
+
+LOG_MEL = Normalisation(-7.1, 4.2)  # AudioSet, MSM-MAE's paper
+FILTER_BANK = Normalisation(-4.2677393, 4.5689974)  # AudioSet, AST's code; AST, ASiT and MAST divide by twice the std
 FLOAT32_EPSILON = torch.finfo(torch.float32).eps
 
 
@@ -62,9 +73,9 @@ class LogMel(FrontEnd):
         if audio.shape[-1] <= half:  # too short to reflect: silence follows
             audio = nn.functional.pad(audio, (0, half + 1 - audio.shape[-1]))
         last = audio.shape[-1] - 1
-        place = torch.arange(start * self.hop - half, (stop - 1) * self.hop + half, device=audio.device)
-        place = last - (last - place.abs()).abs()  # reflect at both ends
-        frames = audio[:, place].to(self.window.device).unfold(-1, self.length, self.hop)
+        samples = torch.arange(start * self.hop - half, (stop - 1) * self.hop + half, device=audio.device)
+        samples = last - (last - samples.abs()).abs()  # reflect at both ends
+        frames = audio[:, samples].to(self.window.device).unfold(-1, self.length, self.hop)
         return torch.log(self._mel(frames) + FLOAT32_EPSILON)
 
 
@@ -72,7 +83,7 @@ class KaldiFilterBank(FrontEnd):
     """Kaldi's filter bank as AST, ASiT and MAST call it: HTK mel, Hann window, no dither, edges snipped.
 
     Frame k covers the samples ``k * hop`` to ``k * hop + length``. A clip shorter than one frame is zero-padded to one.
-    Whole-clip mean removal, where a method wants it, is the caller's: only he sees the whole clip.
+    A method that removes the mean of the whole clip does so before; this module sees parts of clips.
     """
 
     def __init__(
@@ -97,8 +108,8 @@ class KaldiFilterBank(FrontEnd):
         audio = audio[:, start * self.hop : (stop - 1) * self.hop + self.length]
         frames = audio.to(self.window.device).unfold(-1, self.length, self.hop)
         frames = frames - frames.mean(-1, keepdim=True)
-        before = torch.cat([frames[..., :1], frames[..., :-1]], dim=-1)
-        return torch.log(self._mel(frames - self.preemphasis * before).clamp(min=FLOAT32_EPSILON))
+        delayed = torch.cat([frames[..., :1], frames[..., :-1]], dim=-1)
+        return torch.log(self._mel(frames - self.preemphasis * delayed).clamp(min=FLOAT32_EPSILON))
 
 
 def slaney_filters(sample_rate: int, n_fft: int, bands: int, low: float) -> Tensor:

@@ -1,11 +1,17 @@
-"""The models known by name, and where those are that came with the package. This module needs no torch."""
+"""The table of methods, and the index of named models with the folder of bundled weights. It needs no torch."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
-METHODS = {"msm-mae": "msm_mae", "asit": "asit", "mast": "mast", "audioformer": "audioformer"}  # method -> its module
-PARTS = {"codec": "codec"}  # what a weight file may also hold: parts that models are made with
+# A method is one file or folder of this package, which satisfies ``encoder.Method``, and its line here.
+METHODS = {
+    "msm-mae": "msm_mae",
+    "asit": "asit",
+    "mast": "mast",
+    "audioformer": "audioformer",
+}
+PARTS = {"codec": "codec"}  # parts of models that have weight files too -> their modules
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class Index:
 
 
 def bundle() -> Path:
-    """The folder of the weights that came with the package: beside it in a checkout, inside it once installed."""
+    """The folder of the bundled weights: beside it in a checkout, inside it once installed."""
     installed = Path(__file__).parent / "bundled"
     return installed if installed.is_dir() else Path(__file__).parent.parent / "weights"
 
@@ -48,5 +54,5 @@ def index() -> Index:
 
 def list_models(method: str | None = None) -> list[str]:
     """Names that ``load_model`` takes, of all methods or of one."""
-    wanted = METHODS if method is None else (method,)
-    return [name for name, entry in index().models.items() if entry.method in wanted]
+    methods = METHODS if method is None else (method,)
+    return [name for name, entry in index().models.items() if entry.method in methods]

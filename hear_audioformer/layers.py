@@ -1,18 +1,20 @@
 """The transformer parts that the methods share: attention, MLP, block, patches, position tables."""
 
+from collections.abc import Iterable
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-WRITTEN_OUT = 256  # tokens up to which training on a CPU writes attention out
+PLAIN_TOKENS = 256  # the most tokens for which training on a CPU uses plain matrix products
 
 
 class Linear(nn.Linear):
     """A linear layer that takes float32 input whatever the precision of its own weights.
 
-    With bf16 weights the products run in bf16 while norms and the residual stream around them stay float32: what
-    autocast does, without casting the weights again at every call. Under autocast itself nothing is cast here.
+    With bf16 weights the products run in bf16, while norms and the residual stream stay float32. Autocast does the
+    same, but it casts the weights at every call.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -24,7 +26,7 @@ class Attention(nn.Module):
     """Multi-head self-attention, (batch, tokens, dim) -> the same.
 
     MSM-MAE's own files have biases for queries and values only. A key bias adds the same amount to all logits of a
-    query and falls out of the softmax, so one full bias serves both dialects exactly.
+    query, which the softmax cancels, so that one full bias is exact for all methods.
     """
 
     def __init__(self, dim: int, heads: int) -> None:
@@ -41,12 +43,13 @@ class Attention(nn.Module):
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Softmax attention, (batch, heads, tokens, width) -> the same, by whichever way is faster.
+    """Softmax attention, (batch, heads, tokens, width) -> the same.
 
-    A bias, (batch, heads, queries, keys), is added to the logits. The fused kernel saves memory, yet on a CPU its
-    backward pass is several times slower than plain matrix products on sequences as short as a masked autoencoder's.
+    A bias, (batch, heads, queries, keys), is added to the logits. On a CPU the backward pass of the fused kernel is
+    several times slower than plain matrix products on sequences as short as a masked autoencoder's, so training there
+    uses these.
     """
-    if q.device.type == "cpu" and torch.is_grad_enabled() and q.shape[2] <= WRITTEN_OUT:
+    if q.device.type == "cpu" and torch.is_grad_enabled() and q.shape[2] <= PLAIN_TOKENS:
         logits = q * q.shape[3] ** -0.5 @ k.transpose(2, 3)
         return (logits if bias is None else logits + bias).softmax(-1).to(v.dtype) @ v
     return F.scaled_dot_product_attention(q, k, v, bias)
@@ -64,14 +67,22 @@ class Mlp(nn.Module):
         return self.down(F.gelu(self.up(x)))
 
 
-class Block(nn.Module):
-    """One pre-norm transformer block.
+class ResidualBlock(nn.Module):
+    """A transformer block whose residual branches may be dropped in training (stochastic depth).
 
     Attributes:
-        drop: share of the clips whose branches are left out in training (stochastic depth); an objective may set it.
+        drop_prob: share of the clips whose branches are dropped; an objective may set it.
     """
 
-    drop: float = 0.0
+    drop_prob: float = 0.0
+
+    def add(self, x: Tensor, branch: Tensor) -> Tensor:
+        """The residual sum, (batch, tokens, dim)."""
+        return x + drop_path(branch, self.drop_prob, self.training)
+
+
+class Block(ResidualBlock):
+    """One pre-norm transformer block."""
 
     def __init__(self, dim: int, heads: int, mlp_ratio: float = 4.0) -> None:
         super().__init__()
@@ -81,21 +92,31 @@ class Block(nn.Module):
         self.mlp = Mlp(dim, hidden(dim, mlp_ratio))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + for_some(self.attention(self.attention_norm(x)), self.drop, self.training)
-        return x + for_some(self.mlp(self.mlp_norm(x)), self.drop, self.training)
+        x = self.add(x, self.attention(self.attention_norm(x)))
+        return self.add(x, self.mlp(self.mlp_norm(x)))
 
 
 def hidden(dim: int, ratio: float) -> int:
-    """The width inside an MLP, rounded down; a ratio that was itself computed as hidden / dim gives hidden back."""
+    """The width inside an MLP, rounded down. A ratio computed as hidden / dim gives exactly hidden."""
     return int(dim * ratio + 1e-6)
 
 
-def for_some(branch: Tensor, drop: float, training: bool) -> Tensor:
-    """In training, a branch (batch, tokens, dim) for some clips only, at the same expected size (stochastic depth)."""
-    if not training or not drop:
+def drop_path(branch: Tensor, drop_prob: float, training: bool) -> Tensor:
+    """DropPath (Huang et al., arXiv 1603.09382): in training, zeros a branch (batch, tokens, dim) of some of the clips.
+
+    The branches of the others are scaled up, so that the expected value stays.
+    """
+    if not training or not drop_prob:
         return branch
-    kept = torch.rand(len(branch), 1, 1, device=branch.device) >= drop
-    return branch * (kept / (1 - drop))
+    kept = torch.rand(len(branch), 1, 1, device=branch.device) >= drop_prob
+    return branch * (kept / (1 - drop_prob))
+
+
+def set_drop_path(blocks: Iterable[nn.Module], drop_path: float) -> None:
+    """Sets ``drop_prob`` of all blocks: 0 for the first, ``drop_path`` for the last, on a straight line between."""
+    residual = [block for block in blocks if isinstance(block, ResidualBlock)]
+    for number, block in enumerate(residual):
+        block.drop_prob = drop_path * number / max(1, len(residual) - 1)
 
 
 def patchify(spectrogram: Tensor, patch: tuple[int, int]) -> Tensor:

@@ -1,4 +1,4 @@
-"""MSM-MAE: a vision transformer on log-mel patches, pretrained to paint in the three quarters of them it cannot see.
+"""MSM-MAE: a vision transformer on log-mel patches, pretrained to reconstruct the masked three quarters of them.
 
 Niizumi et al., "Masked Spectrogram Modeling using Masked Autoencoders for Learning General-purpose Audio
 Representation", HEAR: Holistic Evaluation of Audio Representations, PMLR 166, 2022 (arXiv 2204.12260). This module is a
@@ -17,8 +17,9 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from . import weights
-from .embedder import Embedder, Encoder, Pool, Statistics, get_scene_embeddings, get_timestamp_embeddings, layer_numbers
-from .features import LogMel
+from .embedder import Embedder, get_scene_embeddings, get_timestamp_embeddings
+from .encoder import ClipContext, Encoder, Pool, layer_numbers
+from .features import LOG_MEL, LogMel
 from .fields import check
 from .layers import Block, Linear, patchify, sincos_2d
 from .windows import Geometry
@@ -39,15 +40,15 @@ class Config:
         width, depth, heads, mlp_ratio: the transformer.
         bands, frames: the input window; frames of 10 ms.
         patch: bands and frames of one patch.
-        cls: whether a class token takes part (it does in all published weights; embeddings leave it out).
+        cls: whether there is a class token (there is in all published weights; embeddings leave it out).
         sample_rate: 16000, or 32000 for M2D's variant.
         mean, std: of the log-mel values that it was trained on.
-        normalisation: "fixed" uses mean and std; "batch" the statistics of whatever batch is given, as the authors'
-            HEAR module does, which ties an embedding to its neighbours: for parity only.
-        short: what happens to less than a window: "crop" runs it at its own length with the first positions of each
-            row; "pad" fills it up with the mean, as the authors' HEAR module does.
+        normalisation: "fixed" uses mean and std. "batch" uses the statistics of the batch, as the authors' HEAR module
+            does; then an embedding depends on the other clips of its batch, so this is for parity only.
+        short: how less than a window is encoded: "crop" at its own length, with the first positions of each row;
+            "pad" at full length, filled up with the mean, as the authors' HEAR module does.
         pool: how frames become a scene embedding.
-        layers: those that an embedding has side by side unless the user says otherwise; the last alone if None.
+        layers: the layers that an embedding concatenates by default; the last alone if None.
     """
 
     width: int = 768
@@ -59,8 +60,8 @@ class Config:
     patch: tuple[int, int] = (16, 16)
     cls: bool = True
     sample_rate: int = 16000
-    mean: float = -7.1
-    std: float = 4.2
+    mean: float = LOG_MEL.mean
+    std: float = LOG_MEL.std
     normalisation: Literal["fixed", "batch"] = "fixed"
     short: Literal["crop", "pad"] = "crop"
     pool: Pool = "mean"
@@ -94,34 +95,32 @@ class Config:
 class MsmMae(Encoder):
     """The encoder half of the autoencoder, on whole windows; training adds masking and the decoder from outside."""
 
+    config: Config
     positions: Tensor
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config = config
         rows, columns = config.grid
-        self.front = LogMel(config.sample_rate, config.bands)
+        front = LogMel(config.sample_rate, config.bands)
+        super().__init__(
+            config,
+            Geometry(config.sample_rate, front.hop, front.origin, config.patch[1], columns),
+            depth=config.depth,
+            layers=config.layers,
+            pool=config.pool,
+            pad_short=config.short == "pad",
+        )
+        self.front = front
         self.embed = Linear(config.patch[0] * config.patch[1], config.width)
         self.cls = nn.Parameter(torch.zeros(config.width)) if config.cls else None
         self.register_buffer("positions", sincos_2d(rows, columns, config.width), persistent=False)
         self.blocks = nn.ModuleList(Block(config.width, config.heads, config.mlp_ratio) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
 
-        self.sample_rate = config.sample_rate
-        self.depth = config.depth
-        self.layers = config.layers
-        self.dim = self.layer_dim(self.depth) * len(self.layers or [self.depth])
-        self.hop = config.patch[1] * self.front.hop
-        self.window = config.frames * self.front.hop
-        self.geometry = Geometry(config.sample_rate, self.front.hop, self.front.origin, config.patch[1], columns)
-        self.pool = config.pool
-        self.pad_short = config.short == "pad"
-
     def count(self, samples: int) -> int:
         return self.front.count(samples)
 
-    def statistics(self, audio: Tensor) -> Statistics:
-        """With ``normalisation="batch"``: mean and unbiased deviation over all of the batch, (batch, 2)."""
+    def clip_context(self, audio: Tensor) -> ClipContext:
+        """With ``normalisation="batch"``: mean and unbiased standard deviation over the whole batch, (batch, 2)."""
         if self.config.normalisation == "fixed":
             return None
         total, frames = self.count(audio.shape[1]), self.config.frames
@@ -135,12 +134,12 @@ class MsmMae(Encoder):
         std = variance.clamp(min=1e-8).sqrt()  # silence has none; the authors' code answers NaN there
         return torch.stack([mean, std]).float().expand(len(audio), 2)
 
-    def features(self, audio: Tensor, start: int, stop: int, statistics: Statistics = None) -> Tensor:
+    def features(self, audio: Tensor, start: int, stop: int, clip_context: ClipContext = None) -> Tensor:
         """Waveforms (batch, samples) -> normalised log-mel frames start..stop, (batch, stop - start, bands)."""
         logmel = self.front(audio, start, stop)
-        if statistics is None:
+        if clip_context is None:
             return (logmel - self.config.mean) / self.config.std
-        mean, std = statistics.to(logmel.device)[:, :, None, None].unbind(1)
+        mean, std = clip_context.to(logmel.device)[:, :, None, None].unbind(1)
         return (logmel - mean) / std
 
     def tokens(self, features: Tensor) -> Tensor:
@@ -190,7 +189,13 @@ def build(config: dict[str, Any]) -> MsmMae:
 def load_model(source: str = "", **options: Any) -> Embedder:
     """HEAR: an MSM-MAE model by name, path or ``hf://OWNER/REPO@REVISION/FILE``; the default MSM-MAE without a source.
 
-    Options are those of ``Embedder`` (hop_ms, hop, pool, layers, precision, batch_size), and of ``Config``:
-    ``normalisation`` ("fixed", "batch", or a pair [mean, std]) and ``short`` ("crop", "pad").
+    Args:
+        pool: "mean" over time, or "mean+std" for twice the size; by default the model's own.
+        layers: the blocks to concatenate, such as ``[6, 12]`` or ``[-1]``.
+        hop_ms: step between timestamps, such as 40 (the default), 20 or 10.
+        precision: "fp32", "bf16" or "auto", bf16 on CUDA alone.
+        batch_size: windows of one forward; bounds the memory.
+
+    For research and parity (docs/msm-mae.md): hop, normalisation, short.
     """
     return weights.load_model(source, method=METHOD, **options)

@@ -1,4 +1,4 @@
-"""Opening other people's checkpoint files without letting them run code."""
+"""State dicts from published checkpoint files, which are opened without running code of theirs."""
 
 import argparse
 import pickle
@@ -16,9 +16,9 @@ WRAPPERS = ("model", "state_dict", "model_state_dict")
 
 
 def read_state_dict(path: str | Path, networks: Sequence[str] = ()) -> dict[str, Tensor]:
-    """The state dict in a checkpoint file, out of whatever training script's wrapper it stands in.
+    """The state dict of a checkpoint file, without the dictionary of the training script around it.
 
-    Where it holds several networks by the given names, theirs go in front of their tensors' names.
+    If the file holds networks of the given names, these names become prefixes of their tensors' names.
     """
     content = _load(Path(path))
     for wrapper in WRAPPERS:
@@ -47,15 +47,15 @@ def _load(path: Path) -> Mapping:
             "weights_only does not protect against a crafted file (CVE-2026-24747)"
         )
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):  # the authors save their arguments along
+        with torch.serialization.safe_globals([argparse.Namespace]):  # authors save their command lines too
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         lines = [line.strip() for line in str(error).splitlines() if "Unpickler error" in line]
         reason = lines[0].split("Unpickler error: ")[-1].split(". ")[0] if lines else "the unpickler refused it"
         raise WeightsError(f"{path} holds more than tensors and plain values, and is not opened: {reason}") from error
-    except Exception as error:  # bytes that are no pickle are read as one, and lead to any error
-        telling = isinstance(error, (RuntimeError, EOFError, OSError, ValueError))
-        reason = f": {error}".partition("\n")[0] if telling else ""
+    except Exception as error:  # bytes that are no pickle may cause any error
+        informative = isinstance(error, (RuntimeError, EOFError, OSError, ValueError))
+        reason = f": {error}".partition("\n")[0] if informative else ""
         raise WeightsError(f"{path} is damaged, truncated or not a checkpoint{reason}") from error
     if not isinstance(content, Mapping):
         raise WeightsError(f"{path} holds a {type(content).__name__}, not a dictionary of tensors")

@@ -25,10 +25,10 @@ def embed(
 
     Args:
         audio: a file, or a mono waveform (samples,) of floats in [-1, 1] with its ``sample_rate``.
-        model: a loaded model, or what ``load_model`` takes; the default model if empty. A compiled model embeds as
-            the model that it was made of.
+        model: a loaded model, or what ``load_model`` takes; the default model if empty. A compiled model runs
+            uncompiled.
         sample_rate: of a waveform, in Hz; a file says its own.
-        options: those of ``load_model``; a loaded model has got them already.
+        options: those of ``load_model``; none with a loaded model.
     """
     embedder = _embedder(model, options)
     if isinstance(audio, (str, os.PathLike)):
@@ -47,15 +47,15 @@ def embed(
 
 
 def _embedder(model: str | Path | nn.Module, options: dict[str, Any]) -> Embedder:
-    """A loaded model, or the one that a name and options stand for."""
+    """A loaded model, or the model of a name and options."""
     if isinstance(model, (str, os.PathLike)):
         return cached_model(str(model), tuple(sorted((name, _frozen(name, value)) for name, value in options.items())))
-    made_of = getattr(model, "_orig_mod", model)  # torch.compile keeps the model there
-    if not isinstance(made_of, Embedder):
+    embedder = getattr(model, "_orig_mod", model)  # torch.compile keeps the model there
+    if not isinstance(embedder, Embedder):
         raise TypeError(f"model is a {type(model).__name__}: pass a model of load_model, or a name or path")
     if options:
         raise TypeError(f"{', '.join(options)}: options of load_model, but this model is loaded: pass them there")
-    return made_of
+    return embedder
 
 
 def _frozen(name: str, value: Any) -> Hashable:

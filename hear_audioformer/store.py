@@ -1,7 +1,7 @@
-"""Embeddings of many files on their way to one: kept on disk as they come, so that a killed run loses next to nothing.
+"""Embeddings of many files in one file. A killed run loses at most seconds of work and can be resumed.
 
-While a run goes on, ``OUT.part/`` beside the result holds numbered pieces and what they were made with. The same
-command goes on from there; another model or other options are refused rather than mixed. At the end they become OUT.
+During a run, ``OUT.part/`` beside the result holds numbered pieces, and the model and options of the run. The same
+command resumes it; another model or other options are refused. At the end the pieces become OUT.
 """
 
 import json
@@ -25,7 +25,7 @@ class Store:
 
     Args:
         out: the file to make; ``.npz`` or ``.parquet``.
-        identity: everything that the results depend on; a run that differs in it does not go on from the pieces.
+        identity: everything that the results depend on; only a run with the same identity resumes.
         overwrite: whether ``out`` may exist.
     """
 
@@ -53,7 +53,7 @@ class Store:
             self.flush()
 
     def flush(self) -> None:
-        """Puts what came since the last piece on disk."""
+        """Writes the results since the last piece to disk."""
         if self.waiting:
             number = len(list(self.folder.glob("*.npz")))
             arrays: Any = {f"{i}/{name}": a for i, one in enumerate(self.waiting.values()) for name, a in one.items()}
@@ -64,7 +64,7 @@ class Store:
         self.waiting, self.saved = {}, time.monotonic()
 
     def finish(self, paths: list[Path]) -> int:
-        """Writes the result, the given files in their order as far as they are done, and removes the pieces."""
+        """Writes the result, which holds the given files that are done in their order, and removes the pieces."""
         self.flush()
         temporary = self.out.with_name(self.out.name + ".tmp")
         names = {key_of(path): str(path) for path in paths if path.exists()}
@@ -89,7 +89,7 @@ Pieces = Callable[[], Iterator[dict[str, Arrays]]]
 
 
 def key_of(path: Path) -> str:
-    """A file as it is now: its results are void once it changes."""
+    """The identity of a file's content: a file that has changed is embedded again."""
     stat = path.stat()
     return f"{path}|{stat.st_size}|{stat.st_mtime_ns}"
 

@@ -91,8 +91,8 @@ def _sizes(state: dict[str, Any]) -> str:
 def _scene(state: dict[str, Any]) -> None:
     for clips, seconds in ((8, 3.74), (4, 2.74)):
         embeddings = _scenes(state, _noise(state, clips, seconds))
-        wanted = (clips, state["model"].scene_embedding_size)
-        _require(tuple(embeddings.shape) == wanted, f"shape {tuple(embeddings.shape)}, expected {wanted}")
+        expected = (clips, state["model"].scene_embedding_size)
+        _require(tuple(embeddings.shape) == expected, f"shape {tuple(embeddings.shape)}, expected {expected}")
         _require(embeddings.dtype == torch.float32, f"dtype {embeddings.dtype}, expected float32")
         _require(
             not embeddings.requires_grad, "the result carries an autograd graph: wrap the function in torch.no_grad"
@@ -129,11 +129,11 @@ def _fine(state: dict[str, Any]) -> None:
 
 
 def _covered(state: dict[str, Any]) -> None:
-    heard = {seconds: _times(state, seconds) for seconds in LENGTHS}
-    for seconds, times in heard.items():
+    times_of = {seconds: _times(state, seconds) for seconds in LENGTHS}
+    for seconds, times in times_of.items():
         last = float(times[-1])
         _require(last <= 1000 * seconds, f"the last, {last:.1f} ms, lies past the end of {seconds} s of audio")
-    for seconds, times in heard.items():
+    for seconds, times in times_of.items():
         hop, first, last = float(times.diff().mean()), float(times[0]), float(times[-1])
         _require(
             0 <= first <= hop, f"the first is {first:.1f} ms, more than a step of {hop:.1f} ms in", level="warning"

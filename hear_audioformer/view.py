@@ -1,8 +1,8 @@
-"""A view of an encoder for inference: the same weights in modules of its own, all in evaluation mode.
+"""A view of an encoder for inference: other module objects around the same weights, all in evaluation mode.
 
-A training loop may hold the same encoder, and another thread may be in the middle of it: so inference reads and
-changes no module's mode. It walks the encoder's tree and makes new modules around the very same tables of parameters
-and buffers. That costs microseconds a module, and no weight is copied.
+Inference must not change the mode of an encoder, because a training loop or another thread may use it meanwhile. So it
+makes new modules that share the encoder's dictionaries of parameters and buffers. This takes microseconds a module and
+copies no weight.
 """
 
 from typing import TypeVar
@@ -18,10 +18,9 @@ Module = TypeVar("Module", bound=nn.Module)
 def evaluated(module: Module, dtype: torch.dtype = torch.float32) -> Module:
     """A view of a module in evaluation mode, its ``Linear`` layers cast to ``dtype`` if that is not float32.
 
-    Whatever is done to the module's weights shows in the view, but for those that were cast: these are as the weights
-    were when the view was made. Hooks are shared. A module that was compiled in place runs as it is written, for its
-    compiled form belongs to the original. What a forward writes on a module is gone with the view, and modules that a
-    module keeps anywhere but among its children stay themselves.
+    Later changes of the module's weights show in the view, except in weights that were cast. Hooks are shared. A module
+    that was compiled in place runs uncompiled in the view. Attributes that a forward sets on the view are lost with it.
+    Modules that are not registered as children are not replaced.
     """
     view = object.__new__(type(module))
     view.__dict__ = module.__dict__.copy()

@@ -4,8 +4,8 @@
     load_model("my/model.safetensors")                  a path
     load_model("hf://OWNER/REPO@REVISION/FILE")         a file on the Hub, at a pinned revision
 
-Nothing is used before its bytes are checked: against the index's sha256, against the Hub's own, and against the one
-that every file carries in its header.
+The bytes of a file are verified before they are used: against the sha256 of the index, of the Hub, and of the file's
+own header.
 """
 
 import functools
@@ -15,8 +15,7 @@ import re
 import warnings
 from dataclasses import fields
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -24,21 +23,24 @@ from torch import Tensor
 from . import checkpoint
 from .checkpoint import Header, WeightsError
 from .embedder import Embedder
+from .encoder import Encoder, Method, Network
 from .index import METHODS, PARTS, Entry, bundle, index
 from .index import list_models as list_models  # part of this module too
 
 EMBEDDER_OPTIONS = ("hop_ms", "pool", "layers", "precision", "batch_size", "hop")
 SHA256 = re.compile(r"[0-9a-f]{64}")
-COMPUTED = 1 << 26  # values of tables that are computed and stand in no file; a real model has under a million
+COMPUTED = 1 << 26  # the most values of computed tables, which no file holds; a real model has under a million
 HUB = re.compile(r"hf://(?P<repo>[^/@]+/[^/@]+)(@(?P<revision>[^/@]+))?/(?P<file>.+)")
 
 
 def load_model(source: str | Path = "", *, method: str | None = None, **options: Any) -> Embedder:
     """HEAR: a model from a name, a path or an ``hf://`` address, in evaluation mode; the default one without a source.
 
-    ``options`` are those of ``Embedder`` (hop_ms, hop, pool, layers, precision, batch_size) and those that the method
-    offers (its module's ``OPTIONS``). An empty file counts as no source, with a warning: HEAR passes one for "no
-    weights". Nothing else here takes an empty file.
+    Args:
+        options: those of ``Embedder`` (pool, layers, hop_ms, hop, precision, batch_size), and those of the method (its
+            module's ``OPTIONS``).
+
+    An empty file counts as no source, with a warning: HEAR passes one for "no weights".
     """
     if str(source) and _is_file(Path(source)) and Path(source).stat().st_size == 0:
         warnings.warn(f"{source} is empty, HEAR's sign for no weights: the default model is loaded", stacklevel=2)
@@ -47,16 +49,22 @@ def load_model(source: str | Path = "", *, method: str | None = None, **options:
 
 
 def open_model(source: str | Path = "", *, method: str | None = None, **options: Any) -> Embedder:
-    """The same, but an empty file is refused like any other that holds no model."""
+    """A model as of ``load_model``, except that an empty file is refused."""
     own = {name: value for name, value in options.items() if name not in EMBEDDER_OPTIONS}
-    encoder, header = load_encoder(source, method=method, **own)
-    if header.method not in METHODS:
-        raise WeightsError(f"{source} holds a {header.method}, which embeds nothing by itself; load a model")
+    encoder, _ = load_encoder(source, method=method, **own)
     return Embedder(encoder, **{name: value for name, value in options.items() if name in EMBEDDER_OPTIONS})
 
 
-def load_encoder(source: str | Path = "", *, method: str | None = None, **options: Any) -> tuple[Any, Header]:
-    """The bare encoder of a model (an ``Encoder``), or a part such as a codec, and its file's header."""
+def load_encoder(source: str | Path = "", *, method: str | None = None, **options: Any) -> tuple[Encoder, Header]:
+    """The bare encoder of a model, and its file's header."""
+    network, header = load_network(source, method=method, **options)
+    if not isinstance(network, Encoder):
+        raise WeightsError(f"{source} holds a {header.method}, which embeds nothing by itself; load a model")
+    return network, header
+
+
+def load_network(source: str | Path = "", *, method: str | None = None, **options: Any) -> tuple[Network, Header]:
+    """The bare encoder of a model, or a part such as a codec, and its file's header."""
     path = resolve(source, method)
     header, tensors = checkpoint.read(path)
     if method not in (None, header.method):
@@ -67,19 +75,19 @@ def load_encoder(source: str | Path = "", *, method: str | None = None, **option
     module = method_module(header.method)
     unknown = sorted(options.keys() - set(module.OPTIONS))
     if unknown:
-        known = ", ".join((*EMBEDDER_OPTIONS, *module.OPTIONS))
-        raise TypeError(f"unknown option {', '.join(unknown)} for a {header.method} model; choose from {known}")
+        choices = ", ".join((*EMBEDDER_OPTIONS, *module.OPTIONS))
+        raise TypeError(f"unknown option {', '.join(unknown)} for a {header.method} model; choose from {choices}")
     config = {**header.config, **header.normalisation}
     _try(module, config, tensors, path)
-    encoder = module.build({**config, **options})
-    checkpoint.fill(encoder, tensors, path)
-    return encoder.eval(), header
+    network = module.build({**config, **options})
+    checkpoint.fill(network, tensors, path)
+    return network.eval(), header
 
 
-def _try(module: ModuleType, config: dict[str, Any], tensors: dict[str, Tensor], path: Path) -> None:
-    """Builds what a file describes where nothing is allocated, and holds it against the file's tensors.
+def _try(module: Method, config: dict[str, Any], tensors: dict[str, Tensor], path: Path) -> None:
+    """Builds the model of a config on the meta device and compares it with the file's tensors.
 
-    So a config of any sizes costs no more memory than the file has.
+    So a config that describes a huge model is refused before any memory is allocated.
     """
     if unknown := sorted(config.keys() - {field.name for field in fields(module.Config)}):
         names = ", ".join(map(repr, unknown))
@@ -87,27 +95,27 @@ def _try(module: ModuleType, config: dict[str, Any], tensors: dict[str, Tensor],
     try:
         with torch.device("meta"):
             sketch = module.build(config)
-    except Exception as error:  # whatever the values of a stranger's file lead to
+    except Exception as error:  # values of an untrusted file may cause any
         raise WeightsError(f"{path} has a config that makes no model ({_line(error)}); convert it again") from error
     checkpoint.compare(sketch, tensors, path)
-    kept = sketch.state_dict().keys()
-    computed = sum(buffer.numel() for name, buffer in sketch.named_buffers() if name not in kept)
+    stored = sketch.state_dict().keys()
+    computed = sum(buffer.numel() for name, buffer in sketch.named_buffers() if name not in stored)
     if computed > COMPUTED:
         raise WeightsError(f"{path} has a config that makes no model (tables of {computed} values); convert it again")
 
 
 def _line(error: Exception) -> str:
-    """What an error says, in one line."""
+    """The message of an error, in one line."""
     first = str(error).strip().partition("\n")[0]
     return first if isinstance(error, ValueError) else f"{type(error).__name__}: {first}"
 
 
-def method_module(method: str) -> ModuleType:
-    """The module of a method."""
+def method_module(method: str) -> Method:
+    """The module of a method, or of a part."""
     modules = METHODS | PARTS
     if method not in modules:
         raise WeightsError(f"unknown method {method!r}; this version knows {', '.join(METHODS)}: upgrade the package")
-    return importlib.import_module(f".{modules[method]}", __package__)
+    return cast(Method, importlib.import_module(f".{modules[method]}", __package__))
 
 
 def resolve(source: str | Path, method: str | None = None) -> Path:
@@ -117,23 +125,23 @@ def resolve(source: str | Path, method: str | None = None) -> Path:
         return _from_hub(match["repo"], match["revision"] or "main", match["file"], None)
     if text.startswith("hf://"):
         raise WeightsError(f"{text} is not of the form hf://OWNER/REPO@REVISION/FILE")
-    known = index()
+    table = index()
     path = Path(text)
     if not text:
-        default = known.default_of(method)
+        default = table.default_of(method)
         if default is None:
             raise WeightsError(
                 f"no trained {method or 'default'} weights come with this version yet: pass a weight file or an "
                 "hf:// address; `hear-audioformer convert` makes a weight file of a published checkpoint"
             )
         text = default
-    if text in known.models:
-        return _from_index(known.models[text])
+    if text in table.models:
+        return _from_index(table.models[text])
     if _is_file(path):
         if path.stat().st_size == 0:
             raise WeightsError(f"{path} is empty: pass a weight file, or no model for the default one")
         return path
-    names = ", ".join(known.models) or "none yet"
+    names = ", ".join(table.models) or "none yet"
     raise WeightsError(f"no file and no model is called {text!r}; models known by name: {names}")
 
 
@@ -145,7 +153,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _from_index(entry: Entry) -> Path:
-    """A file of the index, which must name it plainly and give its hash: the index is data, and may be anybody's."""
+    """A verified file of the index. The index is untrusted data: it must give a plain file name and a hash."""
     folder = bundle()
     path = folder / entry.file
     plain = entry.file == path.name and "\\" not in entry.file and not entry.file.startswith(".")
@@ -164,27 +172,27 @@ def _from_hub(repo: str, revision: str, file: str, expected: str | None) -> Path
     """Downloads a file into the Hub's own cache, or finds it there, and verifies it."""
     from huggingface_hub import errors, hf_hub_download
 
-    where = f"hf://{repo}@{revision}/{file}"
+    address = f"hf://{repo}@{revision}/{file}"
     try:
         path = Path(hf_hub_download(repo, file, revision=revision))
     except errors.RepositoryNotFoundError as error:
-        raise WeightsError(f"{where}: no such repository, or it is private: check the name, or log in") from error
+        raise WeightsError(f"{address}: no such repository, or it is private: check the name, or log in") from error
     except errors.RevisionNotFoundError as error:
-        raise WeightsError(f"{where}: the repository has no revision {revision!r}") from error
+        raise WeightsError(f"{address}: the repository has no revision {revision!r}") from error
     except errors.LocalEntryNotFoundError as error:
         raise WeightsError(
-            f"{where} is not in the cache and the Hub was not asked or did not answer: "
+            f"{address} is not in the cache and the Hub was not asked or did not answer: "
             "go online (and unset HF_HUB_OFFLINE) once, or pass a local file"
         ) from error
     except errors.EntryNotFoundError as error:
-        raise WeightsError(f"{where}: the repository has no such file") from error
+        raise WeightsError(f"{address}: the repository has no such file") from error
     except errors.HfHubHTTPError as error:
-        raise WeightsError(f"{where}: the Hub answered with an error: {error}") from error
+        raise WeightsError(f"{address}: the Hub answered with an error: {error}") from error
     except (errors.HTTPError, OSError) as error:  # HTTPError: that of the HTTP library, above the Hub's own
-        raise WeightsError(f"{where}: the download failed, try again: {error}") from error
+        raise WeightsError(f"{address}: the download failed, try again: {error}") from error
     except ValueError as error:
-        raise WeightsError(f"{where} is no valid address: {error}") from error
-    # The cache's first link ends at a file named by its hash. A second one may lead on into a store that repositories
+        raise WeightsError(f"{address} is no valid address: {error}") from error
+    # The cache's first link ends at a file whose name is its hash. A second link may lead to a store that repositories
     # share, where names are hashes of another kind.
     blob = path.parent / path.readlink() if path.is_symlink() else path
     try:
@@ -198,18 +206,18 @@ def _from_hub(repo: str, revision: str, file: str, expected: str | None) -> Path
 def _verified(path: Path, expected: str, remedy: str) -> Path:
     """The file, if it has the expected hash: sha256, or git's for small files of a Hub repository."""
     if SHA256.fullmatch(expected):
-        found = checkpoint.sha256(path)
+        digest = checkpoint.sha256(path)
     elif re.fullmatch(r"[0-9a-f]{40}", expected):
         content = path.read_bytes()
-        found = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+        digest = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
     else:
-        return path  # a cache without links keeps no hash; the header's own still stands between us and damage
-    if found == expected:
+        return path  # a cache without links keeps no hash; the header's own is still verified
+    if digest == expected:
         return path
-    raise WeightsError(f"{path} is damaged: hash {found}, expected {expected}; {remedy}")
+    raise WeightsError(f"{path} is damaged: hash {digest}, expected {expected}; {remedy}")
 
 
 @functools.lru_cache(maxsize=1)
 def cached_model(source: str, options: tuple[tuple[str, Any], ...]) -> Embedder:
-    """The last model used by the one-call functions, so that calling them in a loop does not load it each time."""
+    """The model that a one-call function last used: calls in a loop load it once."""
     return open_model(source, **dict(options))

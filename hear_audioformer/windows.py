@@ -1,7 +1,7 @@
-"""Where the embedding frames of a clip lie, and which windows of features give them.
+"""The grid of embedding frames over a clip, the windows of features that they come from, and the blend of windows.
 
-All of it is exact integer arithmetic, in feature frames (10 ms in most methods) and in half samples, so that neither a
-rounded hop nor a float32 sum can let timestamps drift from the frames they name.
+All positions are exact integers, in feature frames (10 ms in most methods) or in half samples. So timestamps cannot
+drift from their frames, as they would with a rounded hop or a float32 sum.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from .fields import is_number
 
 @dataclass(frozen=True)
 class Geometry:
-    """How one encoder lays frames over time; constant for a model."""
+    """How the frames of an encoder lie over time; constant for a model."""
 
     sample_rate: int
     step: int  # samples from one feature frame to the next
@@ -34,12 +34,12 @@ class Geometry:
         return grid.overlapping(self.columns, self.stride) if self.stride else grid.windows(self.columns)
 
     def hops(self) -> dict[float, int]:
-        """The hops that frame-shifted passes can reach: milliseconds -> feature frames, longest first."""
+        """The hops that frame-shifted passes can have: milliseconds -> feature frames, longest first."""
         divisors = [d for d in range(self.patch, 0, -1) if self.patch % d == 0]
         return {1000 * d * self.step / self.sample_rate: d for d in divisors}
 
     def choose_hop(self, hop_ms: float | None) -> int:
-        """Feature frames of the wanted hop; by default of the longest that HEAR's 50 ms allow."""
+        """Feature frames of a hop in milliseconds; by default the longest hop of at most 50 ms, HEAR's limit."""
         hops = self.hops()
         if hop_ms is None:
             return next((frames for ms, frames in hops.items() if ms <= 50), 1)
@@ -55,9 +55,9 @@ class Geometry:
         return Grid(0, self.patch, self.patch, -(-features // self.patch))
 
     def centred(self, samples: int, hop: int) -> "Grid":
-        """Frames each ``hop`` feature frames with centres within the clip, the first less than a hop from its start.
+        """Frames at every ``hop`` feature frames whose centres lie in the clip; the first is within a hop of its start.
 
-        A clip too short to hold a single centre gets the one frame that starts with it.
+        A clip too short for any centre gets one frame, which starts with the clip.
         """
         earliest = -(self._twice_centre(0) // (2 * self.step))  # the first feature frame with its patch centre at >= 0
         first = -(-earliest // hop) * hop
@@ -79,12 +79,12 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Window:
-    """A run of neighbouring patches that one forward sees together."""
+    """Neighbouring columns of patches that one forward sees together."""
 
-    start: int  # its first feature frame; may lie before the clip
-    columns: int  # its patches
-    frames: slice  # which frames of the grid they are
-    done: int = 0  # where windows overlap: how many of its patches no later window has a part in
+    start: int  # first feature frame; may lie before the clip
+    columns: int
+    frames: slice  # the frames of the grid that the columns are
+    done: int = 0  # of overlapping windows: leading columns that no later window covers
 
 
 @dataclass(frozen=True)
@@ -102,67 +102,68 @@ class Grid:
         return self.patch // self.step
 
     def coarse(self) -> "Grid":
-        """Those of its frames that lie side by side: each patch once, from the first frame on."""
+        """The frames of one pass: patches side by side, from the first frame on."""
         return Grid(self.first, self.patch, self.patch, -(-self.count // self.passes))
 
     def between(self, coarse: Tensor) -> Tensor:
-        """All frames from those of the coarse grid, (clips, frames, dim), by straight lines; the last one holds."""
+        """Linear interpolation of all frames from those of the coarse grid, (clips, frames, dim)."""
         return between(coarse, self.passes, self.count)
 
     def windows(self, columns: int) -> Iterator[Window]:
-        """All windows of at most ``columns`` patches, in order of time, those of the shifted passes side by side."""
+        """All windows of at most ``columns`` columns in order of time, the shifted passes interleaved."""
         longest = -(-self.count // self.passes)
         for column in range(0, longest, columns):
             for shift in range(min(self.passes, self.count)):
-                here = min(columns, -(-(self.count - shift) // self.passes) - column)
-                if here > 0:
+                width = min(columns, -(-(self.count - shift) // self.passes) - column)
+                if width > 0:
                     start = self.first + shift * self.step + column * self.patch
-                    yield Window(start, here, every(self.passes, shift + column * self.passes, here))
+                    yield Window(start, width, every(self.passes, shift + column * self.passes, width))
 
     def overlapping(self, columns: int, stride: int) -> Iterator[Window]:
-        """Full windows each ``stride`` patches, in order of time, those of the shifted passes side by side.
+        """Full windows at every ``stride`` columns in order of time, the shifted passes interleaved.
 
-        The last one of a pass ends with the clip, and only a short clip's is not full.
+        The last window of a pass ends with the clip. Only a clip shorter than a window has one that is not full.
         """
         passes = [self._overlapping(shift, columns, stride) for shift in range(min(self.passes, self.count))]
         yield from (window for window in chain(*zip_longest(*passes)) if window)
 
     def _overlapping(self, shift: int, columns: int, stride: int) -> Iterator[Window]:
-        """Those of one pass."""
+        """The overlapping windows of one pass."""
         count = -(-(self.count - shift) // self.passes)
         last = max(0, count - columns)
         starts = [*range(0, last, stride), last]
         for start, following in zip(starts, [*starts[1:], count], strict=True):
-            here = min(columns, count - start)
-            frames = every(self.passes, shift + start * self.passes, here)
-            yield Window(self.first + shift * self.step + start * self.patch, here, frames, following - start)
+            width = min(columns, count - start)
+            frames = every(self.passes, shift + start * self.passes, width)
+            yield Window(self.first + shift * self.step + start * self.patch, width, frames, following - start)
 
 
 def every(step: int, first: int, count: int) -> slice:
-    """So many places, from the first on, a step apart."""
+    """The slice of ``count`` indices from ``first`` on, ``step`` apart."""
     return slice(first, first + (count - 1) * step + 1, step)
 
 
 def between(coarse: Tensor, steps: int, count: int) -> Tensor:
-    """Frames (clips, frames, dim) -> ``count`` of them, ``steps`` to each, by straight lines; the last one holds."""
-    place = torch.arange(count, device=coarse.device)
-    left = place // steps
+    """Linear interpolation of frames (clips, frames, dim) to ``count`` frames, ``steps`` for each; the last is held."""
+    index = torch.arange(count, device=coarse.device)
+    left = index // steps
     right = (left + 1).clamp(max=coarse.shape[1] - 1)
-    return torch.lerp(coarse[:, left], coarse[:, right], (place % steps / steps).to(coarse.dtype)[:, None])
+    return torch.lerp(coarse[:, left], coarse[:, right], (index % steps / steps).to(coarse.dtype)[:, None])
 
 
 class Blend:
-    """Frames of overlapping windows -> each frame once: their mean, weighted by a triangle over each window.
+    """Overlapping windows -> each frame once: the mean over windows, weighted by a triangle over each window.
 
-    A window knows least about its edges. The windows of a clip's pass come in order of time, and each begins where
-    frames are still open; those that no later window has a part in leave at once, so that less than a window is held.
+    A frame at the edge of a window has the least context, so it weighs least. The windows of a clip must come in order
+    of time. A frame is complete when no later window covers it. Complete frames are handed out at once, so that less
+    than a window is held.
     """
 
     def __init__(self) -> None:
-        self.held: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}  # clip, pass -> sums, weights of open frames
+        self.held: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}  # clip, pass -> sums, weights of incomplete frames
 
     def add(self, clip: slice, window: Window, frames: Tensor) -> tuple[slice, slice, Tensor]:
-        """The next window of some clips, (clips, columns, dim) -> (which clips, which frames, those that are done)."""
+        """The next window of some clips, (clips, columns, dim) -> (rows of clips, indices, complete frames)."""
         start, step, done = window.frames.start, window.frames.step, window.done
         weight = triangle(window.columns, frames.device)
         sums, weights = frames * weight, weight.clone()
@@ -178,5 +179,5 @@ class Blend:
 
 def triangle(columns: int, device: torch.device) -> Tensor:
     """1, 2, ... to the middle and back to 1: (columns, 1)."""
-    place = torch.arange(columns, device=device)
-    return (torch.minimum(place, columns - 1 - place) + 1).float()[:, None]
+    index = torch.arange(columns, device=device)
+    return (torch.minimum(index, columns - 1 - index) + 1).float()[:, None]

@@ -88,11 +88,11 @@ def test_the_mean_is_that_of_the_whole_clip() -> None:
     """Of clips much longer than what is summed at a time as well, and whatever the others of the batch are."""
     encoder, audio = small(), noise(3, 30.0)
     audio[:, :200000] += 0.5
-    found = encoder.statistics(audio)
+    found = encoder.clip_context(audio)
     assert found is not None
     assert (found[:, 0] - audio.double().mean(1)).abs().max() < 1e-7
     for clip in range(3):
-        assert torch.equal(encoder.statistics(audio[clip : clip + 1]), found[clip : clip + 1])  # type: ignore[arg-type]
+        assert torch.equal(encoder.clip_context(audio[clip : clip + 1]), found[clip : clip + 1])  # type: ignore[arg-type]
     late = encoder.features(audio, 2500, 2510, found)
     assert torch.equal(late, encoder.features(audio, 0, encoder.count(480000))[:, 2500:2510])
 
@@ -118,7 +118,7 @@ def test_frames_beyond_a_crop_are_rows_of_zeros() -> None:
     assert found.shape == (2, 96, 128)
     assert torch.equal(found[:, :there], encoder.features(audio, 0, there))
     assert float(found[:, there:].unique()) == pytest.approx(0.4670, abs=1e-4)
-    assert torch.equal(encoder.features(audio, 40, 50, encoder.statistics(audio)), found[:, 40:50])
+    assert torch.equal(encoder.features(audio, 40, 50, encoder.clip_context(audio)), found[:, 40:50])
 
 
 def test_positions_of_other_lengths() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hear_audioformer import checkpoint, load_model
 from hear_audioformer.checkpoint import WeightsError
-from hear_audioformer.convert import convert_file, from_upstream
+from hear_audioformer.convert import METHODS, convert_file, from_upstream
 from hear_audioformer.embedder import Embedder
 from hear_audioformer.layers import sincos_2d
 from hear_audioformer.msm_mae import MsmMae
@@ -284,3 +284,9 @@ def test_old_torch_opens_no_pickle(tmp_path: Path, version: str, monkeypatch: py
     monkeypatch.setattr(torch, "__version__", version)
     with pytest.raises(WeightsError, match=re.escape(f"needs torch 2.10 or later, this is {version}")):
         convert_file("msm-mae", tmp_path / "x.pth", tmp_path / "out.safetensors")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_that_can_be_converted_has_its_rules(method: str) -> None:
+    with pytest.raises(WeightsError):
+        from_upstream(method, {})

@@ -155,7 +155,7 @@ def test_scenes_of_one_window(pool: str, monkeypatch: pytest.MonkeyPatch) -> Non
     parts["cls+mean"] = parts["cls"] + parts["mean"]
     wanted = torch.cat(parts[pool], dim=-1)
     stored = (GOLDEN["out/fbank"].flatten(0, 1) - CONFIG["data_mean"]) / (2 * CONFIG["data_std"])
-    monkeypatch.setattr(encoder, "features", lambda audio, start, stop, statistics: stored[:, start:stop])
+    monkeypatch.setattr(encoder, "features", lambda audio, start, stop, clip_context: stored[:, start:stop])
     monkeypatch.setattr(encoder, "count", lambda samples: CONFIG["num_frames"])
     found = Embedder(encoder, pool=pool).scene(crops())
     assert found.shape == wanted.shape

@@ -81,7 +81,7 @@ def test_log_mel(length: str) -> None:
 
 @pytest.mark.parametrize("length", LENGTHS)
 def test_batch_statistics(length: str) -> None:
-    statistics = model(normalisation="batch").statistics(GOLDEN[f"{length}/audio"])
+    statistics = model(normalisation="batch").clip_context(GOLDEN[f"{length}/audio"])
     assert statistics is not None
     close(statistics[0], f"{length}/norm_mean_std", 1e-4)
 
@@ -109,7 +109,7 @@ def test_tokens_of_the_first_window(dialect: str, length: str) -> None:
 def test_frames_from_the_stored_normalised_input(dialect: str, length: str, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = model(dialect, short="pad")
     normalised = GOLDEN[f"{length}/normalized"][:, 0].mT
-    monkeypatch.setattr(encoder, "features", lambda audio, start, stop, statistics: normalised[:, start:stop])
+    monkeypatch.setattr(encoder, "features", lambda audio, start, stop, clip_context: normalised[:, start:stop])
     close(Embedder(encoder).frames(GOLDEN[f"{length}/audio"]), f"{length}/frame_embeddings", 1e-5)
 
 

@@ -26,7 +26,7 @@ def test_written_out_attention_is_attention(biased: bool, monkeypatch: pytest.Mo
         assert torch.allclose(mine, theirs, atol=1e-5)
 
 
-@pytest.mark.parametrize(("tokens", "trained"), [(17, False), (layers.WRITTEN_OUT + 1, True)])
+@pytest.mark.parametrize(("tokens", "trained"), [(17, False), (layers.PLAIN_TOKENS + 1, True)])
 def test_long_or_untrained_attention_is_fused(tokens: int, trained: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(F, "scaled_dot_product_attention", lambda q, k, v, bias: "fused")
     with torch.set_grad_enabled(trained):

@@ -254,7 +254,7 @@ def test_without_relative_positions() -> None:
 def test_stochastic_depth_spares_some_clips_in_training_only() -> None:
     encoder, given = small(), features(32).expand(8, -1, -1)
     for block in encoder.blocks:
-        block.drop = 0.5  # type: ignore[assignment]
+        block.drop_prob = 0.5  # type: ignore[assignment]
     with torch.no_grad():
         assert torch.allclose(encoder.encode(given), encoder.encode(given)[:1].expand(8, -1, -1), atol=1e-5)
         trained = encoder.train().encode(given)
@@ -281,7 +281,7 @@ def test_strides_below_one_are_refused() -> None:
 def test_a_block_without_its_branches_is_its_shortcut() -> None:
     block, tokens = small().blocks[0].train(), torch.randn(2, 16 * 8, 16)
     assert not torch.equal(block(tokens, (16, 8)), tokens)
-    block.drop = 1 - 1e-9  # type: ignore[assignment]
+    block.drop_prob = 1 - 1e-9  # type: ignore[assignment]
     assert torch.equal(block(tokens, (16, 8)), tokens)
 
 

@@ -19,8 +19,8 @@ AUDIO = 0.1 * torch.randn(2, 12000, generator=torch.Generator().manual_seed(0))
 
 def with_dropout(encoder: Encoder) -> Encoder:
     """Dropout behind the first norm of the first block, and, where blocks know it, branches that are left out."""
-    block: Any = encoder.blocks[0]  # type: ignore[index]
-    block.drop = 0.5
+    block = encoder.blocks[0]
+    block.drop_prob = 0.5
     path = next(name for name, module in block.named_modules() if isinstance(module, nn.LayerNorm))
     parent = block.get_submodule(path.rpartition(".")[0])
     parent._modules[path.rpartition(".")[2]] = nn.Sequential(block.get_submodule(path), nn.Dropout(0.5))

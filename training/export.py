@@ -21,6 +21,7 @@ from torch.nn.utils import parametrize
 
 from hear_audioformer import checkpoint
 from hear_audioformer.checkpoint import Header
+from hear_audioformer.encoder import Network
 from hear_audioformer.weights import METHODS
 
 from . import checkpoints, logs, methods
@@ -28,7 +29,6 @@ from .objectives import exported, trainable
 from .pretrain import build
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
-NORMALISATION = ("mean", "std")
 
 
 def learnt(run: Path) -> tuple[Any, dict[str, Any]]:
@@ -60,16 +60,14 @@ def export(
     """
     objective, saved = learnt(run)
     recipe = saved["facts"]["recipe"]
-    encoder: Any = exported(objective)
+    encoder = exported(objective)
     config, tensors = asdict(encoder.config), _tensors(encoder)
-    pools = getattr(encoder, "pools", ())  # a codec has none
-    if pool and pool not in pools:
-        raise click.UsageError(
-            f"{recipe['method']} does not pool by {pool}; choose from {', '.join(pools) or 'nothing'}"
-        )
+    if pool and pool not in encoder.pools:
+        choices = ", ".join(encoder.pools) or "nothing"
+        raise click.UsageError(f"{recipe['method']} does not pool by {pool}; choose from {choices}")
     config |= {"pool": pool} if pool else {}
     config |= _usable(recipe["method"], encoder, {**config, **(options or {})})
-    normalisation = {key: config.pop(key) for key in NORMALISATION if key in config}
+    config, normalisation = checkpoint.apart(config)
     heard = saved["step"] * recipe["loop"]["batch"] * objective.crop / encoder.sample_rate / 3600
     provenance = {**_provenance(run, saved, hardware), "hours_heard": round(heard, 1)}
     header = Header(recipe["method"], config, normalisation, provenance, licence)
@@ -123,7 +121,7 @@ def restore(objective: nn.Module, saved: dict[str, Any]) -> None:
                 parameter.copy_(average)
 
 
-def _tensors(encoder: nn.Module) -> dict[str, Tensor]:
+def _tensors(encoder: Network) -> dict[str, Tensor]:
     """What a weight file holds of an encoder: plain weights in half precision, but for what must stay exact.
 
     Weight normalisation, where the objective trains with it, is worked in.
@@ -131,8 +129,8 @@ def _tensors(encoder: nn.Module) -> dict[str, Tensor]:
     for module in list(encoder.modules()):
         if parametrize.is_parametrized(module, "weight"):
             parametrize.remove_parametrizations(module, "weight")
-    exact: tuple[str, ...] = getattr(encoder, "exact", ())
-    return {key: tensor if key.startswith(exact) else half(tensor) for key, tensor in encoder.state_dict().items()}
+    state = encoder.state_dict()
+    return {key: tensor if key.startswith(encoder.exact) else half(tensor) for key, tensor in state.items()}
 
 
 def half(tensor: Tensor) -> Tensor:

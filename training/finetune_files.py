@@ -23,7 +23,7 @@ from hear_audioformer.embedder import Embedder, Encoder
 
 from . import methods
 from .data.labelled import many_hot
-from .export import NORMALISATION, half
+from .export import half
 from .objectives import keep_fixed
 from .objectives.classify import Classifier, Head
 
@@ -77,8 +77,7 @@ class Start:
         if encoder.fixed:
             parts = ", ".join(part.rstrip(".") for part in encoder.fixed)
             raise ValueError(f"model={source}: {method} needs a trained {parts}; name a weight file, {SCRATCH}FILE")
-        config = asdict(encoder.config)  # type: ignore[call-overload]
-        header = Header(method, config, {key: config.pop(key) for key in NORMALISATION if key in config})
+        header = Header(method, *checkpoint.apart(asdict(encoder.config)))
         return cls(source, encoder, header, {}, "")
 
     @property
@@ -100,7 +99,7 @@ def write(folder: Path, objective: Classifier, start: Start, task: Reading, abou
     origin = None if start.scratch else {"sha256": start.sha256, "provenance": start.header.provenance}
     provenance = {**about, "started_from": {"model": start.source, **(origin or {})}}
     config = {**start.header.config, "pool": objective.pool}
-    if list(objective.layers) != list(start.encoder.layers or [start.encoder.depth]):
+    if list(objective.layers) != list(start.encoder.layers):
         config["layers"] = list(objective.layers)
     tensors = {
         name: half(tensor) if start.dtypes.get(name) == torch.float16 else tensor.to(start.dtypes.get(name))

@@ -26,7 +26,6 @@ from corpora.index import Index
 from corpora.pack import Pack, PackError
 from hear_audioformer import checkpoint, weights
 from hear_audioformer.audioformer import Audioformer
-from hear_audioformer.embedder import Encoder
 
 from . import fsdp, methods, precision
 from .data.augment import Augment
@@ -85,7 +84,7 @@ def build(recipe: dict[str, Any]) -> nn.Module:
     options = dict(recipe["encoder"])
     size = options.pop("size", None)
     config = module.Config.of_size(size, **options) if size else module.Config(**options)
-    encoder: Encoder = module.build(vars(config))
+    encoder = module.build(vars(config))
     made: Any = methods.objective_of(recipe["method"]).build(encoder, recipe["objective"])
     if recipe["data"].get("reader") == "codes":
         if not isinstance(encoder, Audioformer):

@@ -13,6 +13,7 @@ import torch
 
 from hear_audioformer import checkpoint, msm_mae, weights
 from hear_audioformer.embedder import Embedder, get_scene_embeddings, get_timestamp_embeddings
+from hear_audioformer.encoder import Encoder
 
 from . import methods
 from .objectives import keep_fixed
@@ -30,14 +31,14 @@ def load_model(source: str = "", *, seed: int = 0, size: str = "tiny", **options
         header, tensors = checkpoint.read(weights.resolve(source))
         method, config = header.method, {**header.config, **header.normalisation}
     else:
-        width, depth, heads = msm_mae.SIZES[size]
-        method, config, tensors = msm_mae.METHOD, {"width": width, "depth": depth, "heads": heads}, {}
+        method, config, tensors = msm_mae.METHOD, vars(msm_mae.Config.of_size(size)), {}
     module = methods.module_of(method)
     objective = methods.objective_of(method)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         encoder = module.build({**config, **own})
         objective.initialise(encoder)
+    assert isinstance(encoder, Encoder), f"{method} is a part, which embeds nothing by itself"
     keep_fixed(encoder, tensors)
     return Embedder(encoder, **{name: value for name, value in options.items() if name in weights.EMBEDDER_OPTIONS})
 

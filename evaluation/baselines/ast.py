@@ -19,14 +19,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hear_audioformer import checkpoint
-from hear_audioformer.embedder import Embedder, Encoder, Statistics, get_scene_embeddings, get_timestamp_embeddings
-from hear_audioformer.features import KaldiFilterBank
+from hear_audioformer.embedder import Embedder, get_scene_embeddings, get_timestamp_embeddings
+from hear_audioformer.encoder import ClipContext, Encoder
+from hear_audioformer.features import FILTER_BANK, KaldiFilterBank
 from hear_audioformer.layers import Block, Linear
 from hear_audioformer.windows import Geometry
 
 __all__ = ["Ast", "Config", "get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
 
 METHOD = "ast"
+OPTIONS: tuple[str, ...] = ()
 SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}  # width, depth, heads
 Pool = Literal["mean", "mean+std", "cls"]
 TOKENS = 2  # class and distillation
@@ -52,8 +54,8 @@ class Config:
     patch: int = 16
     stride: int = 10
     sample_rate: int = 16000
-    mean: float = -4.2677393
-    std: float = 4.5689974
+    mean: float = FILTER_BANK.mean
+    std: float = FILTER_BANK.std
     pool: Pool = "cls"
 
     @classmethod
@@ -73,30 +75,30 @@ class Ast(Encoder):
 
     pools = get_args(Pool)
     undecayed = ("cls", "positions")
+    config: Config
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config = config
-        self.rows, self.columns = config.grid
-        self.front = KaldiFilterBank(config.sample_rate, config.bands)
+        rows, columns = config.grid
+        front = KaldiFilterBank(config.sample_rate, config.bands)
+        # Centred on the middle of a patch, which reaches beyond the frames that it alone stands for.
+        origin = front.origin + front.hop * (config.patch - config.stride) // 2
+        geometry = Geometry(config.sample_rate, front.hop, origin, config.stride, columns)
+        super().__init__(config, geometry, depth=config.depth, pool=config.pool)
+        self.rows, self.columns = rows, columns
+        self.front = front
         self.embed = Linear(config.patch**2, config.width)
         self.cls = nn.Parameter(0.02 * torch.randn(TOKENS, config.width))
         self.positions = nn.Parameter(0.02 * torch.randn(TOKENS + self.rows * self.columns, config.width))
         self.blocks = nn.ModuleList(Block(config.width, config.heads) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
 
-        step = self.front.hop
-        self.sample_rate = config.sample_rate
-        self.dim, self.depth, self.pool = config.width, config.depth, config.pool
-        self.hop, self.window = config.stride * step, self.columns * config.stride * step
-        # Centred on the middle of a patch, which reaches beyond the frames that it alone stands for.
-        origin = self.front.origin + step * (config.patch - config.stride) // 2
-        self.geometry = Geometry(config.sample_rate, step, origin, config.stride, self.columns)
+    def layer_dim(self, layer: int) -> int:
+        return self.config.width
 
     def count(self, samples: int) -> int:
         return self.front.count(samples)
 
-    def features(self, audio: Tensor, start: int, stop: int, statistics: Statistics = None) -> Tensor:
+    def features(self, audio: Tensor, start: int, stop: int, clip_context: ClipContext = None) -> Tensor:
         """Waveforms (batch, samples) -> normalised filter bank frames start..stop, (batch, stop - start, bands)."""
         return (self.front(audio, start, stop) - self.config.mean) / (2 * self.config.std)
 

@@ -8,11 +8,11 @@ Representations", 2022).
 import torch
 from torch import Tensor
 
-from hear_audioformer.embedder import Statistics
+from hear_audioformer.encoder import ClipContext
 from hear_audioformer.features import slaney_filters
 from hear_audioformer.windows import Geometry
 
-from .stack import Plain, TwoEncoders, constant, get_scene_embeddings, get_timestamp_embeddings
+from .stack import Config, Plain, TwoEncoders, constant, get_scene_embeddings, get_timestamp_embeddings
 
 __all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
 
@@ -28,20 +28,16 @@ class ProjectedLogMel(Plain):
     filters: Tensor
 
     def __init__(self, hop_ms: int, seed: int) -> None:
-        super().__init__()
-        hop = RATE * hop_ms // 1000
+        super().__init__(Config(DIM), Geometry(RATE, RATE * hop_ms // 1000, 0, 1, columns=64))
         projection = torch.randn(BANDS, DIM, generator=torch.Generator().manual_seed(seed)) / BANDS**0.5
         self.projection = constant(projection)
         self.register_buffer("window_fft", torch.hann_window(N_FFT))
         self.register_buffer("filters", slaney_filters(RATE, N_FFT, BANDS, 0.0).float())
-        self.sample_rate, self.hop, self.dim = RATE, hop, DIM
-        self.geometry = Geometry(RATE, hop, 0, 1, columns=64)
-        self.window = 64 * hop
 
     def count(self, samples: int) -> int:
         return samples // self.geometry.step + 1
 
-    def features(self, audio: Tensor, start: int, stop: int, statistics: Statistics = None) -> Tensor:
+    def features(self, audio: Tensor, start: int, stop: int, clip_context: ClipContext = None) -> Tensor:
         """(batch, samples) -> projected frames start..stop, (batch, stop - start, 4096)."""
         half, step, last = N_FFT // 2, self.geometry.step, max(audio.shape[1] - 1, 1)
         centres = step * torch.arange(start, stop, device=audio.device)

@@ -1,17 +1,40 @@
 """What the plain baselines share: an encoder without a network, and a model of two of them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from hear_audioformer.embedder import Embedder, Encoder
+from hear_audioformer.embedder import Embedder
+from hear_audioformer.encoder import Encoder, Pool
+from hear_audioformer.windows import Geometry
+
+
+@dataclass(frozen=True)
+class Config:
+    """What makes a baseline.
+
+    Attributes:
+        dim: width of a frame.
+        pool: how frames become a scene embedding.
+    """
+
+    dim: int
+    pool: Pool = "mean"
 
 
 class Plain(Encoder):
     """An encoder whose frames are its features, ``geometry.patch`` of them side by side."""
 
-    depth = 1
+    config: Config
+
+    def __init__(self, config: Config, geometry: Geometry) -> None:
+        super().__init__(config, geometry, depth=1, pool=config.pool)
+        self.blocks = nn.ModuleList()
+
+    def layer_dim(self, layer: int) -> int:
+        return self.config.dim
 
     def encode_layers(self, features: Tensor, layers: Sequence[int]) -> Tensor:
         """(batch, features, bands) -> (layers, batch, frames, patch * bands)."""

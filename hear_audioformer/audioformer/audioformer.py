@@ -1,15 +1,15 @@
-"""AudioFormer: audio as language. A codec turns sound into sequences of codes, and masked language models read them.
+"""AudioFormer: a codec turns sound into sequences of codes, and masked language models encode them.
 
 Li, Wang and Jiang, "AudioFormer: Audio Transformer learns audio feature representations from discrete acoustic codes"
 (arXiv 2308.07221). This module is a HEAR module by itself: ``load_model``, ``get_scene_embeddings``,
 ``get_timestamp_embeddings``.
 
-A frame is one step of the codec: the vectors that the models have for its code in each codebook, side by side.
+A frame is one step of the codec: the hidden states of its codes in all codebooks, side by side.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,8 @@ from .. import weights
 from ..checkpoint import WeightsError
 from ..codec import COMPACT_16K, PRESETS, Codec
 from ..codec import Config as CodecConfig
-from ..embedder import Embedder, Encoder, Statistics, get_scene_embeddings, get_timestamp_embeddings, layer_numbers
+from ..embedder import Embedder, get_scene_embeddings, get_timestamp_embeddings
+from ..encoder import ClipContext, Encoder, layer_numbers
 from ..fields import check
 from ..windows import Geometry
 from .language import Arch, Backbone, Sizes, layers_of
@@ -28,8 +29,9 @@ __all__ = ["Audioformer", "Config", "get_scene_embeddings", "get_timestamp_embed
 METHOD = "audioformer"
 OPTIONS = ("codebooks", "combine", "average")  # what a user may change of a trained model's configuration
 SIZES = {"tiny": (256, 6, 4), "small": (384, 8, 6), "base": (768, 12, 12)}  # width, depth, heads
-WIDEST = 4096  # a frame up to which codebooks are put side by side unless the user says otherwise
+WIDEST = 4096  # the widest frame for which combine="auto" concatenates codebooks
 
+Index = TypeVar("Index", int, Tensor)
 Layout = Literal["shared", "separate", "summed"]
 Pool = Literal["mean", "mean+std", "tokens"]
 
@@ -40,22 +42,21 @@ class Config:
 
     Attributes:
         width, depth, heads, hidden, arch: the transformer; ``hidden`` is the width inside an MLP, 0 for 4 * width.
-        layout: "separate": a model for each codebook, as published. "shared": one model that is told which codebook it
-            reads. "summed": one model reads all codebooks at once, the sum of their words in every frame.
-        trained: codebooks that it was trained on, from the first on.
-        codebooks: how many of them are read, 0 for all: fewer are faster and hear less.
-        combine: "concat" puts the codebooks' vectors side by side, "mean" averages them; "auto" is the first of them
-            up to a width of 4096.
-        average: the embedding is the mean of the last so many layers: the very last one is at its best at guessing
+        layout: "separate": a model for each codebook, as published. "shared": one model with a type embedding for each
+            codebook. "summed": one model that reads the sum of all codebooks' words in every frame.
+        trained: number of codebooks in training.
+        codebooks: how many of them are read, 0 for all; fewer are faster and less exact.
+        combine: "concat" puts the codebooks' vectors side by side, "mean" averages them; "auto" is "concat" up to a
+            width of 4096, else "mean".
+        average: the last layer stands for the mean of so many last layers; by itself it is specialised in predicting
             codes.
-        window: frames that it sees at once, which is what it was trained on.
-        boa, pad, eoa, mask, code_offset: the first token, padding, the last token, a masked token, and code 0.
+        window: frames of one window, as in training.
+        boa, pad, eoa, mask, code_offset: ids of the first token, padding, the last token, a masked token, and code 0.
         dropout: in training.
-        codec: the codec's configuration, or its name; ``codec_id`` and ``codec_hash`` say which one the model was
-            trained with.
+        codec: the codec's configuration, or its name; ``codec_id`` and ``codec_hash`` identify the codec of training.
         pool: how frames become a scene embedding: "mean", "mean+std", or "tokens", the mean over a window's first and
             last token too.
-        layers: those that an embedding has side by side unless the user says otherwise; the last alone if None.
+        layers: the layers that an embedding concatenates by default; the last alone if None.
     """
 
     width: int = 768
@@ -82,10 +83,7 @@ class Config:
     layers: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        codec: Any = self.codec
-        if isinstance(codec, str) and codec not in PRESETS:
-            raise ValueError(f"codec={codec!r} is not one of {', '.join(PRESETS)}")
-        codec = PRESETS[codec] if isinstance(codec, str) else CodecConfig(**codec) if isinstance(codec, dict) else codec
+        codec = _codec_config(self.codec)
         object.__setattr__(self, "codec", codec)
         check(self, positive=("width", "depth", "heads", "trained", "average", "window"), deep=("depth", "trained"))
         if self.layers is not None:
@@ -149,66 +147,63 @@ class Config:
 
 
 class Audioformer(Encoder):
-    """The codec and the language models; training adds heads and masks from outside.
+    """The codec and the language models. Training adds heads and masks."""
 
-    Attributes:
-        exact: beginnings of the names of tensors that must not be rounded when a file is written: a rounded codec
-            speaks another dialect than the one that the models have learnt.
-    """
-
-    exact = fixed = ("codec.",)
+    exact = fixed = ("codec.",)  # codes of a rounded codec are not those that the models have learnt
     pools = get_args(Pool)
+    config: Config
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config = config
+        hop = config.codec.hop
+        super().__init__(
+            config,
+            Geometry(config.codec.sample_rate, hop, hop // 2, 1, config.window, max(1, config.window // 2)),
+            depth=config.depth,
+            layers=config.layers,
+            pool=config.pool,
+            towers=tuple(f"backbones.{number}" for number in range(config.backbones)),
+        )
         self.codec = Codec(config.codec).eval().requires_grad_(False)
         self.backbones = nn.ModuleList(Backbone(config.sizes()) for _ in range(config.backbones))
-        hop = config.codec.hop
-        self.sample_rate = config.codec.sample_rate
-        self.hop = hop
-        self.window = config.window * hop
-        self.depth = config.depth
-        self.layers = config.layers
-        self.dim = self.layer_dim(self.depth) * len(self.layers or [self.depth])
-        self.geometry = Geometry(self.sample_rate, hop, hop // 2, 1, config.window, max(1, config.window // 2))
-        self.pool = config.pool
-        self.towers = tuple(f"backbones.{number}" for number in range(config.backbones))
         self.register_load_state_dict_post_hook(_check_codec)
 
     def layer_dim(self, layer: int) -> int:
         return self.config.width * (self.config.sequences if self.config.concatenated else 1)
 
     @property
-    def blocks(self) -> nn.ModuleList:
+    def blocks(self) -> nn.ModuleList:  # type: ignore[override]  # not a module of its own
         """The first model's layers."""
-        return self.backbones[0].blocks  # type: ignore[return-value]
+        return self.backbone(0).blocks
+
+    def backbone(self, sequence: int) -> Backbone:
+        """The language model that reads a sequence."""
+        return cast(Backbone, self.backbones[sequence if self.config.layout == "separate" else 0])
 
     def requires_grad_(self, requires_grad: bool = True) -> "Audioformer":
-        """Of the models that are read; the codec never learns with them."""
+        """Applies to the models that are read; the codec is never trained with them."""
         super().requires_grad_(requires_grad)
         for part in (self.codec, *self.backbones[self.config.sequences :]):
             part.requires_grad_(False)
         return self
 
     def adopt(self, codec: Codec, name: str) -> None:
-        """Takes over a trained codec, as far as this model reads it, and remembers which one it is."""
-        mine = codec.first(self.config.trained)
-        if mine.config != self.config.codec:
-            raise ValueError(f"the codec {name} is {mine.config}, but this model was made for {self.config.codec}")
-        self.codec.load_state_dict(mine.state_dict())
+        """Takes over the codebooks of a trained codec that this model reads, and records their hash."""
+        adopted = codec.first(self.config.trained)
+        if adopted.config != self.config.codec:
+            raise ValueError(f"the codec {name} is {adopted.config}, but this model was made for {self.config.codec}")
+        self.codec.load_state_dict(adopted.state_dict())
         self.config = replace(self.config, codec_id=name, codec_hash=self.codec.codebook_hash())
 
     def count(self, samples: int) -> int:
         return self.codec.count(samples)
 
-    def statistics(self, audio: Tensor) -> Statistics:
-        """The codes of whole clips, (batch, frames, codebooks): those of a part depend on all that came before it."""
+    def clip_context(self, audio: Tensor) -> ClipContext:
+        """The codes of whole clips, (batch, frames, codebooks); a code depends on all samples before it."""
         return self.codec(audio, self.config.codebooks).mT.int()
 
-    def features(self, audio: Tensor, start: int, stop: int, statistics: Statistics = None) -> Tensor:
+    def features(self, audio: Tensor, start: int, stop: int, clip_context: ClipContext = None) -> Tensor:
         """Codes of frames start..stop, (batch, stop - start, codebooks)."""
-        codes = self.statistics(audio) if statistics is None else statistics
+        codes = self.clip_context(audio) if clip_context is None else clip_context
         assert codes is not None
         return codes[:, start:stop]
 
@@ -216,13 +211,13 @@ class Audioformer(Encoder):
         return self._tokens(features, layers)[:, :, 1:-1]
 
     def pooled_layers(self, features: Tensor, layers: Sequence[int], pool: str) -> Tensor:
-        """For "tokens", as the authors pool, frames whose mean is that of all of a window's tokens."""
+        """For "tokens", the authors' pooling: frames shifted to the mean of all tokens of their window."""
         tokens = self._tokens(features, layers)
         frames = tokens[:, :, 1:-1]
         return frames + (tokens.mean(2) - frames.mean(2))[:, :, None] if pool == "tokens" else frames
 
     def _tokens(self, features: Tensor, layers: Sequence[int]) -> Tensor:
-        """The same with the first and the last token, (layers, batch, frames + 2, dim)."""
+        """Frames with the first and the last token, (layers, batch, frames + 2, dim)."""
         if features.shape[1] > self.config.window:
             raise ValueError(f"{features.shape[1]} frames do not fit into a window of {self.config.window}")
         outputs = []
@@ -240,8 +235,7 @@ class Audioformer(Encoder):
             hidden: True where a frame is masked, (batch, frames).
         """
         words = self.words(codes, sequence, hidden)
-        backbone = self.backbones[sequence if self.config.layout == "separate" else 0]
-        return backbone(words, sequence if self.config.layout == "shared" else 0)
+        return self.backbone(sequence)(words, sequence if self.config.layout == "shared" else 0)
 
     def words(self, codes: Tensor, sequence: int, hidden: Tensor | None = None) -> Tensor:
         """Word vectors of a sequence between its first and last token, (batch, frames + 2, width).
@@ -251,7 +245,7 @@ class Audioformer(Encoder):
         config = self.config
         absent = (codes < 0).any(-1)
         hidden, codes = absent if hidden is None else hidden | absent, codes.clamp(min=0)
-        backbone: Any = self.backbones[sequence if config.layout == "separate" else 0]
+        backbone = self.backbone(sequence)
         if config.layout == "summed":
             ids = codes + self.rows(torch.arange(codes.shape[2], device=codes.device))
             inner = backbone.words(ids).sum(2)
@@ -262,9 +256,21 @@ class Audioformer(Encoder):
         ends = [end.expand(len(codes), 1, -1) for end in (first, last)]
         return torch.cat([ends[0], inner, ends[1]], dim=1)
 
-    def rows(self, codebook: Any) -> Any:
-        """Where the words of a codebook begin in its table."""
-        return self.config.code_offset + (0 if self.config.layout == "separate" else codebook * self.config.codec.codes)
+    def rows(self, codebook: Index) -> Index:
+        """The first row of a codebook's words in its table."""
+        codes = 0 if self.config.layout == "separate" else self.config.codec.codes
+        return self.config.code_offset + codebook * codes
+
+
+def _codec_config(codec: CodecConfig | str | dict[str, Any]) -> CodecConfig:
+    """A codec's configuration, by name, or from the fields in a header."""
+    if isinstance(codec, dict):
+        return CodecConfig(**codec)
+    if isinstance(codec, str):
+        if codec not in PRESETS:
+            raise ValueError(f"codec={codec!r} is not one of {', '.join(PRESETS)}")
+        return PRESETS[codec]
+    return codec
 
 
 def build(config: dict[str, Any]) -> Audioformer:
@@ -275,20 +281,26 @@ def build(config: dict[str, Any]) -> Audioformer:
 def load_model(source: str = "", **options: Any) -> Embedder:
     """HEAR: an AudioFormer by name, path or ``hf://OWNER/REPO@REVISION/FILE``; the default one without a source.
 
-    Options are those of ``Embedder`` (hop_ms, hop, pool, layers, precision, batch_size), and of ``Config``:
-    ``codebooks`` (1 to as many as it was trained on: fewer are faster), ``combine`` ("concat", "mean") and ``average``
-    (layers).
+    Args:
+        pool: "mean" over time, "mean+std" for twice the size, or "tokens"; by default the model's own.
+        layers: the layers to concatenate, such as ``[3, 6]`` or ``[-1]``.
+        hop_ms: step between timestamps; the codec has one, 20 ms in the bundled models.
+        precision: "fp32", "bf16" or "auto", bf16 on CUDA alone.
+        batch_size: windows of one forward; bounds the memory.
+        codebooks: how many of the trained codebooks are read; fewer are faster and less exact.
+
+    For research and parity (docs/audioformer.md): hop, combine, average.
     """
     return weights.load_model(source, method=METHOD, **options)
 
 
 def _check_codec(encoder: Audioformer, _: Any) -> None:
     """Refuses weights whose codec is not the one that the models were trained with."""
-    wanted = encoder.config.codec_hash
-    found = encoder.codec.codebook_hash() if wanted else ""
-    if found != wanted:
+    expected = encoder.config.codec_hash
+    actual = encoder.codec.codebook_hash() if expected else ""
+    if actual != expected:
         name = encoder.config.codec_id or "its codec"
         raise WeightsError(
-            f"the codebooks are not those of {name}: they have sha256 {found}, the model was trained with {wanted}; "
+            f"the codebooks are not those of {name}: they have sha256 {actual}, the model was trained with {expected}; "
             "codes of another codec mean nothing to it"
         )

@@ -7,7 +7,7 @@ Face's models without their first word, so that weights move either way.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, cast
 
 import torch
 from einops import rearrange
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from ..layers import Linear
 
 Arch = Literal["roformer", "roberta"]
-PAD = 1  # what RoBERTa gives padding in place of a position; real ones follow it
+PAD = 1  # RoBERTa's position of padding; real positions follow
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Sizes:
 
     Attributes:
         width, depth, heads, hidden: of the transformer; ``hidden`` is the width inside an MLP.
-        vocabulary, types: rows of the word table and of the table that tells kinds of sequences apart.
+        vocabulary, types: rows of the tables of word and of token type embeddings.
         positions: the longest sequence, with its first and last token; RoFormer has no such limit.
         dropout: in training, of embeddings, attention and both branches of a layer.
     """
@@ -56,7 +56,7 @@ class Sizes:
 
 
 class Embeddings(nn.Module):
-    """The first layer: words, kinds of sequences and, in RoBERTa, positions."""
+    """The sum of word and token type embeddings and, in RoBERTa, positions."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
@@ -71,11 +71,11 @@ class Embeddings(nn.Module):
         """Word vectors (batch, tokens, width), kinds and a mask (batch, tokens) -> the first hidden state."""
         x = words + self.token_type_embeddings(kinds)
         if self.position_embeddings is not None:
-            places = mask.long().cumsum(1) * mask.long() + PAD
+            positions = mask.long().cumsum(1) * mask.long() + PAD
             if int(mask.shape[1]) > self.position_embeddings.num_embeddings - PAD - 1:
                 longest = self.position_embeddings.num_embeddings - PAD - 1
                 raise ValueError(f"{mask.shape[1]} tokens do not fit into the {longest} that this model was trained on")
-            x = x + self.position_embeddings(places)
+            x = x + self.position_embeddings(positions)
         return self.dropout(self.LayerNorm(x))
 
 
@@ -93,27 +93,33 @@ class Layer(nn.Module):
         self.output = _output(sizes.hidden, width, epsilon)
         self.dropout = nn.Dropout(sizes.dropout)
 
+    @property
+    def projections(self) -> nn.ModuleDict:
+        """The linear layers "query", "key" and "value"."""
+        return cast(nn.ModuleDict, self.attention["self"])
+
     def forward(self, x: Tensor, turn: tuple[Tensor, Tensor] | None, mask: Tensor | None) -> Tensor:
-        """(batch, tokens, width) -> the same; ``turn`` holds rotary cosines and sines, ``mask`` who may be seen."""
-        x = self._close(self.attention["output"], self._attend(x, turn, mask), x)
+        """(batch, tokens, width) -> the same; ``turn`` holds rotary cosines and sines, ``mask`` is attention's."""
+        x = self._close(cast(nn.ModuleDict, self.attention["output"]), self._attend(x, turn, mask), x)
         return self._close(self.output, F.gelu(self.intermediate["dense"](x)), x)
 
     def _attend(self, x: Tensor, turn: tuple[Tensor, Tensor] | None, mask: Tensor | None) -> Tensor:
-        parts: Any = self.attention["self"]
         q, k, v = (
-            rearrange(parts[name](x), "b n (h d) -> b h n d", h=self.heads) for name in ("query", "key", "value")
+            rearrange(self.projections[name](x), "b n (h d) -> b h n d", h=self.heads)
+            for name in ("query", "key", "value")
         )
         if turn is not None:
             q, k = (rotate(part, *turn) for part in (q, k))
-        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=self.p if self.training else 0.0)
-        return rearrange(seen, "b h n d -> b n (h d)")
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=self.p if self.training else 0.0)
+        return rearrange(attended, "b h n d -> b n (h d)")
 
-    def _close(self, output: Any, branch: Tensor, x: Tensor) -> Tensor:
+    def _close(self, output: nn.ModuleDict, branch: Tensor, x: Tensor) -> Tensor:
+        """Adds a branch to its input and normalises the sum."""
         return output["LayerNorm"](x + self.dropout(output["dense"](branch)))
 
 
 class Backbone(nn.Module):
-    """An encoder of one kind of code sequence, or of several that share it."""
+    """A language model of one or several code sequences."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
@@ -125,7 +131,7 @@ class Backbone(nn.Module):
     @property
     def blocks(self) -> nn.ModuleList:
         """The transformer's layers."""
-        return self.encoder["layer"]  # type: ignore[return-value]
+        return cast(nn.ModuleList, self.encoder["layer"])
 
     def words(self, ids: Tensor) -> Tensor:
         """Ids (batch, tokens) -> word vectors (batch, tokens, width)."""
@@ -135,13 +141,13 @@ class Backbone(nn.Module):
         """Word vectors (batch, tokens, width) -> all hidden states: the embeddings', then one for each layer.
 
         Args:
-            kind: of every sequence: one number, or (batch,).
-            mask: 1 at tokens and 0 at padding, which stands on the right, (batch, tokens); none without padding.
+            kind: token type of every sequence: one number, or (batch,).
+            mask: 1 at tokens and 0 at padding on the right, (batch, tokens); None without padding.
         """
         shape = words.shape[:2]
         kinds = torch.as_tensor(kind, device=words.device).reshape(-1, 1).expand(shape)
-        there = torch.ones(shape, dtype=torch.long, device=words.device) if mask is None else mask
-        states = [self.embeddings(words, kinds, there)]
+        tokens = torch.ones(shape, dtype=torch.long, device=words.device) if mask is None else mask
+        states = [self.embeddings(words, kinds, tokens)]
         turn = rotary(shape[1], self.sizes, words.device) if self.sizes.arch == "roformer" else None
         visible = None if mask is None else mask.bool()[:, None, None]
         for block in self.blocks:
@@ -164,7 +170,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def pooled(states: Tensor, mask: Tensor | None = None) -> Tensor:
-    """The mean over all tokens that are there, first and last included, (batch, tokens, width) -> (batch, width)."""
+    """The mean over all tokens but padding, first and last included, (batch, tokens, width) -> (batch, width)."""
     if mask is None:
         return states.mean(1)
     weights = mask.to(states.dtype)[..., None]

@@ -1,7 +1,7 @@
 """Waveform -> discrete codes: EnCodec's encoder and residual quantiser, and smaller codecs that need no GPU to train.
 
 Défossez et al., "High Fidelity Neural Audio Compression" (arXiv 2210.13438). There is no decoder here: embeddings need
-none. Codes are computed in float32 whatever the precision around them, because a rounding error can change a code.
+none. Codes are computed in float32 at any precision of the model, because a rounding error can change a code.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..encoder import Network
 from ..fields import check
 from .layers import Conv, Recurrent, Residual
 from .mel import MelStack
@@ -88,6 +89,7 @@ COMPACT_16K = Config()
 MEL_16K = Config(front="mel")
 ENCODEC_24KHZ = Config(sample_rate=24000, filters=32, latent=128, lstm=2, dilations=(), codebooks=32)
 PRESETS = {"compact_16k": COMPACT_16K, "encodec_24khz": ENCODEC_24KHZ, "mel_16k": MEL_16K}
+SIZES = PRESETS
 
 
 class Stack(nn.Module):
@@ -118,15 +120,15 @@ def encoder_of(config: Config) -> Stack | MelStack:
     return Stack(config)
 
 
-class Codec(nn.Module):
+class Codec(Network):
     """A codec without its decoder.
 
     Attributes:
-        centre, scale: mean and deviation of each dimension of the latents, which quantisation takes them less and by;
-            learnt with the codec, 0 and 1 in EnCodec.
-        exact: beginnings of the names of tensors that must not be rounded when a file is written.
+        centre, scale: mean and standard deviation of each dimension of the latents, which are normalised by them before
+            quantisation; learnt with the codec, 0 and 1 in EnCodec.
     """
 
+    config: Config
     centre: Tensor
     scale: Tensor
     exact = ("quantizer.", "centre", "scale", "encoder.mean", "encoder.directions")
@@ -134,12 +136,19 @@ class Codec(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.sample_rate = config.sample_rate
-        self.hop = config.hop
         self.encoder = encoder_of(config)
         self.quantizer = Quantiser(config.codebooks, config.codes, config.latent)
         self.register_buffer("centre", torch.zeros(config.latent))
         self.register_buffer("scale", torch.ones(config.latent))
+
+    @property
+    def sample_rate(self) -> int:
+        return self.config.sample_rate
+
+    @property
+    def hop(self) -> int:
+        """Samples of one frame."""
+        return self.config.hop
 
     def count(self, samples: int) -> int:
         """Frames of a clip; the last may be partly padded."""
@@ -151,16 +160,16 @@ class Codec(nn.Module):
         return self.normalise(self.encoder(padded[:, None]))
 
     def normalise(self, latents: Tensor) -> Tensor:
-        """What the encoder says, as the quantiser wants it, (batch, latent, frames)."""
+        """Latents normalised for the quantiser, (batch, latent, frames)."""
         return (latents - self.centre[:, None]) / self.scale[:, None]
 
     @torch.no_grad()
     def forward(self, audio: Tensor, count: int | None = None) -> Tensor:
         """Waveforms (batch, samples) -> codes of the first ``count`` codebooks, (batch, count, frames), int64.
 
-        Clips go through one by one and long ones in blocks at fixed places: a product that is summed in another order
-        can turn a near tie, and then a clip's codes would depend on what was in the batch with it. The audio may lie
-        on another device than the codec: a block at a time travels.
+        Clips are encoded one by one, and long clips in blocks at fixed positions. In a batch, products may be summed in
+        another order, a near tie may turn, and so a code could depend on the other clips. The audio may be on another
+        device than the codec: one block at a time is copied.
         """
         if audio.ndim != 2 or not audio.shape[1]:
             raise ValueError(f"audio must be (clips, samples) with at least one sample, got {tuple(audio.shape)}")
@@ -190,7 +199,7 @@ class Codec(nn.Module):
         return fewer.train(self.training)
 
     def codebook_hash(self) -> str:
-        """A sha256 of the codebooks: two codecs that differ in it speak different languages."""
+        """A sha256 of the codebooks: codes of codecs that differ in it mean different things."""
         digest = hashlib.sha256()
         for codebook in self.quantizer.codebooks:
             digest.update(codebook.embed.detach().float().cpu().contiguous().numpy().tobytes())
@@ -204,12 +213,12 @@ def build(config: dict[str, Any]) -> Codec:
 
 @contextmanager
 def _full_precision(device: torch.device) -> Iterator[None]:
-    """Float32 products in float32: no autocast, and none of the TF32 that convolutions on CUDA use unasked."""
+    """Without autocast and without TF32, which convolutions on CUDA use by default."""
     allowed = torch.backends.cudnn.allow_tf32
-    known = torch.amp.is_autocast_available(device.type)
+    autocast = torch.amp.is_autocast_available(device.type)
     torch.backends.cudnn.allow_tf32 = False
     try:
-        with torch.autocast(device.type, enabled=False) if known else nullcontext():
+        with torch.autocast(device.type, enabled=False) if autocast else nullcontext():
             yield
     finally:
         torch.backends.cudnn.allow_tf32 = allowed

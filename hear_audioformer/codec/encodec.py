@@ -1,7 +1,7 @@
-"""EnCodec's published weights, in transformers' names, new and old: the encoder and the codebooks; the decoder is left.
+"""EnCodec's published weights, in transformers' names, new and old: the encoder and the codebooks, not the decoder.
 
-A convolution is stored as a direction and a gain for each of its output channels (weight normalisation); here it
-becomes one plain weight. Widths, strides and tables stand in the shapes; the sampling rate does not.
+A convolution is stored with weight normalisation, as a gain and a direction for each output channel; here it becomes
+one plain weight. Widths, strides and tables follow from the shapes; the sampling rate does not.
 """
 
 import re
@@ -16,7 +16,7 @@ from ..pickles import read_state_dict
 from . import ENCODEC_24KHZ, Codec, Config
 
 PARTS = ("encoder.", "quantizer.")
-TRAINING = ("embed_avg", "cluster_size", "inited")  # what only training needs of a codebook
+TRAINING = ("embed_avg", "cluster_size", "inited")  # tensors of a codebook that only training needs
 NORMALISED = {  # a stored weight: the names of its gain and its direction
     ".parametrizations.weight.original0": ".parametrizations.weight.original1",
     ".weight_g": ".weight_v",
@@ -37,11 +37,11 @@ def convert(
     plain = fold(inside)
     codec = Codec(_config(plain, sample_rate))
     plain |= {"centre": codec.centre, "scale": codec.scale}
-    wanted = codec.state_dict()
-    for key in sorted(wanted.keys() ^ plain.keys()):
-        where = "missing from the checkpoint" if key in wanted else "not part of an EnCodec encoder"
+    expected = codec.state_dict()
+    for key in sorted(expected.keys() ^ plain.keys()):
+        where = "missing from the checkpoint" if key in expected else "not part of an EnCodec encoder"
         raise WeightsError(f"{key}: {where}")
-    for key, tensor in wanted.items():
+    for key, tensor in expected.items():
         if plain[key].shape != tensor.shape:
             raise WeightsError(f"{key}: shape {tuple(plain[key].shape)} where {tuple(tensor.shape)} was expected")
     codec.load_state_dict(plain)
@@ -50,7 +50,7 @@ def convert(
 
 
 def fold(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same state with weight normalisation worked into plain weights: gain * direction / its length."""
+    """The state with weight normalisation folded into plain weights: gain * direction / its length."""
     folded = dict(state)
     for gain_name, direction_name in NORMALISED.items():
         for key in [key for key in state if key.endswith(gain_name)]:
@@ -63,7 +63,7 @@ def fold(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _config(state: Mapping[str, Tensor], sample_rate: int) -> Config:
-    """What the shapes tell of the encoder and the quantiser."""
+    """The configuration that follows from the shapes."""
     convolutions = _numbered(state, r"encoder\.layers\.(\d+)\.conv\.weight")
     codebooks = _numbered(state, r"quantizer\.layers\.(\d+)\.codebook\.embed")
     if len(convolutions) < 3 or not codebooks:
@@ -85,5 +85,5 @@ def _config(state: Mapping[str, Tensor], sample_rate: int) -> Config:
 
 def _numbered(state: Mapping[str, Tensor], pattern: str) -> dict[int, Any]:
     """The tensors whose names fit, in the order of the number in them."""
-    found = {int(match[1]): tensor for key, tensor in state.items() if (match := re.fullmatch(pattern, key))}
-    return dict(sorted(found.items()))
+    tensors = {int(match[1]): tensor for key, tensor in state.items() if (match := re.fullmatch(pattern, key))}
+    return dict(sorted(tensors.items()))

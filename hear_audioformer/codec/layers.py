@@ -47,7 +47,7 @@ class Recurrent(nn.Module):
 
 
 def reflect(x: Tensor, left: int, right: int) -> Tensor:
-    """Mirrors both ends; what is too short for that is taken to go on with zeros."""
+    """Reflects both ends; a signal too short for that is padded with zeros first."""
     zeros = max(0, max(left, right) + 1 - x.shape[-1])
     padded = F.pad(F.pad(x, (0, zeros)), (left, right), mode="reflect")
     return padded[..., : padded.shape[-1] - zeros]

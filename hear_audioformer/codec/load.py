@@ -4,14 +4,14 @@ from pathlib import Path
 
 from .. import checkpoint, weights
 from ..checkpoint import WeightsError
-from . import METHOD, Codec
+from . import Codec
 
 ENCODEC = "encodec_24khz"
 HUB = "hf://facebook/encodec_24khz@main/model.safetensors"
 
 
 def load(source: str | Path) -> tuple[Codec, str]:
-    """A codec, and the id by which checkpoints remember it.
+    """A codec, and the id that checkpoints of models keep of it.
 
     Args:
         source: a codec known by name, a weight file of this package, a checkpoint of transformers' ``EncodecModel``
@@ -24,8 +24,8 @@ def load(source: str | Path) -> tuple[Codec, str]:
         return _from_transformers(path / "model.safetensors"), ENCODEC
     if path.is_file() and not _ours(path):
         return _from_transformers(path), ENCODEC
-    codec, header = weights.load_encoder(source)
-    if header.method != METHOD:
+    codec, header = weights.load_network(source)
+    if not isinstance(codec, Codec):
         raise WeightsError(f"{source} holds a model of method {header.method}, not a codec")
     return codec, str(header.provenance.get("name", path.stem))
 

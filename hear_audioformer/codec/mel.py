@@ -1,7 +1,7 @@
-"""Log-mel values in place of a learnt encoder: what a codec quantises that is fitted in minutes.
+"""Log-mel values in place of a learnt encoder, for a codec that is fitted in minutes.
 
-A frame is 25 ms in the middle of each hop, as 64 log-mel values, beside those of its neighbours, along the directions
-in which such stacks vary most. Silence lies around every clip.
+A latent is the projection of 64 log-mel values of 25 ms in the middle of a hop, stacked with those of the neighbouring
+frames, on the principal directions of such stacks. Silence surrounds every clip.
 """
 
 import torch
@@ -55,7 +55,7 @@ class MelStack(nn.Module):
         return (self.stacks(x[:, 0]) @ self.directions).mT
 
     def values(self, latents: Tensor) -> Tensor:
-        """Latents (batch, latent, frames) -> log-mel values (batch, frames, bands), as near as can be."""
+        """Latents (batch, latent, frames) -> log-mel values (batch, frames, bands), by least squares."""
         stacked = latents.mT @ torch.linalg.pinv(self.directions)
         bands = len(self.mean)
         return stacked[..., self.around * bands : (self.around + 1) * bands] + self.mean

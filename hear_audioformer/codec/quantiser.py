@@ -1,4 +1,4 @@
-"""The residual quantiser: each codebook names the nearest of its vectors to what the ones before it left over."""
+"""The residual quantiser: each codebook quantises the residual of the codebooks before it."""
 
 import torch
 from torch import Tensor, nn
@@ -49,11 +49,11 @@ class Quantiser(nn.Module):
     def encode(self, latent: Tensor, count: int | None = None) -> Tensor:
         """Latents (batch, dim, frames) -> codes of the first ``count`` codebooks, (batch, count, frames)."""
         residual = latent.mT
-        found = []
+        codes = []
         for codebook in self.codebooks[:count]:
-            found.append(codebook.nearest(residual))
-            residual = residual - codebook(found[-1])
-        return torch.stack(found, dim=1)
+            codes.append(codebook.nearest(residual))
+            residual = residual - codebook(codes[-1])
+        return torch.stack(codes, dim=1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Codes (batch, count, frames) -> the sum of what they name, (batch, dim, frames)."""

@@ -3,7 +3,7 @@
     encoder = from_upstream("msm-mae", state_dict)
     convert_file("msm-mae", "80x512p16x16_paper/checkpoint-100.pth", "msm-mae-paper.safetensors")
 
-Each method's rules stand in a file of their own: which names the authors used, what the shapes tell, what they cannot.
+Each method's rules have a file of their own: the authors' names, what follows from the shapes, and what does not.
 """
 
 import importlib
@@ -18,25 +18,24 @@ from torch import Tensor
 
 from .. import checkpoint
 from ..checkpoint import Header, WeightsError
-from ..embedder import Encoder
+from ..encoder import Network
 from ..pickles import read_state_dict
 
 METHODS = {"msm-mae": "msm_mae", "asit": "asit", "audioformer": "audioformer", "codec": "codec"}  # -> its module here
-NORMALISATION = ("mean", "std")
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What a conversion made and what it noticed."""
+    """The result of a conversion, and notes on what was assumed or left out."""
 
-    encoder: Any
+    encoder: Network
     notes: list[str]
     source_sha256: str
     sha256: str
 
 
-def from_upstream(method: str, state_dict: Mapping[str, Tensor], **hints: Any) -> Encoder:
-    """The encoder of an authors' state dict; ``hints`` tell what its shapes cannot (see the method's module here)."""
+def from_upstream(method: str, state_dict: Mapping[str, Tensor], **hints: Any) -> Network:
+    """The encoder of an authors' state dict; ``hints`` are what its shapes do not give (see the method's rules)."""
     return _checked(_rules(method), hints)(state_dict, **hints)[0]
 
 
@@ -48,9 +47,9 @@ def convert_file(
     licence: str = "see the source of the checkpoint",
     **hints: Any,
 ) -> Conversion:
-    """Converts a published file and writes ours; the folder's name serves as a hint, as the authors meant it.
+    """Converts a published file and writes a weight file; the folder's name is a hint, as the authors use it.
 
-    Several files make one model where a method has a file a codebook; their names get "0.", "1.", ... in front.
+    Of a method with one file a codebook, several files make one model; "0.", "1.", ... are the prefixes of their names.
     """
     rules = _rules(method)
     sources = [Path(one) for one in ([source] if isinstance(source, (str, Path)) else source)]
@@ -61,8 +60,7 @@ def convert_file(
         state = {f"{k}.{name}": tensor for k, one in enumerate(states) for name, tensor in one.items()}
     encoder, notes = _checked(rules, hints)(state, name=sources[0].resolve().parent.name, **hints)
     checkpoint.refuse_unsound(encoder, ", ".join(map(str, sources)))
-    config = asdict(encoder.config)
-    normalisation = {name: config.pop(name) for name in NORMALISATION if name in config}
+    config, normalisation = checkpoint.apart(asdict(encoder.config))
     names, source_sha256 = ", ".join(one.name for one in sources), ", ".join(digests)
     provenance = {"converted_from": names, "source_sha256": source_sha256, "notes": notes}
     header = Header(method, config, normalisation, provenance, licence)
@@ -71,9 +69,9 @@ def convert_file(
 
 def _checked(rules: ModuleType, hints: Mapping[str, Any]) -> Any:
     """A method's converter, if it takes these hints."""
-    known = [name for name in inspect.signature(rules.convert).parameters if name not in ("state", "name")]
-    if surplus := [name for name in hints if name not in known]:
-        raise WeightsError(f"{', '.join(surplus)}: a hint of no use for this method, which takes {', '.join(known)}")
+    accepted = [name for name in inspect.signature(rules.convert).parameters if name not in ("state", "name")]
+    if surplus := [name for name in hints if name not in accepted]:
+        raise WeightsError(f"{', '.join(surplus)}: a hint of no use for this method, which takes {', '.join(accepted)}")
     return rules.convert
 
 

@@ -1,8 +1,8 @@
 """ASiT's checkpoints: those of the training script (student and teacher), wrapped ones, and fine-tuned ones.
 
-Widths, depth and window stand in the shapes, taking 128 bands. The sampling rate stands nowhere, and both 16 and 32 kHz
-are in use: it must be given. Neither does the order of the tokens: two layouts are about, (time, mel) and (mel, time),
-and only the learnt positions, which are smooth along the grid that they were trained on, tell them apart.
+Widths, depth and window follow from the shapes, given 128 bands. The sampling rate does not, and both 16 and 32 kHz are
+in use, so the user must give it. Nor does the order of the tokens, which is (time, mel) or (mel, time). The learnt
+positions tell: neighbours on the grid of training are similar.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,8 +18,8 @@ from .names import ROOT, depth_of, fitted, heads_of, take, unwrap, upstream
 
 NETWORKS = ("teacher", "student")  # in one file; the first that is there is taken
 HEADS = ("head", "strong_head", "weak_head", "fc")  # beginnings of names that embeddings do not use
-DECIDED = 0.1  # difference between the two grids' smoothness from which on one of them is believed
-CHANCE = 5.0  # and how many times what tables of random numbers differ by
+DECIDED = 0.1  # the least difference of smoothness between the two orders that decides
+CHANCE = 5.0  # the least multiple of the difference that tables of random numbers have
 
 
 def convert(
@@ -34,7 +34,7 @@ def convert(
 ) -> tuple[Asit, list[str]]:
     """An encoder from a state dict of the authors' layout, and notes on what was assumed or left out.
 
-    ``name`` is the folder that held the file, which tells nothing here.
+    ``name``, the folder of the file, is not used.
     """
     state, chosen = _choose(state, network)
     state, notes = unwrap(state, "ASiT")
@@ -53,14 +53,15 @@ def convert(
 
 def _choose(state: Mapping[str, Tensor], network: str | None) -> tuple[dict[str, Tensor], list[str]]:
     """One of the networks in the file: the teacher, which is the better model, unless told otherwise."""
-    there = [part for part in NETWORKS if any(name.startswith(f"{part}.") for name in state)]
-    if network is not None and network not in there:
-        raise WeightsError(f"{network}: not in the checkpoint, which names {' and '.join(there) or 'no networks'}")
-    if not there:
+    networks = [part for part in NETWORKS if any(name.startswith(f"{part}.") for name in state)]
+    if network is not None and network not in networks:
+        raise WeightsError(f"{network}: not in the checkpoint, which names {' and '.join(networks) or 'no networks'}")
+    if not networks:
         return dict(state), []
-    chosen = network or there[0]
+    chosen = network or networks[0]
     prefix = f"{chosen}."
-    others = f", not the {there[1 - there.index(chosen)]}'s" if len(there) > 1 else ", the only ones in the file"
+    both = len(networks) > 1
+    others = f", not the {networks[1 - networks.index(chosen)]}'s" if both else ", the only ones in the file"
     inside = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     return inside, [f"the {chosen}'s weights{others}"]
 
@@ -72,7 +73,7 @@ def _config(
     sample_rate: int | None,
     normalisation: tuple[float, float] | None,
 ) -> Config:
-    """The configuration that the shapes tell."""
+    """The configuration that follows from the shapes."""
     if sample_rate is None:
         raise WeightsError("nothing in an ASiT checkpoint tells its sampling rate: pass sample_rate, 16000 or 32000")
     width, _, patch, other = state[ROOT].shape
@@ -101,39 +102,39 @@ def _config(
 
 
 def _order(state: dict[str, Tensor], config: Config, notes: list[str]) -> None:
-    """Finds out which axis the tokens ran along first, and turns tables and filters of the other kind around."""
+    """Finds the order of the tokens, and transposes tables and filters of (mel, time) order."""
     columns = config.grid[0]
     table = state["pos_embed"][0, 1:]
     time_major = _smoothness(rearrange(table, "(t m) d -> t m d", t=columns))
     mel_major = _smoothness(rearrange(table, "(m t) d -> m t d", t=columns))
-    found = f"neighbouring positions agree to {time_major:.2f} in (time, mel) order, {mel_major:.2f} in (mel, time)"
+    agreement = f"neighbouring positions agree to {time_major:.2f} in (time, mel) order, {mel_major:.2f} in (mel, time)"
     pairs = 2 * len(table) - sum(config.grid)
     decided = max(DECIDED, CHANCE * (2 / max(1, pairs * config.width)) ** 0.5)
     if mel_major > time_major + decided:
         turned = rearrange(table, "(m t) d -> 1 (t m) d", t=columns)
         state["pos_embed"] = torch.cat([state["pos_embed"][:, :1], turned], dim=1)
         state[ROOT] = state[ROOT].mT
-        notes.append(f"{found}: positions and patch filters turned around")
+        notes.append(f"{agreement}: positions and patch filters turned around")
     elif time_major > mel_major + decided:
-        notes.append(f"{found}: (time, mel) it is")
+        notes.append(f"{agreement}: (time, mel) it is")
     else:
-        notes.append(f"{found}: undecided, (time, mel) assumed")
+        notes.append(f"{agreement}: undecided, (time, mel) assumed")
 
 
 def _smoothness(grid: Tensor) -> float:
-    """Mean cosine between neighbours on a grid of positions, (rows, columns, width), without their common part."""
+    """Mean cosine between neighbours on a grid of positions, (rows, columns, width), whose mean is removed."""
     unit = F.normalize(grid - grid.mean((0, 1)), dim=-1)
     pairs = [(unit[1:] * unit[:-1]).sum(-1).flatten(), (unit[:, 1:] * unit[:, :-1]).sum(-1).flatten()]
     return float(sum(part.sum() for part in pairs) / max(1, sum(len(part) for part in pairs)))
 
 
 def _translate(state: dict[str, Tensor], encoder: Asit, notes: list[str]) -> Iterator[tuple[str, Tensor]]:
-    """Our names with the authors' tensors; the first name that is missing, misshapen or left over is an error."""
+    """Our names with the authors' tensors; a name that is missing, misshapen or left over is an error."""
     used = set()
-    for ours, wanted in encoder.state_dict().items():
+    for ours, target in encoder.state_dict().items():
         theirs = upstream(ours)
         used.add(theirs)
-        yield ours, fitted(take(state, theirs), wanted, theirs)
+        yield ours, fitted(take(state, theirs), target, theirs)
     surplus = [name for name in state if name not in used]
     unknown = [name for name in surplus if not name.startswith(HEADS)]
     if unknown:

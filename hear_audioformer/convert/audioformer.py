@@ -1,9 +1,8 @@
 """AudioFormer's language models as their authors may have saved them: Hugging Face names behind any prefix.
 
-The authors trained one model a codebook, each with a file of its own, and named neither sizes nor ids in public. Widths
-and depths stand in the shapes; heads do not (64 wide is assumed), and neither does the order of the vocabulary: it is
-assumed only where it has the expected 1028 words. The models are nothing without the codec whose codes they read, so a
-converted file holds it too.
+The authors trained one model a codebook, each with a file of its own, and published neither sizes nor ids. Widths and
+depths follow from the shapes. Heads are assumed to be 64 wide. The order of the vocabulary is assumed only where it has
+the expected 1028 words. A converted file also holds the codec whose codes the models read.
 """
 
 import re
@@ -16,7 +15,7 @@ from ..audioformer import Audioformer, Config
 from ..checkpoint import WeightsError
 from ..codec.load import ENCODEC, load
 
-ROOT = "embeddings.word_embeddings.weight"  # wherever this name ends, a model's names begin
+ROOT = "embeddings.word_embeddings.weight"  # what stands before this name is the prefix of a model
 TRUNK = ("embeddings.", "encoder.layer.")
 FIXED = ("embeddings.position_ids", "embeddings.token_type_ids")  # buffers that hold nothing learnt
 SPECIALS = (0, 1, 2, 3)  # first, padding, last, mask
@@ -76,7 +75,7 @@ def convert(
 
 
 def _models(state: Mapping[str, Tensor]) -> tuple[list[dict[str, Tensor]], list[str]]:
-    """The trunks in a state, in the order of the numbers in their prefixes, and notes on what stands beside them."""
+    """The models of a state, in the order of the numbers in their prefixes, and notes on what was left out."""
     roots = [key for key in state if key == ROOT or key.endswith(f".{ROOT}")]
     if not roots:
         raise WeightsError(
@@ -97,24 +96,26 @@ def _models(state: Mapping[str, Tensor]) -> tuple[list[dict[str, Tensor]], list[
     return models, notes
 
 
-def _fitted(model: dict[str, Tensor], wanted: Mapping[str, Tensor], number: int, notes: list[str]) -> dict[str, Tensor]:
+def _fitted(
+    model: Mapping[str, Tensor], targets: Mapping[str, Tensor], number: int, notes: list[str]
+) -> dict[str, Tensor]:
     """A model's tensors in the shapes of ours; whatever is missing, left over or misshapen is an error."""
-    where = f"codebook {number + 1}"
-    missing, surplus = sorted(wanted.keys() - model.keys()), sorted(model.keys() - wanted.keys())
+    label = f"codebook {number + 1}"
+    missing, surplus = sorted(targets.keys() - model.keys()), sorted(model.keys() - targets.keys())
     if missing or surplus:
         faults = [("missing", missing), ("not part of the model", surplus)]
-        raise WeightsError(f"{where}: " + "; ".join(f"{what}: {', '.join(keys)}" for what, keys in faults if keys))
+        raise WeightsError(f"{label}: " + "; ".join(f"{what}: {', '.join(keys)}" for what, keys in faults if keys))
     fitted = {}
-    for key, tensor in wanted.items():
-        theirs = model[key]
-        if key.startswith("embeddings.") and theirs.ndim == 2 and len(theirs) > len(tensor):
-            notes.append(f"{where}: {key} cut from {len(theirs)} to {len(tensor)} rows, the others are never read")
-            theirs = theirs[: len(tensor)]
-        if theirs.shape != tensor.shape:
-            raise WeightsError(f"{where}: {key}: shape {tuple(theirs.shape)} where {tuple(tensor.shape)} was expected")
-        if not torch.isfinite(theirs).all():
-            raise WeightsError(f"{where}: {key} holds NaN or infinite values")
-        fitted[key] = theirs
+    for key, tensor in targets.items():
+        stored = model[key]
+        if key.startswith("embeddings.") and stored.ndim == 2 and len(stored) > len(tensor):
+            notes.append(f"{label}: {key} cut from {len(stored)} to {len(tensor)} rows, the others are never read")
+            stored = stored[: len(tensor)]
+        if stored.shape != tensor.shape:
+            raise WeightsError(f"{label}: {key}: shape {tuple(stored.shape)} where {tuple(tensor.shape)} was expected")
+        if not torch.isfinite(stored).all():
+            raise WeightsError(f"{label}: {key} holds NaN or infinite values")
+        fitted[key] = stored
     return fitted
 
 

@@ -1,8 +1,8 @@
 """MSM-MAE's published checkpoints: the authors' own, those in the M2D repository, and files fine-tuned by EVAR.
 
-Widths, depth, patch and window size stand in the shapes. Heads do not (64 wide is assumed, which holds for all
-published ones), and neither do the normalisation constants of the older files: M2D's loader assumes -7.1 and 4.2, and
-so do we. The fixed position tables are in the file; they are checked against ours, for they reveal a wrong window size.
+Widths, depth, patch and window size follow from the shapes. Heads are assumed to be 64 wide, as in all published files.
+Older files have no normalisation constants: -7.1 and 4.2 are assumed, as by M2D's loader. The fixed position tables of
+the file are compared with computed ones, which reveals a wrong window size.
 """
 
 import re
@@ -19,7 +19,7 @@ from .names import ROOT, depth_of, fitted, heads_of, take, unwrap, upstream
 
 FOLDER = re.compile(r"(?P<bands>\d+)x(?P<frames>\d+)p(?P<ph>\d+)x(?P<pw>\d+)(p(?P<rate>\d+)k)?(?![\dx])")
 DECODER = ("mask_token", "decoder_")
-OUTSIDE = ("to_spec.",)  # the authors' runtime object keeps its STFT kernels beside the model
+OUTSIDE = ("to_spec.",)  # STFT kernels of the authors' runtime object
 TOLERANCE = 1e-3  # of a stored position table; a wrong grid is off by about 1
 
 
@@ -58,7 +58,7 @@ def _unwrap(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
 
 
 def _config(state: dict[str, Tensor], heads: int | None, size: tuple[int, int] | None, sample_rate: int) -> Config:
-    """The configuration that the shapes tell."""
+    """The configuration that follows from the shapes."""
     weight, table = state[ROOT], take(state, "pos_embed")
     width, _, ph, pw = weight.shape
     cls = "cls_token" in state
@@ -86,25 +86,26 @@ def _config(state: dict[str, Tensor], heads: int | None, size: tuple[int, int] |
 
 
 def _agree(config: Config, claimed: list[int], source: str) -> None:
-    found = [config.bands, config.frames, *config.patch]
-    if found != claimed:
+    """Refuses sizes that contradict the shapes."""
+    sizes = [config.bands, config.frames, *config.patch]
+    if sizes != claimed:
         shapes = "input {}x{}, patch {}x{}"
         raise WeightsError(
-            f"pos_embed: {source} says {shapes.format(*claimed)}, the shapes say {shapes.format(*found)}"
+            f"pos_embed: {source} says {shapes.format(*claimed)}, the shapes say {shapes.format(*sizes)}"
         )
 
 
 def _normalised(
-    config: Config, state: dict[str, Tensor], given: tuple[float, float] | None, notes: list[str]
+    config: Config, state: dict[str, Tensor], normalisation: tuple[float, float] | None, notes: list[str]
 ) -> Config:
-    """The configuration with the file's normalisation constants, or the given ones."""
+    """The configuration with the file's normalisation constants, or those that the user gives."""
     stored = state.pop("norm_stats", None)
-    if given is None and stored is not None:
-        given = (round(float(stored[0]), 6), round(float(stored[1]), 6))
-        notes.append(f"normalisation {given[0]:g}, {given[1]:g} from norm_stats")
-    elif given is None:
+    if normalisation is None and stored is not None:
+        normalisation = (round(float(stored[0]), 6), round(float(stored[1]), 6))
+        notes.append(f"normalisation {normalisation[0]:g}, {normalisation[1]:g} from norm_stats")
+    elif normalisation is None:
         notes.append(f"no normalisation in the file: {config.mean:g}, {config.std:g} (AudioSet) assumed")
-    return replace(config, mean=given[0], std=given[1]) if given else config
+    return replace(config, mean=normalisation[0], std=normalisation[1]) if normalisation else config
 
 
 def _check_tables(state: dict[str, Tensor], encoder: MsmMae, notes: list[str]) -> None:
@@ -134,13 +135,13 @@ def _check_tables(state: dict[str, Tensor], encoder: MsmMae, notes: list[str]) -
 
 
 def _translate(state: dict[str, Tensor], encoder: MsmMae) -> Iterator[tuple[str, Tensor]]:
-    """Our names with the authors' tensors; the first name that is missing, misshapen or left over is an error."""
+    """Our names with the authors' tensors; a name that is missing, misshapen or left over is an error."""
     used = {"pos_embed"}
-    for ours, wanted in encoder.state_dict().items():
+    for ours, target in encoder.state_dict().items():
         theirs = upstream(ours)
         tensor = _qkv_bias(state, theirs, used) if theirs.endswith("attn.qkv.bias") else take(state, theirs)
         used.add(theirs)
-        yield ours, fitted(tensor, wanted, theirs)
+        yield ours, fitted(tensor, target, theirs)
     surplus = [name for name in state if name not in used and not name.startswith(DECODER)]
     if surplus:
         raise WeightsError(f"{surplus[0]}: not part of an MSM-MAE encoder ({len(surplus)} such names)")

@@ -1,4 +1,4 @@
-"""What the converters of vision transformers share: finding the backbone in a state dict, and its parameters' names."""
+"""The backbone of a vision transformer in a published state dict, and the names of its parameters."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..checkpoint import WeightsError
 
-ROOT = "patch_embed.proj.weight"  # wherever this name ends, the backbone's names begin
+ROOT = "patch_embed.proj.weight"  # what stands before this name is the prefix of the backbone
 PARTS = (
     ("embed.", "patch_embed.proj."),
     ("attention_norm", "norm1"),
@@ -20,9 +20,9 @@ PARTS = (
 
 
 def unwrap(state: Mapping[str, Tensor], what: str) -> tuple[dict[str, Tensor], list[str]]:
-    """The backbone's tensors, as float32, under names without a wrapper's prefix; and notes of what was left out.
+    """The backbone's tensors, as float32, without the prefix of their names, and notes on what was left out.
 
-    Prefixes are whatever stands before the patch embedding: ``backbone.``, DDP's ``module.``, several of them.
+    The prefix is what stands before the patch embedding, such as ``backbone.``, or DDP's ``module.``.
     """
     roots = [name for name in state if name == ROOT or name.endswith(f".{ROOT}")]
     if len(roots) != 1:
@@ -45,7 +45,7 @@ def depth_of(state: Mapping[str, Tensor]) -> int:
 
 
 def heads_of(width: int, given: int | None) -> int:
-    """Attention heads, which no shape tells: 64 wide in all published models."""
+    """Attention heads, which no shape gives: 64 wide in all published models."""
     if given is None and width % 64:
         raise WeightsError(
             f"{ROOT}: a width of {width} is not a multiple of 64, so the heads cannot be told; pass heads"
@@ -61,14 +61,14 @@ def upstream(name: str) -> str:
 
 
 def take(state: Mapping[str, Any], name: str) -> Tensor:
-    """A tensor that must be there."""
+    """A tensor of the state, which must have it."""
     if name not in state:
         raise WeightsError(f"{name}: missing from the checkpoint, which is truncated or of another method")
     return state[name]
 
 
-def fitted(tensor: Tensor, wanted: Tensor, name: str) -> Tensor:
-    """A tensor in the wanted shape; only dimensions of one, and those of a patch, may come and go."""
-    if tensor.numel() != wanted.numel() or (tensor.ndim == wanted.ndim and tensor.shape != wanted.shape):
-        raise WeightsError(f"{name}: shape {tuple(tensor.shape)} where {tuple(wanted.shape)} was expected")
-    return tensor.reshape(wanted.shape)
+def fitted(tensor: Tensor, target: Tensor, name: str) -> Tensor:
+    """A tensor in the shape of the target; dimensions of one may come and go, and those of a patch may be flattened."""
+    if tensor.numel() != target.numel() or (tensor.ndim == target.ndim and tensor.shape != target.shape):
+        raise WeightsError(f"{name}: shape {tuple(tensor.shape)} where {tuple(target.shape)} was expected")
+    return tensor.reshape(target.shape)

@@ -1,10 +1,10 @@
 """A transformer block whose attention pools its queries, keys and values over a grid of frequency and time.
 
-The pooling attention of MViTv2 (Li et al., CVPR 2022, arXiv 2112.01526, section 4), of which MAST makes its hierarchy:
-keys and values on a coarser grid make attention cheap, queries on a coarser grid make the next stage so. The pools run
-on channels-last views of the linear layers' results, all heads in one call, and copy nothing.
+The pooling attention of MViTv2 (Li et al., CVPR 2022, arXiv 2112.01526, section 4). Pooled keys and values make
+attention cheaper; pooled queries make the grid of the next stage coarser. The pools run on channels-last views of the
+linear layers' outputs, for all heads in one call, without a copy.
 
-Tokens stand frequency-major. What stands in front of them, such as a class token, is attended to and never pooled.
+Tokens are in frequency-major order. Tokens in front of the grid, such as a class token, are attended to and not pooled.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..layers import Linear, Mlp, attend, for_some, hidden
+from ..layers import Linear, Mlp, ResidualBlock, attend, hidden
 from .positions import Axis, Positions, RelativePositions, Size
 
 
@@ -27,7 +27,7 @@ class Shape:
         heads: of ``out``.
         query_stride, query_kernel, key_stride, key_kernel: of the pools; keys and values share theirs.
         relative: whether there are relative positions.
-        positions: which rows distances get that were not trained.
+        positions: how distances beyond training are handled.
     """
 
     grid: Size
@@ -50,7 +50,7 @@ class Shape:
 
 
 def pooled_size(grid: Size, stride: Size) -> Size:
-    """The grid that a pool leaves."""
+    """The grid behind a pool."""
     return -(-grid[0] // stride[0]), -(-grid[1] // stride[1])
 
 
@@ -87,9 +87,9 @@ def as_tokens(front: Tensor, image: Tensor) -> Tensor:
 
 
 def grouped(image: Tensor, kernel: Tensor, stride: Size, padding: Size) -> Tensor:
-    """A convolution of every channel by itself.
+    """A depthwise convolution.
 
-    In training on a CPU it is done in float32: in bf16 its backward pass alone takes a fifth of a training step there.
+    In training on a CPU it runs in float32, because its backward pass in bf16 takes a fifth of a training step there.
     """
     if image.device.type == "cpu" and torch.is_grad_enabled() and image.dtype == torch.bfloat16:
         with torch.autocast("cpu", enabled=False):
@@ -98,7 +98,7 @@ def grouped(image: Tensor, kernel: Tensor, stride: Size, padding: Size) -> Tenso
 
 
 class PooledAttention(nn.Module):
-    """Attention of pooled queries to pooled keys, with the queries themselves added to what they find."""
+    """Attention of pooled queries to pooled keys; the pooled queries are added to its output."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -118,19 +118,14 @@ class PooledAttention(nn.Module):
         bias = None
         if self.relative is not None:
             bias = F.pad(self.relative(q[:, :, front:], grid), (front, 0, front, 0))
-        found = attend(q, k, v, bias)
-        found = torch.cat([found[:, :, :front], found[:, :, front:] + q[:, :, front:]], dim=2) if front else found + q
-        return self.out(found.transpose(1, 2).flatten(2))
+        attended = attend(q, k, v, bias)
+        cells = attended[:, :, front:] + q[:, :, front:]
+        attended = torch.cat([attended[:, :, :front], cells], dim=2) if front else cells
+        return self.out(attended.transpose(1, 2).flatten(2))
 
 
-class PooledBlock(nn.Module):
-    """One pre-norm block; where it makes the grid coarser or tokens wider, so does its shortcut.
-
-    Attributes:
-        drop: share of the clips whose branches are left out in training (stochastic depth); an objective may set it.
-    """
-
-    drop: float = 0.0
+class PooledBlock(ResidualBlock):
+    """One pre-norm block. Where it makes the grid coarser or the tokens wider, its shortcut does the same."""
 
     def __init__(self, shape: Shape, mlp_ratio: float = 4.0) -> None:
         super().__init__()
@@ -145,13 +140,13 @@ class PooledBlock(nn.Module):
         """(batch, front + cells, dim) -> (batch, front + pooled cells, out)."""
         normed = self.attention_norm(x)
         x = self._pooled(x if self.shortcut is None else self.shortcut(normed), grid)
-        x = x + for_some(self.attention(normed, grid), self.drop, self.training)
-        return x + for_some(self.mlp(self.mlp_norm(x)), self.drop, self.training)
+        x = self.add(x, self.attention(normed, grid))
+        return self.add(x, self.mlp(self.mlp_norm(x)))
 
     def _pooled(self, x: Tensor, grid: Size) -> Tensor:
-        """The shortcut on the grid that queries are pooled to, by maxima.
+        """The shortcut, max-pooled to the grid of the queries.
 
-        With an odd stride a grid that it divides gives one cell more than there are queries; the surplus goes.
+        An odd stride that divides the grid gives one cell more than there are queries, which is cut off.
         """
         if self.stride == (1, 1):
             return x

@@ -1,14 +1,14 @@
-"""MAST: a transformer on Kaldi filter banks whose stages see fewer, wider tokens: time is pooled first, then both axes.
+"""MAST: a transformer on Kaldi filter banks. Each stage pools its tokens, first along time and then along both axes.
 
 Zhu and Omar, "Multiscale Audio Spectrogram Transformer for Efficient Audio Classification", ICASSP 2023 (arXiv
 2303.10757). This module is a HEAR module by itself: ``load_model``, ``get_scene_embeddings``,
 ``get_timestamp_embeddings``.
 
-The authors published no code and no table of their stages. The block is MViTv2's pooling attention, which the paper
-builds on; the stages are ours, chosen so that parameters and products stand to AST's as the paper says they do.
+The authors published neither code nor the sizes of their stages. The block is MViTv2's pooling attention, on which the
+paper builds. The sizes here give the ratios to AST's parameters and products that the paper states.
 
-A layer is a stage. A frame is the four stages' means over frequency, side by side: only the first sees 40 ms, only the
-last sees the sound as a whole. With ``rows`` a frame keeps low and high frequencies apart.
+A layer is a stage. A frame is the means over frequency of the four stages side by side: the first stage has tokens of
+40 ms, the last has the most context. With ``rows`` a frame keeps low and high frequencies apart.
 """
 
 from collections.abc import Sequence
@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .. import weights
-from ..embedder import Embedder, Encoder, Statistics, get_scene_embeddings, get_timestamp_embeddings, layer_numbers
-from ..features import KaldiFilterBank
+from ..embedder import Embedder, get_scene_embeddings, get_timestamp_embeddings
+from ..encoder import ClipContext, Encoder, layer_numbers
+from ..features import FILTER_BANK, KaldiFilterBank
 from ..fields import check
 from ..windows import Geometry, between
 from .block import PooledBlock, Shape, pooled_size
@@ -57,10 +58,10 @@ class Config:
         mlp_ratio: of every block.
         bands, frames: the input that the position tables are made for; frames of 10 ms.
         stem_kernel, stem_stride: of the convolution that makes tokens.
-        query_strides: how each stage after the first makes its grid coarser.
-        key_stride: how keys and values are pooled in the first stage; every later stage's is finer by its query stride.
+        query_strides: strides at which the stages after the first pool their queries, and so their tokens.
+        key_stride: stride at which the first stage pools keys and values; later ones divide it by their query strides.
         relative: whether there are relative positions; without them there are none at all but the convolutions' own.
-        positions: what distances beyond those of ``frames`` get: "clamp" the largest one's, "stretch" all resized.
+        positions: relative positions beyond ``frames``: "clamp" repeats the last row, "stretch" resizes the table.
         sample_rate: in Hz.
         mean, std: of the filter bank; values are divided by twice the deviation, as AST does.
         pool: how a clip becomes a scene embedding: "tokens" the mean over each stage's own tokens, "mean" and
@@ -68,7 +69,7 @@ class Config:
         rows: parts of the frequency axis that a frame has side by side, each averaged; 1 averages over all of it.
         overlap: whether the windows of a long clip overlap by half, weighted by triangles; without, they lie side by
             side and cost half.
-        layers: stages that an embedding has side by side unless the user says otherwise; all if None.
+        layers: the stages that an embedding concatenates by default; all if None.
     """
 
     width: int = 96
@@ -84,8 +85,8 @@ class Config:
     relative: bool = True
     positions: Positions = "clamp"
     sample_rate: int = 16000
-    mean: float = -4.2677393
-    std: float = 4.5689974
+    mean: float = FILTER_BANK.mean
+    std: float = FILTER_BANK.std
     pool: Pool = "tokens"
     rows: int = 1
     overlap: bool = True
@@ -137,38 +138,36 @@ class Config:
 
 
 class Mast(Encoder):
-    """The hierarchy without a class layer; training adds that from outside.
+    """The hierarchy without a class layer, which training adds.
 
-    Nothing takes the mean off the waveform, as AST's code does: Kaldi's frames each lose their own.
+    AST's code removes the mean of the waveform. Nothing does so here: Kaldi's frames each remove their own.
     """
 
-    layers: Sequence[int]
     pools = get_args(Pool)
+    config: Config
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config = config
+        front = KaldiFilterBank(config.sample_rate, config.bands)
+        step = config.stem_stride[1]
+        columns = config.frames // step
+        # A token's centre is that of the first frame under it, not of the middle one: kernels are odd and centred.
+        origin = front.origin - front.hop * (step - 1) // 2
+        stride = columns // 2 if config.overlap else 0
+        depth = len(config.depths)
+        super().__init__(
+            config,
+            Geometry(config.sample_rate, front.hop, origin, step, columns, stride),
+            depth=depth,
+            layers=config.layers or range(1, depth + 1),
+            pool=config.pool,
+        )
         padding = config.stem_kernel[0] // 2, config.stem_kernel[1] // 2
-        self.front = KaldiFilterBank(config.sample_rate, config.bands)
+        self.front = front
         self.stem = nn.Conv2d(1, config.width, config.stem_kernel, config.stem_stride, padding)
         self.blocks = nn.ModuleList(PooledBlock(shape, config.mlp_ratio) for shape in config.shapes())
         self.ends = tuple(accumulate(config.depths))  # how many blocks have run when a stage ends
-        self.norm = nn.LayerNorm(config.width << len(config.depths) - 1, eps=1e-6)
-
-        step = config.stem_stride[1]
-        self.steps = list(accumulate((1, *(time for _, time in config.query_strides)), mul))  # frames to a token
-        self.depth = len(config.depths)
-        self.layers = config.layers or range(1, self.depth + 1)
-        self.sample_rate = config.sample_rate
-        self.dim = sum(map(self.layer_dim, self.layers))
-        self.hop = step * self.front.hop
-        self.window = config.frames * self.front.hop
-        # A token's centre is that of the first frame under it, not of the middle one: kernels are odd and centred.
-        origin = self.front.origin - self.front.hop * (step - 1) // 2
-        columns = config.frames // step
-        stride = columns // 2 if config.overlap else 0
-        self.geometry = Geometry(config.sample_rate, self.front.hop, origin, step, columns, stride)
-        self.pool = config.pool
+        self.norm = nn.LayerNorm(config.width << depth - 1, eps=1e-6)
+        self.steps = list(accumulate((1, *(time for _, time in config.query_strides)), mul))  # frames of one token
 
     def layer_dim(self, layer: int) -> int:
         return self.config.rows * self.config.width << layer - 1
@@ -176,7 +175,7 @@ class Mast(Encoder):
     def count(self, samples: int) -> int:
         return self.front.count(samples)
 
-    def features(self, audio: Tensor, start: int, stop: int, statistics: Statistics = None) -> Tensor:
+    def features(self, audio: Tensor, start: int, stop: int, clip_context: ClipContext = None) -> Tensor:
         """Waveforms (batch, samples) -> normalised filter bank frames start..stop, (batch, stop - start, bands)."""
         return (self.front(audio, start, stop) - self.config.mean) / (2 * self.config.std)
 
@@ -194,7 +193,7 @@ class Mast(Encoder):
         return [outputs[layer] for layer in layers]
 
     def _normed(self, tokens: Tensor, number: int) -> Tensor:
-        """What leaves a stage; only the last, which is trained to be read, has a norm with parameters."""
+        """The output of a stage, normalised; only the last stage's norm has parameters."""
         return self.norm(tokens) if number == len(self.blocks) else F.layer_norm(tokens, tokens.shape[2:], eps=1e-6)
 
     def encode_layers(self, features: Tensor, layers: Sequence[int]) -> list[Tensor]:
@@ -221,7 +220,15 @@ def build(config: dict[str, Any]) -> Mast:
 def load_model(source: str = "", **options: Any) -> Embedder:
     """HEAR: a MAST model by name, path or ``hf://OWNER/REPO@REVISION/FILE``; the default MAST without a source.
 
-    Options are those of ``Embedder`` (hop_ms, hop, pool, layers, precision, batch_size), where layers are the four
-    stages, and of ``Config``: ``positions`` ("clamp", "stretch"), ``overlap`` (of windows), ``rows`` (1, 2, 4).
+    Args:
+        pool: "mean", "mean+std", or "tokens", the mean over each stage's tokens; by default the model's own.
+        layers: the stages to concatenate, such as ``[1, 2, 3]``.
+        hop_ms: step between timestamps, such as 40 (the default), 20 or 10.
+        precision: "fp32", "bf16" or "auto", bf16 on CUDA alone.
+        batch_size: windows of one forward; bounds the memory.
+        overlap: whether the windows of long clips overlap; False halves the cost.
+        rows: parts of the frequency axis that a frame keeps apart: 1, 2 or 4.
+
+    For research and parity (docs/mast.md): hop, positions.
     """
     return weights.load_model(source, method=METHOD, **options)

@@ -1,11 +1,11 @@
-"""Positions as learnt functions of distance: what attention adds to its logits, along frequency and time apart.
+"""Decomposed relative positions: attention adds a term for the distance along frequency and one along time.
 
-The decomposed relative positions of MViTv2 (Li et al., CVPR 2022, arXiv 2112.01526, section 4.1). A table has a row for
-each distance between a query and a key, counted in steps of the finer of their two grids (rounded down where neither
-stride divides the other), so it serves grids of any length. What a length beyond training gets is a choice: "clamp"
-gives all larger distances the largest one's row, and a step keeps its meaning; "stretch" is MViTv2's own formula, which
-goes by the ratio of the grids and resizes the table, as the vision models do with other image sizes. Where both strides
-divide the trained grid the two are one.
+As in MViTv2 (Li et al., CVPR 2022, arXiv 2112.01526, section 4.1). A table has a row for each distance between a query
+and a key, in steps of the finer of their two grids (rounded down where neither stride divides the other), so that it
+serves grids of any length. Distances beyond training are handled in one of two ways. "clamp" uses the row of the
+largest trained distance, and a row keeps its distance. "stretch" is MViTv2's formula, which resizes the table by the
+ratio of the grids, as vision models do for other image sizes. For trained grids that both strides divide, the two are
+equal.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Axis:
     key: int
 
     def counts(self, cells: int) -> Size:
-        """Queries and keys that so many cells are pooled to."""
+        """Numbers of queries and keys of ``cells`` cells."""
         return -(-cells // self.query), -(-cells // self.key)
 
     @property
@@ -44,13 +44,13 @@ class Axis:
     def clamped(self, cells: int) -> Tensor:
         """The row of every query and key from the distance of their centres, (queries, keys)."""
         most_queries, most_keys = self.counts(self.cells)
-        here_queries, here_keys = self.counts(cells)
-        distance = self.query * torch.arange(here_queries)[:, None] - self.key * torch.arange(here_keys)  # in cells
+        queries, keys = self.counts(cells)
+        distance = self.query * torch.arange(queries)[:, None] - self.key * torch.arange(keys)  # in cells
         zero = self.key * (most_keys - 1)
         return (distance.clamp(-zero, self.query * (most_queries - 1)) + zero) // min(self.query, self.key)
 
     def stretched(self, cells: int) -> Tensor:
-        """The same by MViTv2's formula: of 2 * max(queries, keys) - 1 rows, from the ratio of the grids."""
+        """The row of every query and key by MViTv2's formula, of 2 * max(queries, keys) - 1 rows, (queries, keys)."""
         queries, keys = self.counts(cells)
         before, behind = torch.arange(queries)[:, None], keys - 1 - torch.arange(keys)
         if keys > queries:
@@ -61,7 +61,7 @@ class Axis:
 class RelativePositions(nn.Module):
     """The tables of one attention, shared by its heads."""
 
-    undecayed = ("frequency", "time")  # a table is not decayed: zero is no more likely than any other position
+    undecayed = ("frequency", "time")
     frequency_rows: Tensor
     time_rows: Tensor
 
@@ -93,7 +93,7 @@ class RelativePositions(nn.Module):
 
 
 def resize(table: Tensor, rows: int) -> Tensor:
-    """A table (rows, width) stretched or shrunk to other rows, linearly."""
+    """A table (rows, width) interpolated linearly to another number of rows."""
     if len(table) == rows:
         return table
     return F.interpolate(table.T[None], size=rows, mode="linear")[0].T

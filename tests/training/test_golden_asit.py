@@ -12,7 +12,7 @@ from tests.test_golden_asit import CONFIG, GOLDEN, close, model, other, pictures
 from training.loop import Settings, _groups, clip_each
 from training.objectives.asit import AsitObjective, Temperatures, Views
 from training.objectives.asit_network import Heads, Network
-from training.objectives.distil import follow
+from training.objectives.distil import ema_update
 from training.objectives.gmml import Corrupted, Corruption
 from training.schedule import cosine, warm_cosine
 
@@ -139,7 +139,7 @@ def test_losses_and_centres_of_two_steps() -> None:
         if number == 1:
             close(total.detach(), "out/loss_total_step1", 1e-5)
         for name, found in (("cls", "cls"), ("patch", "data")):
-            made.centres[name].move()  # type: ignore[operator]
+            made.centres[name].update()  # type: ignore[operator]
             close(made.centres[name].value[None], f"out/center_{found}_after{number}", 1e-5)  # type: ignore[index]
 
 
@@ -158,7 +158,7 @@ def test_gradients_and_one_step() -> None:
     close(norms({found: p.grad for found, (_, p) in named.items()}), "out/grad_norms_clipped", 1e-5)
     clipped = {found: as_theirs(name, p.grad) for found, (name, p) in named.items() if p.grad is not None}
     optimiser.step()
-    follow(made.teacher, made.student, CONFIG["step_momentum"])
+    ema_update(made.teacher, made.student, CONFIG["step_momentum"])
     for which, network in (("student", made.student), ("teacher", made.teacher)):
         ours = {theirs(name): as_theirs(name, p.detach()) for name, p in network.named_parameters()}
         names = stored(f"out/after_step/{which}/")

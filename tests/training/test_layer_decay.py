@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from evaluation.baselines.logmel import LogMelFrames
 from hear_audioformer.audioformer import Audioformer
 from hear_audioformer.embedder import Encoder
 from tests.conftest import small_audioformer
@@ -50,7 +51,7 @@ def test_more_than_nine_blocks_are_told_apart() -> None:
 
 def test_an_encoder_without_blocks_is_refused() -> None:
     with pytest.raises(ValueError, match="no blocks in a ModuleList"):
-        layer_decay.scales(nn.Linear(2, 2), 0.5)
+        layer_decay.scales(LogMelFrames(1), 0.5)
 
 
 def test_each_layer_of_every_method_gets_its_rate(encoder: Encoder) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from hear_audioformer import checkpoint
-from hear_audioformer.embedder import Encoder
+from hear_audioformer.encoder import Network
 
 Logs = dict[str, Tensor]
 
@@ -23,7 +23,7 @@ class Objective(Protocol):
     they look like; one whose parts learn at different rates says so by ``lr_scales()``.
     """
 
-    encoder: Encoder
+    encoder: Network
     crop: int  # samples of a training crop
 
     def __call__(self, audio: Tensor, step: int) -> tuple[Tensor, Logs]:
@@ -46,13 +46,13 @@ class Steers(Protocol):
         """Called once the weights have moved; not after a step that was left out for a bad loss."""
 
 
-def exported(objective: Any) -> Encoder:
-    """The encoder worth keeping: the teacher's where there is one."""
+def exported(objective: Any) -> Network:
+    """The encoder, or codec, worth keeping: the teacher's where there is one."""
     teacher = getattr(objective, "teacher", None)
     return objective.encoder if teacher is None else teacher.encoder
 
 
-def keep_fixed(encoder: Encoder, tensors: Mapping[str, Tensor]) -> None:
+def keep_fixed(encoder: Network, tensors: Mapping[str, Tensor]) -> None:
     """Gives an encoder of fresh weights those tensors of a file that no training of its method moves."""
     kept = {name: tensor for name, tensor in tensors.items() if name.startswith(encoder.fixed)}
     encoder.load_state_dict(kept, strict=False)

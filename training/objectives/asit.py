@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from hear_audioformer.asit import Asit
+from hear_audioformer.layers import set_drop_path
 
 from ..precision import exact
 from ..schedule import cosine
 from . import Logs
 from .asit_network import Heads, Network, initialise
-from .distil import Centre, across, follow, surprise
+from .distil import Centre, cross_entropy, cross_view_entropy, ema_update
 from .gmml import Corrupted, Corruption
 
 
@@ -124,8 +125,7 @@ class AsitObjective(nn.Module):
         self.centres = nn.ModuleDict(
             {"cls": Centre(heads.cls, centring), "patch": Centre(heads.cls if heads.shared else heads.patch, centring)}
         )
-        for number, block in enumerate(encoder.blocks):
-            block.drop = drop_path * number / max(1, encoder.depth - 1)  # type: ignore[assignment]
+        set_drop_path(encoder.blocks, drop_path)
         self.noted = -1  # the step that the centres' notes are of
 
     @property
@@ -166,8 +166,8 @@ class AsitObjective(nn.Module):
             wanted_cls, wanted_patch = self._taught(views.clean, step)
         student = self.temperatures.student
         parts = {
-            "cls": across(wanted_cls.split(batch), students, student),
-            "patch": surprise(wanted_patch, patch, student),
+            "cls": cross_view_entropy(wanted_cls.split(batch), students, student),
+            "patch": cross_entropy(wanted_patch, patch, student),
             "pixel": hidden_error(painted, views),
         }
         total = sum(getattr(self.weights, name) * part for name, part in parts.items())
@@ -184,15 +184,15 @@ class AsitObjective(nn.Module):
     def before_step(self, step: int) -> None:
         """Holds the prototypes still in the first epochs; for the loop, once gradients are there."""
         if step < self.frozen * self.epoch:
-            for parameter in self.student.project.last():
+            for parameter in self.student.project.last_layer():
                 parameter.grad = None
 
     def after_step(self, step: int, steps: int) -> None:
         """Moves teacher and centres; for the loop, once the student has moved."""
         for centre in self.centres.values():
             assert isinstance(centre, Centre)
-            centre.move()
-        follow(self.teacher, self.student, cosine(step, steps, self.momentum, 1.0))
+            centre.update()
+        ema_update(self.teacher, self.student, cosine(step, steps, self.momentum, 1.0))
 
     def _taught(self, clean: Tensor, step: int) -> list[Tensor]:
         """The teacher's distributions of class and patch tokens; in training the centres take note of its logits."""
@@ -203,7 +203,7 @@ class AsitObjective(nn.Module):
             centre = self.centres[name]
             assert isinstance(centre, Centre)
             if step != self.noted:  # what a failed step left
-                centre.seen.clear()
+                centre.batch_means.clear()
             if self.training:
                 centre.note(logits)
             wanted.append(centre.sharpened(logits, temperature))

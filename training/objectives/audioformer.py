@@ -102,7 +102,7 @@ class AudioformerObjective(nn.Module):
 
     def coded(self, audio: Tensor) -> Coded:
         """Crops (batch, samples) -> their codes."""
-        codes = self.encoder.statistics(audio)
+        codes = self.encoder.clip_context(audio)
         assert codes is not None
         return Coded(codes, heard(audio, self.encoder.codec.hop))
 
@@ -162,9 +162,8 @@ class AudioformerObjective(nn.Module):
     def guess(self, states: Tensor, codebook: int) -> Tensor:
         """Hidden states of frames -> logits of a codebook's codes and of nothing else, (..., codes)."""
         config = self.encoder.config
-        separate = config.layout == "separate"
         first = self.encoder.rows(codebook)
-        table = self.encoder.backbones[codebook if separate else 0].embeddings.word_embeddings.weight  # type: ignore[union-attr]
+        table = self.encoder.backbone(codebook).embeddings.word_embeddings.weight
         head = self.mlm[0 if config.layout == "shared" else codebook]
         return head(states, table, slice(first, first + config.codec.codes))
 
@@ -196,7 +195,7 @@ def words_from_codec(encoder: Audioformer, std: float = 0.02) -> None:
     """
     turn, scale = torch.empty(0), torch.empty(0)
     for number, codebook in enumerate(encoder.codec.quantizer.codebooks):
-        backbone: Any = encoder.backbones[number if encoder.config.layout == "separate" else 0]
+        backbone = encoder.backbone(number)
         vectors = codebook.embed - codebook.embed.mean(0)
         if number == 0 or encoder.config.layout != "summed":
             turn = nn.init.orthogonal_(torch.empty(vectors.shape[1], encoder.config.width, device=vectors.device))

@@ -1,7 +1,7 @@
-"""Self-distillation: a student's distributions are to be those of its teacher, the moving average of its weights.
+"""Self-distillation: a student predicts the distributions of its teacher, the EMA of its own weights.
 
-What keeps both from agreeing on one answer for everything is that the teacher's logits are centred on their running
-mean and sharpened by a low temperature (Caron et al., arXiv 2104.14294, section 3.1).
+The teacher's logits are centred on their running mean and sharpened by a low temperature, which prevents the collapse
+to one output for all inputs (Caron et al., "DINO", arXiv 2104.14294, section 3.1).
 """
 
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ from .. import fsdp
 
 
 class Prototypes(nn.Module):
-    """Cosines between unit vectors and learnt directions, (..., width) -> (..., count).
+    """A weight-normalised linear layer: cosines of unit vectors with learnt prototypes, (..., width) -> (..., count).
 
     Args:
-        scaled: whether the magnitudes of the directions are learnt as well; else they stay 1.
+        scaled: whether the magnitudes of the prototypes are learnt; else they stay 1.
     """
 
     def __init__(self, width: int, count: int, *, scaled: bool = False) -> None:
@@ -32,7 +32,7 @@ class Prototypes(nn.Module):
 
 
 class Projector(nn.Module):
-    """Tokens -> logits: one MLP for class and patch tokens, then prototypes of each kind, or the same for both.
+    """DINO's head: tokens -> logits. One MLP for class and patch tokens, then prototypes of each kind or shared ones.
 
     Args:
         dim: width of the tokens.
@@ -49,16 +49,16 @@ class Projector(nn.Module):
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens, CLS first, (crops, 1 + patches, dim) -> logits (crops, cls) and (crops, patches, patch)."""
-        x = self.points(tokens)
+        x = self.project(tokens)
         return self.cls(x[:, 0]), (self.patch or self.cls)(x[:, 1:])
 
-    def points(self, tokens: Tensor) -> Tensor:
-        """Where tokens lie on the unit sphere, (..., dim) -> (..., bottleneck)."""
+    def project(self, tokens: Tensor) -> Tensor:
+        """The MLP's output at unit length, (..., dim) -> (..., bottleneck)."""
         first, second, last = self.layers
         return F.normalize(last(F.gelu(second(F.gelu(first(tokens))))), dim=-1)
 
-    def last(self) -> list[nn.Parameter]:
-        """The parameters that may be held still at first."""
+    def last_layer(self) -> list[nn.Parameter]:
+        """The parameters of the prototypes, which may be frozen at the start of training."""
         kinds = [self.cls] if self.patch is None else [self.cls, self.patch]
         return [parameter for kind in kinds for parameter in kind.parameters()]
 
@@ -66,8 +66,8 @@ class Projector(nn.Module):
 class Centre(nn.Module):
     """The running mean of a teacher's logits.
 
-    What a step has seen is taken in by ``move`` only, so that evaluation, a failed step and a batch in parts leave the
-    centre as it should be.
+    ``note`` collects the means of a step, and only ``update`` changes the centre. So evaluation and failed steps do not
+    change it, and a step of several micro-batches changes it once.
     """
 
     value: Tensor
@@ -76,50 +76,50 @@ class Centre(nn.Module):
         super().__init__()
         self.momentum = momentum
         self.register_buffer("value", torch.zeros(count))
-        self.seen: list[Tensor] = []
+        self.batch_means: list[Tensor] = []
 
     def sharpened(self, logits: Tensor, temperature: float) -> Tensor:
         """The teacher's distributions, (..., count)."""
         return F.softmax((logits.float() - self.value) / temperature, dim=-1)
 
     def note(self, logits: Tensor) -> None:
-        """Remembers the mean of logits (..., count)."""
-        self.seen.append(logits.detach().float().flatten(0, -2).mean(0))
+        """Collects the mean of logits (..., count)."""
+        self.batch_means.append(logits.detach().float().flatten(0, -2).mean(0))
 
-    def move(self) -> None:
-        """Moves towards the mean of what was noted since, over all processes."""
-        if not self.seen:
+    def update(self) -> None:
+        """Moves the centre towards the mean of the collected means, over all processes."""
+        if not self.batch_means:
             return
-        mean = torch.stack(self.seen).mean(0)
+        mean = torch.stack(self.batch_means).mean(0)
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.all_reduce(mean)
             mean /= torch.distributed.get_world_size()
         self.value.lerp_(mean, 1 - self.momentum)
-        self.seen.clear()
+        self.batch_means.clear()
 
 
-def surprise(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
-    """Mean cross entropy of the student's logits under the teacher's distributions, both (..., count)."""
+def cross_entropy(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
+    """Mean cross entropy of the teacher's distributions and the student's logits, both (..., count)."""
     return -(teacher * F.log_softmax(student.float() / temperature, dim=-1)).sum(-1).mean()
 
 
-def across(teacher: Sequence[Tensor], student: Sequence[Tensor], temperature: float) -> Tensor:
-    """The same over all pairs of a teacher's view and another view of the student's, in equal parts.
+def cross_view_entropy(teacher: Sequence[Tensor], student: Sequence[Tensor], temperature: float) -> Tensor:
+    """Mean cross entropy over all pairs of a view of the teacher and another view of the student.
 
-    The views of the teacher come first among those of the student.
+    The first views of the student are those of the teacher.
     """
-    pairs = [
-        surprise(wanted, found, temperature)
-        for place, wanted in enumerate(teacher)
-        for other, found in enumerate(student)
-        if place != other
+    losses = [
+        cross_entropy(distributions, logits, temperature)
+        for teacher_view, distributions in enumerate(teacher)
+        for student_view, logits in enumerate(student)
+        if teacher_view != student_view
     ]
-    return torch.stack(pairs).mean()
+    return torch.stack(losses).mean()
 
 
 @torch.no_grad()
-def follow(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
-    """Moves a teacher's weights towards the student's: teacher <- momentum * teacher + (1 - momentum) * student."""
-    theirs = [fsdp.mine(parameter) for parameter in teacher.parameters()]
-    ours = [fsdp.mine(parameter.detach()) for parameter in student.parameters()]
-    torch._foreach_lerp_(theirs, ours, 1 - momentum)
+def ema_update(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
+    """Updates the teacher's weights: teacher <- momentum * teacher + (1 - momentum) * student."""
+    teacher_weights = [fsdp.mine(parameter) for parameter in teacher.parameters()]
+    student_weights = [fsdp.mine(parameter.detach()) for parameter in student.parameters()]
+    torch._foreach_lerp_(teacher_weights, student_weights, 1 - momentum)

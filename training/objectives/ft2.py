@@ -79,7 +79,7 @@ class ContrastClassifier(Classifier):
         for length in sorted(set(lengths)):
             rows = [row for row, mine in enumerate(lengths) if mine == length]
             with exact(audio.device.type):
-                codes = encoder.statistics(audio[rows, :length])
+                codes = encoder.clip_context(audio[rows, :length])
             assert codes is not None
             seen = codes[:, : encoder.config.window].long()
             found[:, rows] = torch.stack(self.frozen(seen, range(1, count))).float()

@@ -86,7 +86,7 @@ class MsmMaeObjective(nn.Module):
     def forward(self, audio: Tensor, step: int) -> tuple[Tensor, Logs]:
         """Crops (batch, samples) -> the loss, and nothing else worth a log."""
         with exact(audio.device.type):
-            features = self.encoder.features(audio, 0, self.encoder.config.frames, self.encoder.statistics(audio))
+            features = self.encoder.features(audio, 0, self.encoder.config.frames, self.encoder.clip_context(audio))
         return self.loss(self.paint(features)), {}
 
     def paint(self, features: Tensor, noise: Tensor | None = None) -> Painted:

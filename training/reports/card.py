@@ -10,7 +10,7 @@ Writes ``weights/NAME.md`` and the loss curve ``weights/NAME.png``. No figure of
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 import yaml
@@ -19,6 +19,7 @@ from evaluation.reports import compare
 from evaluation.scoring.bootstrap import Interval
 from hear_audioformer import checkpoint, weights
 from hear_audioformer.checkpoint import Header
+from hear_audioformer.codec import Codec
 
 from .. import logs
 from .codec_listen import REPORT
@@ -160,7 +161,7 @@ def main(name: str, result: Path, against: tuple[Path, ...], heard: Path | None)
     results = [json.loads(file.read_text()) for file in (result, *against)]
     sounds = json.loads((heard / REPORT).read_text()) if heard else None
     if "verdicts" in results[0]:
-        made_by = weights.load_encoder(path)[0].codebook_hash()
+        made_by = cast(Codec, weights.load_network(path)[0]).codebook_hash()
         same = all(report["codebook_hash"] == made_by for report in (results[0], *([sounds] if sounds else [])))
     else:
         same = results[0]["model_sha256"] == checkpoint.sha256(path)

@@ -1,7 +1,7 @@
 """Pictures of what reads and writes codes: how they are used, how well they are guessed, where a model looks."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hear_audioformer import audio
 from hear_audioformer.audioformer import Audioformer
-from hear_audioformer.audioformer.language import rotary, rotate
+from hear_audioformer.audioformer.language import Layer, rotary, rotate
 from hear_audioformer.codec import Codec
 
 from .. import logs
@@ -72,10 +72,10 @@ def draw_accuracy(source: Path) -> Any:
 def attention(encoder: Audioformer, codes: Tensor, sequence: int, number: int) -> Tensor:
     """Attention of a block (1..depth) on one sequence of each clip, averaged over heads: (batch, tokens, tokens)."""
     kept: dict[str, Tensor] = {}
-    backbone: Any = encoder.backbones[sequence if encoder.config.layout == "separate" else 0]
-    layer = backbone.blocks[number - 1]
+    backbone = encoder.backbone(sequence)
+    layer = cast(Layer, backbone.blocks[number - 1])
     hooks = [
-        layer.attention["self"][name].register_forward_hook(lambda _, __, out, name=name: kept.update({name: out}))
+        layer.projections[name].register_forward_hook(lambda _, __, out, name=name: kept.update({name: out}))
         for name in ("query", "key")
     ]
     encoder.read(codes, sequence)
@@ -91,7 +91,7 @@ def attention(encoder: Audioformer, codes: Tensor, sequence: int, number: int) -
 def draw_attention(encoder: Audioformer, clip: Path) -> Any:
     """Which moments look at which, in the middle and the last block, for every sequence of a recording's beginning."""
     sound = audio.read(clip, encoder.sample_rate)[: encoder.window]
-    codes = encoder.statistics(sound[None])
+    codes = encoder.clip_context(sound[None])
     assert codes is not None
     seconds = codes.shape[1] * encoder.codec.hop / encoder.sample_rate
     blocks = sorted({max(1, encoder.depth // 2), encoder.depth})

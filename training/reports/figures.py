@@ -9,7 +9,7 @@ python -m training.reports.figures usage RUN recording.flac ... -o usage.png
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 import numpy as np
@@ -20,6 +20,7 @@ from hear_audioformer import audio
 from hear_audioformer.asit import Asit
 from hear_audioformer.audioformer import Audioformer
 from hear_audioformer.codec import Codec
+from hear_audioformer.layers import Block
 from hear_audioformer.msm_mae import MsmMae
 
 from .. import logs
@@ -43,7 +44,7 @@ def windows(encoder: Transformer, path: Path, count: int) -> tuple[Tensor, list[
         clip = clip.repeat(-(-samples // len(clip)))
     starts = np.linspace(0, len(clip) - samples, count).astype(int).tolist()
     crops = torch.stack([clip[start : start + samples] for start in starts])
-    features = encoder.features(crops, 0, encoder.config.frames, encoder.statistics(crops))
+    features = encoder.features(crops, 0, encoder.config.frames, encoder.clip_context(crops))
     return features, [start / encoder.sample_rate for start in starts]
 
 
@@ -57,7 +58,7 @@ def as_map(encoder: Transformer, patches: Tensor) -> Tensor:
 def attention(encoder: Transformer, features: Tensor, number: int) -> Tensor:
     """Attention of a block (1..depth), averaged over heads: (batch, tokens, tokens), CLS first."""
     kept: dict[str, Tensor] = {}
-    layer: Any = encoder.blocks[number - 1].attention
+    layer = cast(Block, encoder.blocks[number - 1]).attention
     hook = layer.qkv.register_forward_hook(lambda _, __, out: kept.update(qkv=out))
     encoder.run(encoder.tokens(features), [encoder.depth])
     hook.remove()
@@ -230,7 +231,7 @@ def reconstruction(run: Path, clip: Path, out: Path, count: int) -> None:
 @OUT
 def attention_(run: Path, clip: Path, out: Path) -> None:
     """Attention of the CLS token and of three patches on the first window of CLIP; of AudioFormer, all of it."""
-    encoder: Any = exported(learnt(run)[0])
+    encoder = exported(learnt(run)[0])
     if isinstance(encoder, Codec):
         raise click.UsageError(f"{run} trained a codec, which has no attention")
     if isinstance(encoder, Audioformer):
@@ -258,9 +259,9 @@ def accuracy(run: Path, out: Path) -> None:
 @OUT
 def usage(run: Path, clips: tuple[Path, ...], out: Path) -> None:
     """How often the codes of the codec of RUN, or of the codec that its model reads, occur in the recordings CLIPS."""
-    encoder: Any = exported(learnt(run)[0])
-    codec = encoder if isinstance(encoder, Codec) else getattr(encoder, "codec", None)
-    if codec is None:
+    encoder = exported(learnt(run)[0])
+    codec = encoder.codec if isinstance(encoder, Audioformer) else encoder
+    if not isinstance(codec, Codec):
         raise click.UsageError(f"{run} has no codec")
     code_figures.draw_usage(codec, list(clips)).savefig(out, dpi=150)
 

@@ -81,7 +81,7 @@ class AuthorsLoop:
                     parameter.grad.mul_(factor)
         self.optimiser.step()
         for centre in objective.centres.values():
-            centre.move()  # type: ignore[operator]
+            centre.update()  # type: ignore[operator]
         with torch.no_grad():
             pairs = zip(objective.student.parameters(), objective.teacher.parameters(), strict=True)
             for student, teacher in pairs:

@@ -64,7 +64,7 @@ def test_a_few_steps_lower_the_loss(layout: str) -> None:
 def test_guesses_do_not_see_what_they_guess(layout: str) -> None:
     """With every chosen place masked, other codes there change what is wanted and not what is guessed."""
     made = AudioformerObjective(small(layout=layout)).eval()
-    codes = made.encoder.statistics(sounds(2)).long()  # type: ignore[union-attr]
+    codes = made.encoder.clip_context(sounds(2)).long()  # type: ignore[union-attr]
     chosen = torch.zeros(2, 50, dtype=torch.bool)
     chosen[:, 10:20] = True
     other = torch.where(chosen[..., None], (codes + 1) % 32, codes)
@@ -117,7 +117,7 @@ def test_frozen_views_stay_as_they_are() -> None:
     assert made.frozen is not None
     assert not any(module.training for module in made.frozen.modules())
     assert not any(p.requires_grad for p in made.frozen.parameters())
-    codes = made.encoder.statistics(sounds(2)).long()  # type: ignore[union-attr]
+    codes = made.encoder.clip_context(sounds(2)).long()  # type: ignore[union-attr]
     with torch.no_grad():
         for p in made.encoder.backbones.parameters():
             p.add_(0.1)
@@ -317,7 +317,7 @@ def test_pooling_over_all_tokens() -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_negative_codes_are_masked_ones(layout: str) -> None:
     encoder = small(layout=layout).eval()
-    codes = encoder.statistics(sounds(2)).long()  # type: ignore[union-attr]
+    codes = encoder.clip_context(sounds(2)).long()  # type: ignore[union-attr]
     chosen = torch.zeros(2, 50, dtype=torch.bool)
     chosen[0, 10:20] = True
     for sequence in range(encoder.config.sequences):
@@ -339,7 +339,7 @@ def test_fresh_models_keep_the_codec() -> None:
     initialise(fresh)
     keep_fixed(fresh, trained.state_dict())
     assert fresh.codec.codebook_hash() == trained.codec.codebook_hash()
-    assert torch.equal(fresh.statistics(sounds(2)), trained.statistics(sounds(2)))  # type: ignore[arg-type]
+    assert torch.equal(fresh.clip_context(sounds(2)), trained.clip_context(sounds(2)))  # type: ignore[arg-type]
     words = [encoder.backbones[0].embeddings.word_embeddings.weight for encoder in (fresh, trained)]  # type: ignore
     assert not torch.equal(*words)
 

@@ -115,7 +115,7 @@ def test_spectrograms_are_masked_in_training_alone(encoder: Encoder) -> None:
     """What the mask hides is zero in what the encoder gets, no code where it gets codes; all else is the front end's,
     to the bit."""
     audio = torch.stack(clips((15000,) * 8))
-    plain = encoder.features(audio, 0, encoder.count(15000), encoder.statistics(audio))
+    plain = encoder.features(audio, 0, encoder.count(15000), encoder.clip_context(audio))
     codes = not plain.is_floating_point()
     objective = Classifier(encoder, 3, 16000, mask=SpecAugment(bands=0.0 if codes else 0.5, frames=0.5))
     got: list[torch.Tensor] = []
@@ -144,9 +144,10 @@ def test_stochastic_depth_is_refused_where_blocks_know_none() -> None:
 def test_features_keep_their_precision_under_autocast(encoder: Encoder) -> None:
     objective = Classifier(encoder, 3, 16000)
     audio = torch.stack(clips((4000, 4000)))
-    wanted = objective.features(audio)
+    front, count = objective.front_end(), encoder.count(4000)
+    expected = front.features(audio, 0, count, front.clip_context(audio))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(objective.features(audio), wanted)
+        assert torch.equal(front.features(audio, 0, count, front.clip_context(audio)), expected)
 
 
 def test_flops_are_counted_of_whole_clips(encoder: Encoder) -> None:

@@ -56,8 +56,8 @@ def test_the_class_layer_stands_on_the_last_stage_alone() -> None:
 
 def test_blocks_are_skipped_the_more_often_the_later_they_are() -> None:
     objective: Any = build(recipe("mast", "objective.drop_path=0.4"))
-    assert [block.drop for block in objective.encoder.blocks] == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4])
-    assert all(block.drop == 0.0 for block in build(recipe("mast", "objective.drop_path=0.0")).encoder.blocks)  # type: ignore[union-attr, operator]
+    assert [block.drop_prob for block in objective.encoder.blocks] == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4])
+    assert all(block.drop_prob == 0.0 for block in build(recipe("mast", "objective.drop_path=0.0")).encoder.blocks)  # type: ignore[union-attr, operator]
 
 
 def test_tables_of_positions_are_not_decayed() -> None:

@@ -141,7 +141,7 @@ def test_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     report = json.loads((tmp_path / "report.json").read_text())
     entry = export.export(tmp_path / "run", "mine", tmp_path, licence="CC0-1.0", hardware="a shed")
     use_bundle(monkeypatch, tmp_path)
-    codec, header = weights.load_encoder("mine")
+    codec, header = weights.load_network("mine")
     assert isinstance(codec, Codec)
     assert codec.codebook_hash() == report["codebook_hash"]
     assert (entry["method"], header.provenance["crops"]) == ("codec", 12)

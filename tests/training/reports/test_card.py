@@ -78,7 +78,7 @@ def test_a_codec_is_told_by_its_examination(
     words = ["mine", str(tmp_path / "report.json"), "--heard", str(tmp_path / "heard")]
     for found, code in (("abc", 0), ("other", 1)):
         codec = SimpleNamespace(codebook_hash=lambda found=found: found)
-        monkeypatch.setattr(weights, "load_encoder", lambda path, codec=codec: (codec, None))
+        monkeypatch.setattr(weights, "load_network", lambda path, codec=codec: (codec, None))
         assert CliRunner().invoke(card.main, words).exit_code == code
     text = (tmp_path / "mine.md").read_text()
     assert "| perplexity of codebooks 1, 2, ... | 400, 300 |" in text
@@ -87,7 +87,7 @@ def test_a_codec_is_told_by_its_examination(
     assert "| codebooks | none | 1 | 2 |\n|---|---|---|---|\n" in text
     assert "| crow | [original](heard/crow.ogg) | [1.250](heard/crow-1.ogg) | [0.500](heard/crow-2.ogg) |" in text
     (tmp_path / "heard" / "heard.json").write_text(json.dumps({**heard, "codebook_hash": "other"}))
-    monkeypatch.setattr(weights, "load_encoder", lambda path: (SimpleNamespace(codebook_hash=lambda: "abc"), None))
+    monkeypatch.setattr(weights, "load_network", lambda path: (SimpleNamespace(codebook_hash=lambda: "abc"), None))
     assert "other weights" in CliRunner().invoke(card.main, words).output
 
 

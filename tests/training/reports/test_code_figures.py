@@ -19,7 +19,7 @@ CLIP = Path(__file__).parents[3] / "docs" / "example.ogg"
 def test_attention_is_that_of_the_block(arch: str, layout: str) -> None:
     """What a block takes from its values, held against the values weighted by what is shown."""
     encoder = small(arch=arch, layout=layout, heads=1, dropout=0.0).eval()
-    codes = encoder.statistics(sounds(2))
+    codes = encoder.clip_context(sounds(2))
     assert codes is not None
     backbone: Any = encoder.backbones[1 if layout == "separate" else 0]
     layer = backbone.blocks[1]
