@@ -7,7 +7,6 @@ safetensors with their provenance, and enters the file into ``weights/index.json
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch.nn.utils import parametrize
 
 from hear_audioformer import checkpoint
 from hear_audioformer.checkpoint import Header
+from hear_audioformer.files import write_text
 from hear_audioformer.weights import METHODS
 
 from . import checkpoints, logs, methods
@@ -149,9 +149,7 @@ def _enter(index: Path, name: str, entry: dict[str, Any], default: bool) -> None
     known["models"][name] = {**known["models"].get(name, {}), **entry}
     if default or (known["default"] is None and entry["method"] in METHODS):
         known["default"] = name
-    temporary = index.with_suffix(".part")
-    temporary.write_text(json.dumps(known, indent=2) + "\n")
-    os.replace(temporary, index)
+    write_text(index, json.dumps(known, indent=2) + "\n")
 
 
 @click.command()

@@ -8,7 +8,6 @@ the weight file's bytes, the options, the kind of device, the bytes of the clips
 import hashlib
 import importlib
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor
 
 from hear_audioformer import Embedder, WeightsError, __version__, audio, checkpoint, weights
+from hear_audioformer.files import atomic_write
 
 from ..tasks.tasks import Item, Reading
 from .code_files import source_hash
@@ -189,8 +189,5 @@ def _refuse_nan(embeddings: np.ndarray, task: Reading) -> None:
 
 def _write(file: Path, save: Callable[[Any], None]) -> None:
     """Writes a file whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(f".{os.getpid()}.part")
-    with open(temporary, "wb") as handle:
+    with atomic_write(file) as temporary, open(temporary, "wb") as handle:
         save(handle)
-    os.replace(temporary, file)
