@@ -291,8 +291,6 @@ def convert(
         except ValueError as error:
             raise click.BadParameter(f"{size!r} is not of the form 80x512", param_hint="--input") from error
         hints["input_size"] = (bands, frames)
-    if len(sources) > 1 and method != "audioformer":
-        raise Failure(f"a model of method {method} comes in one file, {len(sources)} were given")
     result = convert_file(method, sources, out, licence=licence, **hints)
     for note in result.notes:
         click.echo(f"note: {note}")

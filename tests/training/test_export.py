@@ -10,11 +10,12 @@ import torch
 from click.testing import CliRunner
 from lightning.fabric import Fabric
 
-from hear_audioformer import checkpoint, load_model, weights
+from hear_audioformer import checkpoint, index, load_model, weights
 from tests.training.test_loop import noise
 from training import checkpoints, export, logs
 from training.loop import Settings, train
 from training.pretrain import build
+from training.recipe import Recipe
 
 RECIPE: dict[str, Any] = {
     "name": "small",
@@ -28,12 +29,18 @@ RECIPE: dict[str, Any] = {
 }
 
 
+def bundle_at(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """The models known by name are those in a folder."""
+    for module in (index, weights):
+        monkeypatch.setattr(module, "bundle", lambda: folder)
+
+
 def trained(run: Path, recipe: dict[str, Any] = RECIPE, **loop: Any) -> dict[str, Any]:
     """A short run of a recipe; returns its last checkpoint."""
     recipe = {**recipe, "loop": {**recipe["loop"], **loop}}
     facts = {"recipe": recipe, "corpus": "abc", "hours": 1.5}
     fabric = Fabric(accelerator="cpu", devices=1)
-    train(build(recipe), noise, Settings(**recipe["loop"]), run, fabric, seed=3, facts=facts)
+    train(build(Recipe.parse(recipe)), noise, Settings(**recipe["loop"]), run, fabric, seed=3, facts=facts)
     newest = checkpoints.latest(run)
     assert newest is not None
     return torch.load(newest, weights_only=True)
@@ -42,13 +49,13 @@ def trained(run: Path, recipe: dict[str, Any] = RECIPE, **loop: Any) -> dict[str
 @pytest.mark.parametrize("ema", [None, 0.5])
 def test_a_run_becomes_a_model_by_name(tmp_path: Path, ema: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
     saved = trained(tmp_path / "run", ema=ema)
-    monkeypatch.setattr(weights, "bundle", lambda: tmp_path / "weights")
+    bundle_at(monkeypatch, tmp_path / "weights")
     options = ["--licence", "Apache-2.0", "--hardware", "a CPU", "--out", str(tmp_path / "weights")]
     result = CliRunner().invoke(export.main, [str(tmp_path / "run"), "mine", *options])
     assert result.exit_code == 0, result.output
     model = load_model()  # the first model of an index is its default
     header = checkpoint.read_header(tmp_path / "weights" / "mine.safetensors")
-    names = [name for name, _ in build(RECIPE).named_parameters()]
+    names = [name for name, _ in build(Recipe.parse(RECIPE)).named_parameters()]
     wanted = dict(zip(names, saved["average"], strict=True)) if ema else saved["model"]
     for name, tensor in model.encoder.named_parameters():
         assert torch.allclose(tensor, wanted[f"encoder.{name}"], atol=1e-3)
@@ -77,7 +84,7 @@ ASIT: dict[str, Any] = {
 
 def test_a_teacher_is_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saved = trained(tmp_path / "run", ASIT, lr=2.0)["model"]
-    monkeypatch.setattr(weights, "bundle", lambda: tmp_path)
+    bundle_at(monkeypatch, tmp_path)
     export.export(tmp_path / "run", "m", tmp_path, licence="CC0-1.0", hardware="a CPU")
     model = load_model("m")
     assert (model.pool, model.sample_rate) == ("cls+mean", 16000)
@@ -96,14 +103,14 @@ def test_a_method_pools_as_it_can(tmp_path: Path) -> None:
 
 def test_pooling_is_chosen_at_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained(tmp_path / "run")
-    monkeypatch.setattr(weights, "bundle", lambda: tmp_path)
+    bundle_at(monkeypatch, tmp_path)
     export.export(tmp_path / "run", "m", tmp_path, licence="CC0-1.0", hardware="a CPU", pool="mean+std")
     assert load_model("m").pool == "mean+std"
 
 
 def test_what_weights_do_not_depend_on_is_chosen_at_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained(tmp_path / "run")
-    monkeypatch.setattr(weights, "bundle", lambda: tmp_path)
+    bundle_at(monkeypatch, tmp_path)
     command = [str(tmp_path / "run"), "m", "--licence", "x", "--hardware", "x", "--out", str(tmp_path), "--option"]
     result = CliRunner().invoke(export.main, [*command, "short=pad"])
     assert result.exit_code == 0, result.output

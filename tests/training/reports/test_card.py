@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from evaluation.scoring.bootstrap import student
 from hear_audioformer import weights
-from tests.training.test_export import trained
+from tests.training.test_export import bundle_at, trained
 from training import export
 from training.reports import card
 
@@ -30,7 +30,7 @@ def result(folder: Path, module: str, sha256: str, values: dict[str, float]) -> 
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A model trained for three steps, exported as ``mine``, with words for its card."""
     trained(tmp_path / "run")
-    monkeypatch.setattr(weights, "bundle", lambda: tmp_path)
+    bundle_at(monkeypatch, tmp_path)
     words = dict.fromkeys(("summary", "commands", "evaluation", "licence", "limits", "heard"), "Words.")
     monkeypatch.setattr(card, "NOTES", tmp_path)
     (tmp_path / "mine.yaml").write_text(json.dumps(words))
