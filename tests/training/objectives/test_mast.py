@@ -12,8 +12,9 @@ from lightning.fabric import Fabric
 
 from evaluation.baselines import ast
 from evaluation.scoring.scores import mean_precision
-from hear_audioformer import checkpoint, load_model, weights
+from hear_audioformer import checkpoint, load_model
 from tests.training.data.labelled_corpus import solos
+from tests.training.test_export import bundle_at
 from training import export, logs, methods
 from training.data import tagging
 from training.data.tagged import TaggedSet, Valid
@@ -102,7 +103,7 @@ def test_from_the_command_line_to_a_model(method: str, tmp_path: Path, monkeypat
     assert [line["step"] for line in lines if "valid_map" in line] == [2, 4]
     assert all(0 < line["valid_map"] <= 1 for line in lines if "valid_map" in line)
 
-    monkeypatch.setattr(weights, "bundle", lambda: tmp_path / "weights")
+    bundle_at(monkeypatch, tmp_path / "weights")
     options = ["--licence", "CC0-1.0", "--hardware", "a CPU", "--out", str(tmp_path / "weights")]
     result = CliRunner().invoke(export.main, [str(tmp_path / "whole"), "small", *options])
     assert result.exit_code == 0, result.output

@@ -16,6 +16,7 @@ from hear_audioformer.codec import Codec, Config
 from hear_audioformer.codec.mel import MelStack
 from tests.evaluation.toy import tones
 from tests.training.data.test_crops import small_pack
+from tests.training.test_export import bundle_at
 from training import export, pretrain
 from training import fit_melrvq as melrvq
 from training.objectives.melrvq import Melrvq, directions
@@ -139,7 +140,7 @@ def test_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert examined.exit_code == 0, (examined.output, examined.exception)
     report = json.loads((tmp_path / "report.json").read_text())
     entry = export.export(tmp_path / "run", "mine", tmp_path, licence="CC0-1.0", hardware="a shed")
-    monkeypatch.setattr(weights, "bundle", lambda: tmp_path)
+    bundle_at(monkeypatch, tmp_path)
     codec, header = weights.load_encoder("mine")
     assert isinstance(codec, Codec)
     assert codec.codebook_hash() == report["codebook_hash"]
