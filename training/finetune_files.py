@@ -15,6 +15,7 @@ from torch import Tensor
 from evaluation.scoring import embeddings, records, scene
 from evaluation.scoring.bootstrap import draw
 from evaluation.scoring.embeddings import Model
+from evaluation.scoring.labels import many_hot
 from evaluation.scoring.scores import SCORES
 from evaluation.tasks.tasks import Fold, Item, Reading
 from hear_audioformer import checkpoint, weights
@@ -22,7 +23,6 @@ from hear_audioformer.checkpoint import Header, WeightsError
 from hear_audioformer.embedder import Embedder, Encoder
 
 from . import methods
-from .data.labelled import many_hot
 from .export import NORMALISATION, half
 from .objectives import keep_fixed
 from .objectives.classify import Classifier, Head

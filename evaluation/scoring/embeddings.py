@@ -22,6 +22,7 @@ from torch import Tensor
 
 from hear_audioformer import Embedder, WeightsError, __version__, audio, checkpoint, weights
 from hear_audioformer.files import atomic_write
+from hear_audioformer.read_ahead import read_ahead
 
 from ..tasks.tasks import Item, Reading
 from .code_files import source_hash
@@ -142,18 +143,17 @@ def _batches(
     places: list[int] = []
     clips: list[Tensor] = []
     with ThreadPoolExecutor(max_workers=1) as pool:
-        for start in range(0, len(order), AHEAD):
-            ahead = order[start : start + AHEAD]
-            for place, clip in zip(ahead, pool.map(lambda p: _read(task, task.items[p], rate), ahead), strict=True):
-                if clips and not mixed and len(clip) != len(clips[0]):
-                    yield places, clips
-                    places, clips = [], []
-                places.append(place)
-                clips.append(clip)
-                held = sum(map(len, clips)) / rate
-                if len(clips) == batch_size or (batch_size is None and held >= SECONDS):
-                    yield places, clips
-                    places, clips = [], []
+        waveforms = read_ahead(pool, lambda place: _read(task, task.items[place], rate), order, AHEAD)
+        for place, clip in zip(order, waveforms, strict=True):
+            if clips and not mixed and len(clip) != len(clips[0]):
+                yield places, clips
+                places, clips = [], []
+            places.append(place)
+            clips.append(clip)
+            held = sum(map(len, clips)) / rate
+            if len(clips) == batch_size or (batch_size is None and held >= SECONDS):
+                yield places, clips
+                places, clips = [], []
     if clips:
         yield places, clips
 

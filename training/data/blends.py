@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from corpora.clips import RATE
+from evaluation.scoring.labels import many_hot
 
 from .draws import uniform
 from .effects import TINY, amplitude
@@ -84,9 +85,10 @@ class Blends:
         gain = amplitude(uniform(-self.config.below_db, 0.0, (len(owner), 1), generator))
         mixed = torch.zeros(batch, self.samples).index_add_(0, owner, gain * sounds)
         level = amplitude(uniform(self.config.peak_db, 0.0, (batch, 1), generator))
-        targets = torch.zeros(batch, len(self.table.classes))
+        labels: list[list[int]] = [[] for _ in range(batch)]
         for row, source in zip(owner.tolist(), chosen, strict=True):
-            targets[row, self.tags[source]] = 1
+            labels[row] += self.tags[source]
+        targets = many_hot(labels, len(self.table.classes))
         return mixed * (level / mixed.abs().amax(1, keepdim=True).clamp(min=TINY)), targets
 
     def _sounds(self, chosen: Sequence[int], places: np.ndarray, generator: torch.Generator) -> Tensor:
