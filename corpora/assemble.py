@@ -3,7 +3,6 @@
 import csv
 import datetime
 import json
-import os
 import platform
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -13,6 +12,7 @@ from typing import Any
 import soundfile
 
 from hear_audioformer import __version__
+from hear_audioformer.files import atomic_write, write_text
 
 from . import clips, shards
 from .clips import Prints
@@ -55,9 +55,7 @@ def corpus(out: Path, parts: list[Part], prints: Prints, told: dict[str, Any]) -
             part.package: {"version": part.version, "sha256": part.deb_sha256} for part in parts if part.deb_sha256
         },
     }
-    temporary = target.with_name("corpus.json.tmp")
-    temporary.write_text(json.dumps(note, indent=1, ensure_ascii=False) + "\n")
-    os.replace(temporary, target)
+    write_text(target, json.dumps(note, indent=1, ensure_ascii=False) + "\n")
     return note
 
 
@@ -92,14 +90,12 @@ def hours_by_kind(rows: list[Row]) -> dict[str, float]:
 
 def manifest(path: Path, clips: list[dict[str, Any]], names: list[str]) -> None:
     """Writes what the clips' JSON says as one table, with the shard of each."""
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w", newline="") as file:
+    with atomic_write(path) as temporary, open(temporary, "w", newline="") as file:
         writer = csv.DictWriter(file, ["shard", *clips[0]], lineterminator="\n")
         writer.writeheader()
         for about, name in zip(clips, names, strict=True):
             labels = json.dumps(about["labels"], ensure_ascii=False) if about["labels"] else ""
             writer.writerow({"shard": name, **about, "labels": labels})
-    os.replace(temporary, path)
 
 
 def _read(chosen: Chosen) -> Iterator[shards.Clip]:

@@ -9,7 +9,6 @@ of a frame; of 4 million pairs of like length from different packages, 37 were t
 import csv
 import gzip
 import hashlib
-import os
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -24,6 +23,7 @@ from torch import Tensor
 
 from hear_audioformer import audio
 from hear_audioformer.audio import AudioError
+from hear_audioformer.files import atomic_write
 
 RATE = 16000
 MIN_SECONDS = 0.05
@@ -122,11 +122,9 @@ def write_prints(path: Path, entries: Iterable[tuple[str, str, Print | None]]) -
     chosen = list(entries)
     text = {entry: (f"{entry.bits:016x}", f"{entry.seconds:.3f}") if entry else ("", "") for _, _, entry in chosen}
     rows = sorted({(package, sha[:SHA], *text[entry]) for package, sha, entry in chosen})
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w", newline="") as file:
+    with atomic_write(path) as temporary, open(temporary, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerows([("package", "sha256", "print", "seconds"), *rows])
-    os.replace(temporary, path)
     return len(rows)
 
 

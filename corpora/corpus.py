@@ -16,6 +16,8 @@ from typing import Any
 import click
 import torch
 
+from hear_audioformer.files import write_text
+
 from . import assemble, catalogue, clips, parts
 from .debian import DebianError
 from .parts import FORMATS, Part
@@ -135,7 +137,7 @@ def _corpus(out: Path, sources: list[Source], identity: dict[str, Any], prints: 
         _say(json.loads(target.read_text()), "are there already")
         return json.loads(target.read_text())["failed"]
     folder.mkdir(exist_ok=True)
-    _replace(note, json.dumps({"format": identity["format"]}))
+    write_text(note, json.dumps({"format": identity["format"]}))
     finished, missing = steps(sources, folder, identity["format"], jobs)
     failed = missing + [line for part in finished for line in part.failed]
     if not any(part.rows for part in finished):
@@ -194,12 +196,6 @@ def _say(told: dict[str, Any], state: str) -> None:
     dropped = ", ".join(f"{count} {reason}" for reason, count in told["dropped"].items()) or "nothing"
     click.echo(f"{told['clips']} clips, {told['hours']:.2f} h ({kinds}) {state}; dropped: {dropped}")
     click.echo(f"fingerprint {told['fingerprint']}")
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Where every clip of a corpus lies in its shards: ``shards.npz``, made at first need and kept beside them."""
 
 import json
-import os
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from hear_audioformer.files import atomic_write
 
 from .clips import RATE
 from .pack import PackError
@@ -59,10 +60,11 @@ class Index:
         now["bytes"] = [path.stat().st_size for path in shards]
         path = out / "shards.npz"
         if not (path.exists() and _same(path, now)):
-            temporary = out / f"shards.npz.{os.getpid()}.tmp"  # processes of one run may all be at it
-            with open(temporary, "wb") as file:
+            with (
+                atomic_write(path) as temporary,
+                open(temporary, "wb") as file,
+            ):  # processes of one run may all be at it
                 np.savez(file, **{**now, **_columns(shards)})
-            os.replace(temporary, path)
         with np.load(path, allow_pickle=False) as file:
             told: dict[str, Any] = {name: file[name] for name in file.files}
         for name in ("names", "kinds", "packages", "fingerprint"):

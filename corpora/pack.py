@@ -8,16 +8,17 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 import soundfile
+
+from hear_audioformer.read_ahead import read_ahead
 
 from . import clips, shards
 from .clips import RATE
@@ -154,21 +155,14 @@ def join(out: Path, folders: Sequence[Path]) -> Pack:
 
 def _decoded(out: Path, pool: ThreadPoolExecutor) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     """Every clip in order, decoded some ahead."""
-    waiting: list[tuple[dict[str, Any], Future[np.ndarray]]] = []
-    entries = shards.read(out)
-    while True:
-        for about, data in islice(entries, AHEAD - len(waiting)):
-            waiting.append((about, pool.submit(_pcm, data)))
-        if not waiting:
-            return
-        about, future = waiting.pop(0)
-        yield about, future.result()
+    return read_ahead(pool, _pcm, shards.read(out), AHEAD)
 
 
-def _pcm(data: bytes) -> np.ndarray:
+def _pcm(clip: shards.Clip) -> tuple[dict[str, Any], np.ndarray]:
+    about, data = clip
     samples, rate = soundfile.read(BytesIO(data), dtype="int16")
     assert rate == RATE, rate
-    return samples
+    return about, samples
 
 
 @click.command()

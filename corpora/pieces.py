@@ -12,9 +12,8 @@ import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ import click
 import soundfile
 
 from hear_audioformer.checkpoint import sha256
+from hear_audioformer.read_ahead import read_ahead
 
 from . import assemble, clips, shards
 from .parts import encode
@@ -49,7 +49,7 @@ def pack(corpus: Path, out: Path, megabytes: int, jobs: int = 2) -> dict[str, An
         written: list[dict[str, Any]] = []
 
         def lighter() -> Iterator[Clip]:
-            for about, data in in_order(pool, _lighter, shards.read(corpus)):
+            for about, data in read_ahead(pool, _lighter, shards.read(corpus), AHEAD):
                 written.append(about)
                 yield about, data
 
@@ -96,17 +96,6 @@ def unpack(pieces: Iterable[Path], out: Path) -> dict[str, Any]:
                 raise PiecesError(f"{found[name]} is damaged, or a piece of another corpus: fetch it again")
         os.replace(work, out)
     return told
-
-
-def in_order(pool: ThreadPoolExecutor, work: Callable[[Clip], Clip], items: Iterable[Clip]) -> Iterator[Clip]:
-    """``map`` in threads, a few ahead instead of all at once."""
-    waiting: list[Future[Clip]] = []
-    rest = iter(items)
-    while True:
-        waiting += [pool.submit(work, item) for item in islice(rest, AHEAD - len(waiting))]
-        if not waiting:
-            return
-        yield waiting.pop(0).result()
 
 
 def _lighter(clip: Clip) -> Clip:

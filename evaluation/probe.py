@@ -7,7 +7,6 @@ Embeds every clip once, keeps the embeddings under OUT, fits a head on them, and
 that a page of results needs goes into OUT/<module>/<model>/<suite>.json. Stopped, it goes on where it was.
 """
 
-import json
 import shlex
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import Any
 import click
 
 from hear_audioformer import WeightsError
+from hear_audioformer.assignments import AssignmentError, assignments
 
 from .reports import compare
 from .scoring import embeddings, event, records, scene
@@ -86,17 +86,11 @@ def _home(suite: str) -> Path:
 
 
 def _options(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """key=value pairs; a value is read as JSON where it is JSON, as text otherwise."""
-    options: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise click.BadParameter(f"{pair!r} is not of the form key=value", param_hint="--option")
-        try:
-            options[key] = json.loads(value)
-        except ValueError:
-            options[key] = value
-    return options
+    """Keyword arguments of load_model."""
+    try:
+        return dict(assignments(pairs, form="key=value"))
+    except AssignmentError as error:
+        raise click.BadParameter(str(error), param_hint="--option") from error
 
 
 @click.command()

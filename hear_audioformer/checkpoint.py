@@ -10,7 +10,6 @@ import json
 import math
 import os
 import struct
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from safetensors import torch as safetensors_torch
 from torch import Tensor, nn
 
 from .errors import WeightsError
+from .files import atomic_write
 
 KEY = "hear_audioformer"
 NORMALISATION = ("mean", "std")  # the fields of a configuration that a header holds apart
@@ -60,16 +60,9 @@ def write(path: str | Path, tensors: Mapping[str, Tensor], header: Header) -> st
     path = Path(path)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     header = replace(header, sha256=_seal(header, io.BytesIO(safetensors_torch.save(tensors))))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        os.close(handle)
+    with atomic_write(path) as temporary:
         safetensors_torch.save_file(tensors, temporary, {KEY: json.dumps(asdict(header))})
         os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
     return sha256(path)
 
 

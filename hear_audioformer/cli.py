@@ -9,7 +9,7 @@ import io
 import json
 import sys
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from .errors import StoreError, WeightsError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from .audio import AudioError
     from .embedder import Embedder
     from .store import Store
 
@@ -158,23 +159,16 @@ def _batches(
     paths: list[Path], sample_rate: int, failures: list[str], seconds: float
 ) -> Iterator[list[tuple[Path, Tensor]]]:
     """Decodes files ahead of the model and hands them over together, up to about ``seconds`` of audio, at least one."""
-    from . import audio
+    from .audio import AudioError
+    from .read_ahead import read_ahead
 
     batch: list[tuple[Path, Tensor]] = []
     held = 0.0
     with ThreadPoolExecutor(max_workers=2) as pool:
-        queue: list[tuple[Path, Future[Tensor]]] = []
-        upcoming = iter(paths)
-        while True:
-            while len(queue) < AHEAD and (path := next(upcoming, None)) is not None:
-                queue.append((path, pool.submit(_read, path, sample_rate)))
-            if not queue:
-                break
-            path, future = queue.pop(0)
-            try:
-                clip = future.result()
-            except audio.AudioError as error:
-                failures.append(str(error))
+        clips = read_ahead(pool, lambda path: _read(path, sample_rate), paths, AHEAD)
+        for path, clip in zip(paths, clips, strict=True):
+            if isinstance(clip, AudioError):
+                failures.append(str(clip))
                 continue
             batch.append((path, clip))
             held += len(clip) / sample_rate
@@ -185,16 +179,18 @@ def _batches(
         yield batch
 
 
-def _read(path: Path, sample_rate: int) -> Tensor:
-    """A file's waveform, if it can be embedded: one that cannot must not stop those beside it."""
+def _read(path: Path, sample_rate: int) -> Tensor | AudioError:
+    """A file's waveform, or why it cannot be embedded: such a file must not stop those beside it."""
     from . import audio
     from .clips import group_of
 
-    clip = audio.read(path, sample_rate)
     try:
+        clip = audio.read(path, sample_rate)
         group_of(clip[None])
+    except audio.AudioError as error:
+        return error
     except ValueError as error:
-        raise audio.AudioError(f"{path}: {error}") from error
+        return audio.AudioError(f"{path}: {error}")
     return clip
 
 
@@ -291,8 +287,6 @@ def convert(
         except ValueError as error:
             raise click.BadParameter(f"{size!r} is not of the form 80x512", param_hint="--input") from error
         hints["input_size"] = (bands, frames)
-    if len(sources) > 1 and method != "audioformer":
-        raise Failure(f"a model of method {method} comes in one file, {len(sources)} were given")
     result = convert_file(method, sources, out, licence=licence, **hints)
     for note in result.notes:
         click.echo(f"note: {note}")

@@ -5,7 +5,6 @@ command resumes it; another model or other options are refused. At the end the p
 """
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .errors import StoreError
+from .files import atomic_write
 
 SECONDS = 10.0  # of work that a kill can lose
 Arrays = dict[str, np.ndarray]
@@ -57,19 +57,16 @@ class Store:
         if self.waiting:
             number = len(list(self.folder.glob("*.npz")))
             arrays: Any = {f"{i}/{name}": a for i, one in enumerate(self.waiting.values()) for name, a in one.items()}
-            temporary = self.folder / f"{number:06}.tmp"
-            with open(temporary, "wb") as file:
+            with atomic_write(self.folder / f"{number:06}.npz") as temporary, open(temporary, "wb") as file:
                 np.savez(file, keys=np.array(list(self.waiting)), **arrays)
-            os.replace(temporary, self.folder / f"{number:06}.npz")
         self.waiting, self.saved = {}, time.monotonic()
 
     def finish(self, paths: list[Path]) -> int:
         """Writes the result, which holds the given files that are done in their order, and removes the pieces."""
         self.flush()
-        temporary = self.out.with_name(self.out.name + ".tmp")
         names = {key_of(path): str(path) for path in paths if path.exists()}
-        count = self.write(temporary, names, self._pieces, self.identity)
-        os.replace(temporary, self.out)
+        with atomic_write(self.out) as temporary:
+            count = self.write(temporary, names, self._pieces, self.identity)
         shutil.rmtree(self.folder)
         return count
 

@@ -7,7 +7,6 @@ safetensors with their provenance, and enters the file into ``weights/index.json
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -20,13 +19,16 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from hear_audioformer import checkpoint
+from hear_audioformer.assignments import AssignmentError, assignments
 from hear_audioformer.checkpoint import Header
 from hear_audioformer.encoder import Network
+from hear_audioformer.files import write_text
 from hear_audioformer.weights import METHODS
 
 from . import checkpoints, logs, methods
 from .objectives import exported, trainable
 from .pretrain import build
+from .recipe import Recipe
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 
@@ -37,7 +39,7 @@ def learnt(run: Path) -> tuple[Any, dict[str, Any]]:
     if newest is None:
         raise click.UsageError(f"{run} holds no checkpoint")
     saved = torch.load(newest, map_location="cpu", weights_only=True)
-    objective: Any = build(saved["facts"]["recipe"])
+    objective: Any = build(Recipe.parse(saved["facts"]["recipe"], newest))
     restore(objective, saved)
     return objective.eval(), saved
 
@@ -59,21 +61,21 @@ def export(
     change how the model is used, entries of its configuration that its weights do not depend on.
     """
     objective, saved = learnt(run)
-    recipe = saved["facts"]["recipe"]
+    recipe = Recipe.parse(saved["facts"]["recipe"], run)
     encoder = exported(objective)
     config, tensors = asdict(encoder.config), _tensors(encoder)
     if pool and pool not in encoder.pools:
         choices = ", ".join(encoder.pools) or "nothing"
-        raise click.UsageError(f"{recipe['method']} does not pool by {pool}; choose from {choices}")
+        raise click.UsageError(f"{recipe.method} does not pool by {pool}; choose from {choices}")
     config |= {"pool": pool} if pool else {}
-    config |= _usable(recipe["method"], encoder, {**config, **(options or {})})
+    config |= _usable(recipe.method, encoder, {**config, **(options or {})})
     config, normalisation = checkpoint.apart(config)
-    heard = saved["step"] * recipe["loop"]["batch"] * objective.crop / encoder.sample_rate / 3600
-    provenance = {**_provenance(run, saved, hardware), "hours_heard": round(heard, 1)}
-    header = Header(recipe["method"], config, normalisation, provenance, licence)
+    heard = saved["step"] * recipe.loop.batch * objective.crop / encoder.sample_rate / 3600
+    provenance = {**_provenance(run, saved, recipe, hardware), "hours_heard": round(heard, 1)}
+    header = Header(recipe.method, config, normalisation, provenance, licence)
     path = out / f"{name}.safetensors"
     digest = checkpoint.write(path, tensors, header)
-    entry = {"method": recipe["method"], "file": path.name, "size": path.stat().st_size, "sha256": digest}
+    entry = {"method": recipe.method, "file": path.name, "size": path.stat().st_size, "sha256": digest}
     (out / f"{name}.jsonl").write_text(logs.dump(logs.read(run / "log.jsonl")))
     _enter(out / "index.json", name, entry, default)
     return entry
@@ -88,16 +90,17 @@ def _usable(method: str, encoder: nn.Module, config: dict[str, Any]) -> dict[str
     return config
 
 
-def _provenance(run: Path, saved: dict[str, Any], hardware: str) -> dict[str, Any]:
-    recipe, lines = saved["facts"]["recipe"], logs.read(run / "log.jsonl")
+def _provenance(run: Path, saved: dict[str, Any], recipe: Recipe, hardware: str) -> dict[str, Any]:
+    """Where a model comes from."""
+    lines = logs.read(run / "log.jsonl")
     looks = [found for line in lines if (found := {key: line[key] for key in line if key.startswith("valid")})]
     return {
-        "recipe": recipe,
+        "recipe": recipe.raw,
         "corpus_sha256": saved["facts"].get("corpus"),
         "corpus_hours": saved["facts"].get("hours"),
         "steps": saved["step"],
-        "crops": saved["step"] * recipe["loop"]["batch"],
-        "training_hours": round(_hours(lines, recipe["loop"]["batch"]), 2),
+        "crops": saved["step"] * recipe.loop.batch,
+        "training_hours": round(_hours(lines, recipe.loop.batch), 2),
         "last_loss": lines[-1]["loss"] if lines else None,
         "valid": looks[-1] if looks else None,
         "averaged": bool(saved["average"]),
@@ -147,9 +150,7 @@ def _enter(index: Path, name: str, entry: dict[str, Any], default: bool) -> None
     known["models"][name] = {**known["models"].get(name, {}), **entry}
     if default or (known["default"] is None and entry["method"] in METHODS):
         known["default"] = name
-    temporary = index.with_suffix(".part")
-    temporary.write_text(json.dumps(known, indent=2) + "\n")
-    os.replace(temporary, index)
+    write_text(index, json.dumps(known, indent=2) + "\n")
 
 
 @click.command()
@@ -174,10 +175,11 @@ def main(
     default: bool,
 ) -> None:
     """Exports the newest checkpoint of RUN as the model NAME."""
-    if wrong := [option for option in options if "=" not in option]:
-        raise click.UsageError(f"--option {wrong[0]} is not of the form KEY=VALUE")
-    told = {key: yaml.safe_load(value) for key, _, value in (option.partition("=") for option in options)}
-    about: dict[str, Any] = {"licence": licence, "hardware": hardware, "pool": pool, "options": told}
+    try:
+        changes = dict(assignments(options, yaml.safe_load))
+    except AssignmentError as error:
+        raise click.BadParameter(str(error), param_hint="--option") from error
+    about: dict[str, Any] = {"licence": licence, "hardware": hardware, "pool": pool, "options": changes}
     entry = export(run, name, out, **about, default=default)
     click.echo(json.dumps({name: entry}, indent=2))
 

@@ -3,7 +3,7 @@
 Scores are of the files, read back and run as anyone would run them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from torch import Tensor
 from evaluation.scoring import embeddings, records, scene
 from evaluation.scoring.bootstrap import draw
 from evaluation.scoring.embeddings import Model
+from evaluation.scoring.labels import many_hot
 from evaluation.scoring.scores import SCORES
 from evaluation.tasks.tasks import Fold, Item, Reading
 from hear_audioformer import checkpoint, weights
@@ -22,10 +23,10 @@ from hear_audioformer.checkpoint import Header, WeightsError
 from hear_audioformer.embedder import Embedder, Encoder
 
 from . import methods
-from .data.labelled import many_hot
 from .export import half
 from .objectives import keep_fixed
 from .objectives.classify import Classifier, Head
+from .recipe import FinetuningRecipe
 
 MODEL, HEAD = "model.safetensors", "head.safetensors"
 SCRATCH = "scratch:"
@@ -55,7 +56,7 @@ class Start:
     sha256: str
 
     @classmethod
-    def of(cls, source: str, seed: int, options: dict[str, Any] | None = None) -> "Start":
+    def of(cls, source: str, seed: int, options: Mapping[str, Any] | None = None) -> "Start":
         """From a recipe's ``model`` and its ``options``."""
         name, options = source.removeprefix(SCRATCH), options or {}
         if source.startswith(SCRATCH) and (sized := methods.sized(name)):
@@ -71,7 +72,7 @@ class Start:
         return cls(source, encoder, header, dtypes, checkpoint.sha256(path))
 
     @classmethod
-    def _of_size(cls, source: str, method: str, size: dict[str, Any], seed: int, options: dict[str, Any]) -> "Start":
+    def _of_size(cls, source: str, method: str, size: dict[str, Any], seed: int, options: Mapping[str, Any]) -> "Start":
         """From random weights and no file at all."""
         encoder = methods.fresh(method, {**size, **options}, seed)
         if encoder.fixed:
@@ -176,16 +177,16 @@ def entry(task: Reading, found: scene.Outcome, seconds: dict[str, float]) -> dic
     return {**records.entry(task, found, seconds), "also": also}
 
 
-def facts(start: Start, recipe: dict[str, Any], folder: Path, suite: str, command: str) -> dict[str, Any]:
+def facts(start: Start, recipe: FinetuningRecipe, folder: Path, suite: str, command: str) -> dict[str, Any]:
     """What was scored: the way to the model, which is another one for each task and fold, rather than its file."""
     model, _ = load(folder)
     return {
-        **records.facts(model, suite, f"fine-tuned, {recipe['mode']}", command),
+        **records.facts(model, suite, f"fine-tuned, {recipe.mode}", command),
         "source": start.source,
         "model": start.source if start.scratch else start.sha256,
         "model_sha256": None if start.scratch else start.sha256,
-        "options": {"recipe": recipe["name"], "mode": recipe["mode"]},
-        "name": f"{start.name}-{recipe['mode']}",
+        "options": {"recipe": recipe.name, "mode": recipe.mode},
+        "name": f"{start.name}-{recipe.mode}",
     }
 
 

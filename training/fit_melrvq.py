@@ -16,9 +16,11 @@ import torch
 from corpora.pack import PackError
 
 from . import checkpoints
+from .data.readers import open_source
 from .logs import dump
 from .objectives.melrvq import Melrvq
-from .pretrain import build, fabric_for, read_recipe, source_of
+from .pretrain import build, fabric_for
+from .recipe import read_recipe
 
 
 @click.command()
@@ -28,13 +30,13 @@ from .pretrain import build, fabric_for, read_recipe, source_of
 def main(recipe: str, run: Path, changes: tuple[str, ...]) -> None:
     """Fits RECIPE into the folder RUN, with CHANGES as section.key=value."""
     chosen = read_recipe(recipe, changes)
-    steps, batch, seed = chosen["loop"]["steps"], chosen["loop"]["batch"], chosen["seed"]
+    steps, batch, seed = chosen.loop.steps, chosen.loop.batch, chosen.seed
     try:
         objective = build(chosen)
         if not isinstance(objective, Melrvq):
             raise click.UsageError(f"{recipe} is to be trained: python -m training.pretrain")
-        fabric = fabric_for(chosen)
-        source, corpus = source_of(chosen, objective, torch.device("cpu"))
+        fabric = fabric_for(chosen.precision)
+        source, corpus = open_source(chosen.data, objective, torch.device("cpu"))
         started = time.perf_counter()
         with click.progressbar(range(steps), label="Listening") as bar:
             crops: Any = [source(batch, torch.Generator().manual_seed((seed << 32) + step)) for step in bar]
@@ -46,7 +48,7 @@ def main(recipe: str, run: Path, changes: tuple[str, ...]) -> None:
     rate = steps * batch / (time.perf_counter() - started)
     line = {"step": steps, "loss": left[-1], "crops_per_second": rate}
     line |= {f"left_{number}": share for number, share in enumerate(left, start=1)}
-    facts = {"recipe": chosen, "corpus": corpus.fingerprint, "hours": round(corpus.hours, 2)}
+    facts = {"recipe": chosen.raw, "corpus": corpus.fingerprint, "hours": round(corpus.hours, 2)}
     run.mkdir(parents=True, exist_ok=True)
     (run / "log.jsonl").write_text(dump([line]))
     checkpoints.save(fabric, run, steps, {"model": objective, "step": steps, "facts": facts, "average": None}, 1)

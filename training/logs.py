@@ -2,9 +2,10 @@
 
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from hear_audioformer.files import write_text
 
 
 class Log:
@@ -22,9 +23,7 @@ class Log:
         self.path = folder / "log.jsonl"
         there = self.path if before is None else before / self.path.name
         kept = [line for line in read(there) if line["step"] <= step]
-        temporary = self.path.with_suffix(".part")
-        temporary.write_text(dump(kept))
-        os.replace(temporary, self.path)  # so that a kill just now costs no line
+        write_text(self.path, dump(kept))  # atomic, so that a kill just now costs no line
         self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:

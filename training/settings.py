@@ -1,7 +1,7 @@
-"""How to train: the ``loop`` section of a recipe."""
+"""How to train: the ``loop`` section of a recipe, with lengths in steps or in epochs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from .schedule import cosine, warm_cosine, warmup_stable_decay
@@ -9,18 +9,17 @@ from .schedule import cosine, warm_cosine, warmup_stable_decay
 Schedule = Literal["cosine", "wsd"]
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How to train: the ``loop`` section of a recipe.
+@dataclass(frozen=True, kw_only=True)
+class Optimisation:
+    """What the ``loop`` section says in any recipe.
 
     Attributes:
-        steps: optimiser steps.
         batch: crops in a step, over all processes and accumulated parts.
         accumulate: parts that the crops of one process are cut into.
-        lr: peak learning rate per 256 crops; the true one grows with the batch.
-        warmup: steps until the peak.
-        schedule: after it: "cosine", half a cosine down to ``min_lr``; or "wsd", constant but for the last ``cooldown``
-            steps. A run of "wsd" can be made longer, or be ended from any checkpoint by a short run that branches off.
+        lr: peak learning rate per 256 crops; the true one grows with the batch. None where nothing learns by gradients.
+        schedule: after the warm-up: "cosine", half a cosine down to ``min_lr``; or "wsd", constant but for the last
+            ``cooldown`` steps. A run of "wsd" can be made longer, or be ended from any checkpoint by a short run that
+            branches off.
         cooldown: steps in which "wsd" goes down to ``min_lr``.
         min_lr: final learning rate, per 256 crops as well.
         weight_decay, betas: of AdamW; biases and 1-D parameters are not decayed.
@@ -28,8 +27,6 @@ class Settings:
         clip: largest gradient norm; None for no clipping.
         clip_each: whether each parameter's gradient is clipped by itself, instead of all together.
         ema: decay of the weights' moving average; None for none.
-        swa: the step from which the plain mean of the weights is taken instead; None for none.
-        watch_every: steps between two looks at the validation clips, where there are any; None for none.
         log_every: steps between two lines of the log.
         checkpoint_seconds: between two checkpoints.
         keep: checkpoints that stay.
@@ -38,11 +35,9 @@ class Settings:
         compile: whether the objective is compiled.
     """
 
-    steps: int
     batch: int
-    lr: float
+    lr: float | None = None
     accumulate: int = 1
-    warmup: int = 0
     schedule: Schedule = "cosine"
     cooldown: int = 0
     min_lr: float = 0.0
@@ -52,14 +47,29 @@ class Settings:
     clip: float | None = None
     clip_each: bool = False
     ema: float | None = None
-    swa: int | None = None
-    watch_every: int | None = None
     log_every: int = 20
     checkpoint_seconds: float = 300.0
     keep: int = 2
     keep_every: int | None = None
     patience: int = 20
     compile: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Optimisation):
+    """How to train, with lengths in steps: the ``loop`` section of a pretraining recipe.
+
+    Attributes:
+        steps: optimiser steps.
+        warmup: steps until the peak of the learning rate.
+        swa: the step from which the plain mean of the weights is taken, instead of their moving average; None for none.
+        watch_every: steps between two validations, where there are validation clips; None for none.
+    """
+
+    steps: int
+    warmup: int = 0
+    swa: int | None = None
+    watch_every: int | None = None
 
     def __post_init__(self) -> None:
         if self.ema is not None and self.swa is not None:
@@ -85,6 +95,8 @@ class Settings:
 
     def rate(self, step: int) -> float:
         """The learning rate of a step."""
+        if self.lr is None:
+            raise ValueError("the recipe has no learning rate: say loop.lr=...")
         scale = self.batch / 256
         peak, end = self.lr * scale, self.min_lr * scale
         if self.schedule == "wsd":
@@ -105,3 +117,28 @@ class Settings:
         """The weight decay of a step."""
         end = self.weight_decay if self.weight_decay_end is None else self.weight_decay_end
         return cosine(step, self.steps, self.weight_decay, end)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochSettings(Optimisation):
+    """How to train, with lengths in epochs: the ``loop`` section of a fine-tuning recipe.
+
+    Attributes:
+        epochs: as many draws each as there are clips.
+        warmup_epochs, swa_epochs, watch_epochs: as ``Settings`` has them; ``swa_epochs`` are the last ones of the run.
+    """
+
+    epochs: float
+    warmup_epochs: float = 0.0
+    swa_epochs: float = 0.0
+    watch_epochs: float | None = None
+
+    def in_steps(self, clips: int) -> Settings:
+        """The settings for a set of so many clips."""
+        steps_per_epoch = clips / self.batch
+        steps = max(1, round(self.epochs * steps_per_epoch))
+        warmup, averaged = (round(epochs * steps_per_epoch) for epochs in (self.warmup_epochs, self.swa_epochs))
+        watch_every = max(1, round(self.watch_epochs * steps_per_epoch)) if self.watch_epochs else None
+        common = {field.name: getattr(self, field.name) for field in fields(Optimisation)}
+        swa = max(0, steps - averaged) if averaged else None
+        return Settings(**common, steps=steps, warmup=min(warmup, steps), swa=swa, watch_every=watch_every)

@@ -23,6 +23,8 @@ import click
 import soundfile
 import torch
 
+from hear_audioformer.files import atomic_write
+
 from . import players, solos, speakers
 from .players import Music
 from .programs import ProgramError, need
@@ -78,11 +80,8 @@ def make(item: Item | Solo, out: Path, bank: Path | None) -> None:
     fade = min(SAMPLE_RATE // 100, len(audio))
     audio[len(audio) - fade :] *= torch.linspace(1.0, 0.0, fade)
     level = 10 ** (random.Random(item.seed).uniform(-15.0, -1.0) / 20)
-    target = out / item.path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(".part")
-    soundfile.write(str(partial), (audio * (level / peak)).numpy(), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-    os.replace(partial, target)
+    with atomic_write(out / item.path) as temporary:
+        soundfile.write(str(temporary), (audio * (level / peak)).numpy(), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
 
 
 def make_all(items: Sequence[Item | Solo], out: Path, bank: Path | None, jobs: int) -> Iterator[str]:
@@ -112,12 +111,10 @@ def write_manifest(items: Sequence[Item | Solo], out: Path, bank: Path | None) -
             values = (item.path, item.kind, source.label, str(item.seed), source.voice)
             rows[item.path] = dict(zip(COLUMNS, values, strict=True))
     there = [rows[name] for name in sorted(rows) if (out / name).exists()]
-    partial = path.with_suffix(".part")
-    with open(partial, "w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(there)
-    os.replace(partial, path)
     return len(there)
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from hear_audioformer.files import atomic_write
+
 SOURCE = 48000  # Hz of the archives
 TOLERANCE = 0.01  # seconds that a clip may differ from its task's duration before it is cut or padded to it
 
@@ -40,7 +42,5 @@ def clip_fault(path: Path, rate: int, seconds: float | None) -> str:
 
 def write(path: Path, pcm: np.ndarray, rate: int) -> None:
     """(samples,) int16 -> a file that appears in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    soundfile.write(part, pcm, rate, subtype="PCM_16", format="WAV")
-    part.replace(path)
+    with atomic_write(path) as temporary:
+        soundfile.write(temporary, pcm, rate, subtype="PCM_16", format="WAV")

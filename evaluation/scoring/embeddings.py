@@ -8,7 +8,6 @@ the weight file's bytes, the options, the kind of device, the bytes of the clips
 import hashlib
 import importlib
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +21,8 @@ import torch
 from torch import Tensor
 
 from hear_audioformer import Embedder, WeightsError, __version__, audio, checkpoint, weights
+from hear_audioformer.files import atomic_write
+from hear_audioformer.read_ahead import read_ahead
 
 from ..tasks.tasks import Item, Reading
 from .code_files import source_hash
@@ -142,18 +143,17 @@ def _batches(
     places: list[int] = []
     clips: list[Tensor] = []
     with ThreadPoolExecutor(max_workers=1) as pool:
-        for start in range(0, len(order), AHEAD):
-            ahead = order[start : start + AHEAD]
-            for place, clip in zip(ahead, pool.map(lambda p: _read(task, task.items[p], rate), ahead), strict=True):
-                if clips and not mixed and len(clip) != len(clips[0]):
-                    yield places, clips
-                    places, clips = [], []
-                places.append(place)
-                clips.append(clip)
-                held = sum(map(len, clips)) / rate
-                if len(clips) == batch_size or (batch_size is None and held >= SECONDS):
-                    yield places, clips
-                    places, clips = [], []
+        waveforms = read_ahead(pool, lambda place: _read(task, task.items[place], rate), order, AHEAD)
+        for place, clip in zip(order, waveforms, strict=True):
+            if clips and not mixed and len(clip) != len(clips[0]):
+                yield places, clips
+                places, clips = [], []
+            places.append(place)
+            clips.append(clip)
+            held = sum(map(len, clips)) / rate
+            if len(clips) == batch_size or (batch_size is None and held >= SECONDS):
+                yield places, clips
+                places, clips = [], []
     if clips:
         yield places, clips
 
@@ -189,8 +189,5 @@ def _refuse_nan(embeddings: np.ndarray, task: Reading) -> None:
 
 def _write(file: Path, save: Callable[[Any], None]) -> None:
     """Writes a file whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(f".{os.getpid()}.part")
-    with open(temporary, "wb") as handle:
+    with atomic_write(file) as temporary, open(temporary, "wb") as handle:
         save(handle)
-    os.replace(temporary, file)

@@ -1,7 +1,6 @@
 """Files of results: JSON that holds the outcome of every test clip, so that pages and comparisons compute no model."""
 
 import json
-import os
 import platform
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 
 from hear_audioformer import __version__
+from hear_audioformer.files import write_text
 
 from ..tasks.tasks import Reading
 from .bootstrap import Draws, Interval, draw
@@ -87,10 +87,7 @@ def add(file: Path, told: dict[str, Any], task: str, line: dict[str, Any]) -> No
     same = all(known.get(key) == told[key] for key in ("module", "model", "options", "head"))
     lines = known["tasks"] if same else {}
     lines[task] = line
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".part")
-    temporary.write_text(json.dumps({**told, "tasks": dict(sorted(lines.items()))}))
-    os.replace(temporary, file)
+    write_text(file, json.dumps({**told, "tasks": dict(sorted(lines.items()))}))
 
 
 def _listed(column: np.ndarray) -> list[Any]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..tasks.tasks import Fold, Reading
 from . import heads, mlp, neighbours
+from .labels import many_hot
 from .scores import SCORES, Columns
 
 
@@ -87,7 +88,4 @@ def columns(task: Reading, targets: np.ndarray, predicted: np.ndarray) -> dict[s
 
 def _targets(task: Reading) -> Tensor:
     """(clips, classes), ones where a clip has a label."""
-    targets = torch.zeros(len(task.items), len(task.vocabulary))
-    for row, item in enumerate(task.items):
-        targets[row, list(item.labels)] = 1
-    return targets
+    return many_hot([item.labels for item in task.items], len(task.vocabulary))

@@ -53,6 +53,8 @@ def convert_file(
     """
     rules = _rules(method)
     sources = [Path(one) for one in ([source] if isinstance(source, (str, Path)) else source)]
+    if len(sources) > 1 and not getattr(rules, "FILE_PER_CODEBOOK", False):
+        raise WeightsError(f"a model of method {method} comes in one file, {len(sources)} were given")
     digests = [checkpoint.sha256(_existing(one)) for one in sources]
     states = [read_state_dict(one, getattr(rules, "NETWORKS", ())) for one in sources]
     state = states[0]

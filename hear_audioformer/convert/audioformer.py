@@ -20,6 +20,7 @@ TRUNK = ("embeddings.", "encoder.layer.")
 FIXED = ("embeddings.position_ids", "embeddings.token_type_ids")  # buffers that hold nothing learnt
 SPECIALS = (0, 1, 2, 3)  # first, padding, last, mask
 SECONDS = 10  # of the published training clips
+FILE_PER_CODEBOOK = True
 
 
 def convert(

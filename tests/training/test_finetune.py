@@ -24,8 +24,9 @@ from tests.conftest import small_encoder, write_model
 from tests.evaluation.toy import beeps, tones
 from training import checkpoints, logs
 from training import finetune_files as finetuned
-from training.finetune import CLIPS, DEFAULTS, FINETUNE, main, read, settings_of
-from training.pretrain import read_recipe
+from training.finetune import main
+from training.recipe import FINETUNING, read_finetuning
+from training.settings import EpochSettings
 
 ROOT = Path(__file__).parents[2]
 QUICK = ["precision=32-true", "head_lr=10", "loop.log_every=5", "loop.batch=8", "loop.lr=0.1", "loop.watch_epochs=null"]
@@ -257,30 +258,57 @@ def test_a_head_knows_its_encoder(tmp_path: Path, start: Path) -> None:
         finetuned.read_head(tmp_path)
 
 
-@pytest.mark.parametrize("name", [path.stem for path in FINETUNE.glob("*.yaml")])
+@pytest.mark.parametrize("name", [path.stem for path in FINETUNING.glob("*.yaml")])
 def test_every_recipe_is_whole(name: str) -> None:
-    recipe = read_recipe(name, folder=FINETUNE, sections=DEFAULTS)
-    assert recipe["name"] == name
-    assert set(recipe.get("clips", {})) <= set(CLIPS)
-    settings = settings_of(recipe["loop"], 20000)
-    assert settings.steps == round(recipe["loop"]["epochs"] * 20000 / recipe["loop"]["batch"])
+    recipe = read_finetuning(name, ["model=m", "data=d"])
+    assert recipe.name == name
+    settings = recipe.loop.in_steps(20000)
+    assert settings.steps == round(recipe.loop.epochs * 20000 / recipe.loop.batch)
     assert settings.swa is None or 0 < settings.warmup < settings.swa < settings.steps
 
 
 def test_lengths_are_in_epochs() -> None:
-    loop = {"epochs": 10, "warmup_epochs": 2, "swa_epochs": 3, "watch_epochs": 0.5, "batch": 8, "lr": 1.0}
-    settings = settings_of(loop, 80)
+    loop = EpochSettings(epochs=10, warmup_epochs=2, swa_epochs=3, watch_epochs=0.5, batch=8, lr=1.0)
+    settings = loop.in_steps(80)
     assert (settings.steps, settings.warmup, settings.swa, settings.watch_every) == (100, 20, 70, 5)
-    plain = settings_of({"epochs": 1, "batch": 8, "lr": 1.0}, 20)
+    plain = EpochSettings(epochs=1, batch=8, lr=1.0).in_steps(20)
     assert (plain.steps, plain.warmup, plain.swa, plain.watch_every) == (2, 0, None, None)
 
 
 def test_defaults_serve_a_short_recipe(tmp_path: Path) -> None:
     short = tmp_path / "mine.yaml"
     short.write_text(yaml.safe_dump({"loop": {"epochs": 1, "batch": 8, "lr": 0.1}, "clips": {"seconds": 2}}))
-    recipe = read(str(short), ("model=m", "data=d"))
-    assert (recipe["name"], recipe["mode"], recipe["clips"]["reader"]) == ("mine", "layer-decay", "resident")
-    assert recipe["clips"]["seconds"] == 2
+    recipe = read_finetuning(str(short), ("model=m", "data=d"))
+    assert (recipe.name, recipe.mode, recipe.clips.reader) == ("mine", "layer-decay", "resident")
+    assert recipe.clips.seconds == 2
+
+
+def test_a_checkpoint_keeps_the_form_of_a_recipe() -> None:
+    """Runs begun by earlier versions go on: every entry is there, sections that say nothing are empty."""
+    raw = read_finetuning("speech-commands", ("model=m", "data=d")).raw
+    assert {key: value for key, value in raw.items() if key not in ("loop", "mixup", "specaugment")} == {
+        "name": "speech-commands",
+        "model": "m",
+        "data": "d",
+        "layout": "speech-commands",
+        "fold": "all",
+        "learn_valid": False,
+        "mode": "layer-decay",
+        "decay": 0.75,
+        "head_lr": 1.0,
+        "loss": "bce",
+        "pool": None,
+        "layers": None,
+        "drop_path": 0.0,
+        "smoothing": 0.0,
+        "options": {},
+        "contrast": None,
+        "seed": 0,
+        "precision": "bf16-mixed",
+        "clips": {"seconds": 1, "reader": "resident", "workers": 4, "balanced": False},
+        "results": None,
+    }
+    assert read_finetuning("voxceleb-sid", ("model=m", "data=d")).raw["mixup"] == {}
 
 
 @pytest.mark.parametrize(
@@ -293,15 +321,17 @@ def test_defaults_serve_a_short_recipe(tmp_path: Path) -> None:
         (["model=scratch:mast-nano", "options={colour: red}"], "unexpected keyword argument 'colour'"),
         (["data=null"], "say data=...: a data set's folder"),
         (["data=nowhere"], "there is no nowhere"),
-        (["mode=half"], "mode=half: choose one of full, frozen, layer-decay"),
+        (["mode=half"], "mode='half': expected full or frozen or layer-decay"),
         (["fold=3"], "fold=3: pair has 1; choose all"),
-        (["clips.reader=tape"], "clips.reader=tape: choose resident or stream"),
+        (["clips.reader=tape"], "clips.reader='tape': expected resident or stream"),
         (["clips.second=3"], "unknown clips.second; known are seconds"),
         (["lop.epochs=3"], "not of the form section.key=value"),
         (["mixup.share=2"], "mixup.share is a share of the clips"),
         (["specaugment.bands=48"], "specaugment.bands is a share"),
+        (["contrast={view: 2}"], "unknown contrast.view; known are views, alpha, temperature, anchors"),
+        (["fold=first"], "fold='first': expected all or a whole number"),
         (["loop.epochs=null"], "lacks epochs: say loop.epochs="),
-        (["loop.epoch=3"], "unexpected keyword argument 'epoch'"),
+        (["loop.epoch=3"], "unknown loop.epoch; known are batch, lr"),
         (["loop.ema=0.9"], "choose ema or swa"),
     ],
 )

@@ -21,6 +21,7 @@ from training.average import Average
 from training.export import export
 from training.loop import Settings, leave, train
 from training.pretrain import build, fabric_for
+from training.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
 LOOP: dict[str, Any] = {
@@ -44,10 +45,10 @@ class Told:
 def run(folder: Path, strategy: str) -> nn.Module:
     """One process's part of a run."""
     recipe = {**RECIPE, "loop": LOOP, "strategy": strategy}
-    fabric = fabric_for(recipe)
+    fabric = fabric_for("32-true", strategy)
     fabric.launch()
     source, facts = Told(), {"recipe": recipe}
-    model = train(build(recipe), source, Settings(**LOOP), folder, fabric, seed=3, facts=facts)
+    model = train(build(Recipe.parse(recipe)), source, Settings(**LOOP), folder, fabric, seed=3, facts=facts)
     if source.seeds:
         raise SystemExit("told of what was not asked for")
     return model
@@ -95,7 +96,7 @@ def moved(name: str, tensor: Tensor) -> Tensor:
 def test_shards_learn_what_whole_models_learn(runs: Path) -> None:
     sharded, whole = final(runs / "fsdp"), final(runs / "ddp")
     assert list(sharded["model"]) == list(whole["model"])
-    names = [name for name, _ in build(RECIPE).named_parameters()]
+    names = [name for name, _ in build(Recipe.parse(RECIPE)).named_parameters()]
     pairs = [(name, sharded["model"][name], whole["model"][name]) for name in whole["model"]]
     pairs += zip(names, sharded["average"], whole["average"], strict=True)
     assert all(torch.allclose(moved(name, a), moved(name, b), atol=1e-5) for name, a, b in pairs)
@@ -114,7 +115,7 @@ def test_shards_go_on_exactly(runs: Path) -> None:
 def test_shards_become_a_model(runs: Path, tmp_path: Path) -> None:
     export(runs / "fsdp", "mine", tmp_path, licence="CC0-1.0", hardware="two CPU processes")
     encoder = load_model(str(tmp_path / "mine.safetensors")).encoder
-    names = [name for name, _ in build(RECIPE).named_parameters()]
+    names = [name for name, _ in build(Recipe.parse(RECIPE)).named_parameters()]
     wanted = dict(zip(names, final(runs / "fsdp")["average"], strict=True))
     for name, tensor in encoder.named_parameters():
         assert torch.allclose(tensor, wanted[f"encoder.{name}"], atol=1e-3)

@@ -8,7 +8,8 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from training.precision import plugin
-from training.pretrain import build, fabric_for, read_recipe
+from training.pretrain import build, fabric_for
+from training.recipe import read_recipe
 
 SMALL = {
     "msm-mae-open": [
@@ -20,7 +21,7 @@ SMALL = {
 
 
 def fabric(precision: str) -> Fabric:
-    return fabric_for({"precision": precision})
+    return fabric_for(precision)
 
 
 @pytest.mark.parametrize("name", SMALL)

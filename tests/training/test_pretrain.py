@@ -15,8 +15,9 @@ from hear_audioformer import checkpoint, weights
 from tests.training.data.test_crops import CLIPS, small_pack
 from tests.training.data.test_stream import build as stream_corpus
 from training import logs
-from training.loop import Settings
-from training.pretrain import RECIPES, build, main, read_recipe, source_of
+from training.data.readers import open_source
+from training.pretrain import build, main
+from training.recipe import RECIPES, read_recipe
 
 TINY = [
     "loop.compile=false",
@@ -35,7 +36,7 @@ def test_every_recipe_builds_and_counts(name: str) -> None:
     result = run(name, "--dry-run", "h100")
     assert result.exit_code == 0, result.output
     facts = json.loads(result.stdout)
-    assert facts["crops"] == facts["steps"] * read_recipe(name)["loop"]["batch"]
+    assert facts["crops"] == facts["steps"] * read_recipe(name).loop.batch
     assert facts["hours"] > 0
 
 
@@ -43,14 +44,14 @@ def test_every_recipe_builds_and_counts(name: str) -> None:
 def test_recipes_name_kinds_that_corpora_have(name: str) -> None:
     """Those that the open packages' clips get, rendered ones, or ``other``, as a user's own clips are called."""
     given = {kind_of(package, f"usr/{word}.wav", 5.0) for package in SETS["open"] for word in ("x", "music", "ambient")}
-    assert set(read_recipe(name)["data"].get("shares", {})) <= given | {"other", *solos.KINDS}
+    assert set(read_recipe(name).data.shares) <= given | {"other", *solos.KINDS}
 
 
 def test_the_papers_recipe_is_the_published_one() -> None:
     facts = json.loads(run("msm-mae-paper", "--dry-run", "a100").stdout)
     recipe = read_recipe("msm-mae-paper")
     assert facts["epochs"] == pytest.approx(100, rel=1e-3)
-    assert recipe["loop"]["lr"] * 512 / 256 == pytest.approx(6e-4)  # the published peak at batch 512
+    assert recipe.loop.lr * 512 / 256 == pytest.approx(6e-4)  # the published peak at batch 512
     assert build(recipe).visible == 40
     tables, key_biases = 161 * (768 + 384), 12 * 768 + 4 * 384  # theirs are parameters, ours exist and are zero
     assert facts["parameters"] + tables - key_biases == 92_921_728
@@ -127,26 +128,26 @@ def test_asits_recipes_are_the_published_ones() -> None:
     assert facts["parameters"] + 8192 + 1024 == 95_458_945  # with the prototypes' magnitudes, which stay 1
     for name, least in (("asit-paper", 1e-6), ("asit-paper-16k", 1e-6)):
         recipe = read_recipe(name)
-        settings = Settings(**recipe["loop"])
+        settings = recipe.loop
         assert settings.rate(settings.steps) == pytest.approx(least)
         assert settings.rate(settings.warmup) == pytest.approx(5e-4 * settings.batch / 256)
-        assert settings.warmup == 10 * recipe["objective"]["epoch"]
-        assert settings.steps == 100 * recipe["objective"]["epoch"]
-        assert recipe["objective"]["epoch"] * settings.batch == 2_000_000
+        assert settings.warmup == 10 * recipe.objective["epoch"]
+        assert settings.steps == 100 * recipe.objective["epoch"]
+        assert recipe.objective["epoch"] * settings.batch == 2_000_000
 
 
 def test_audioformers_recipe_is_the_published_one() -> None:
     recipe = read_recipe("audioformer-paper")
-    assert recipe["loop"]["steps"] * 66 / recipe["published"]["clips"] == pytest.approx(12, rel=1e-3)
-    assert recipe["loop"]["batch"] == 22 * 3
-    assert recipe["loop"]["lr"] * 66 / 256 == pytest.approx(1e-4, rel=1e-3)
+    assert recipe.loop.steps * 66 / recipe.published.clips == pytest.approx(12, rel=1e-3)
+    assert recipe.loop.batch == 22 * 3
+    assert recipe.loop.lr * 66 / 256 == pytest.approx(1e-4, rel=1e-3)
     with torch.device("meta"):
         objective = build(recipe)
     config = objective.encoder.config
     assert (config.width, config.depth, config.sequences, config.backbones) == (768, 12, 4, 4)
     assert config.codec.sample_rate == 24000
     assert objective.crop == 240000  # ten seconds
-    assert (objective.share, objective.mode, objective.precomputed) == (0.25, "token", True)
+    assert (objective.share, objective.mode, objective.reader) == (0.25, "token", "codes")
 
 
 def test_the_open_model_reads_the_open_codec() -> None:
@@ -206,7 +207,7 @@ def test_a_share_of_the_crops_is_synthetic(tmp_path: Path) -> None:
     """The test corpus holds ramps of whole 16-bit steps; what is synthesised does not."""
     small_pack(tmp_path, CLIPS)
     recipe = read_recipe("msm-mae-open", [f"data.corpus={tmp_path}", "data.synthetic=0.25", *TINY])
-    source, _ = source_of(recipe, build(recipe), torch.device("cpu"))
+    source, _ = open_source(recipe.data, build(recipe), torch.device("cpu"))
     audio = source(16, torch.Generator().manual_seed(0))
     steps = audio * 32768
     real = (steps == steps.round()).all(dim=1)
@@ -229,8 +230,24 @@ def test_a_corpus_without_a_pack_is_one_line(tmp_path: Path) -> None:
         (("msm-mae-open", "x"), "name a corpus: data.corpus=FOLDER"),
         (("msm-mae-open", "x", "loop.steps"), "not of the form section.key=value"),
         (("msm-mae-open", "x", "loops.steps=3"), "not of the form section.key=value"),
-        (("msm-mae-open", "x", "stepps=3"), "unknown sections stepps"),
-        (("msm-mae-open", "x", "data.corpus=x", "data.reader=tape"), "choose resident, stream or codes"),
+        (("msm-mae-open", "x", "stepps=3"), "msm-mae-open.yaml: unknown stepps; known are name, method"),
+        (("msm-mae-open", "x", "method=ears"), "method=ears: unknown method"),
+        (("msm-mae-open", "x", "data.corpsu=x"), "unknown data.corpsu; known are corpus, labelled, reader, shares"),
+        (("msm-mae-open", "x", "data.reader=tape"), "data.reader='tape': expected resident or stream or codes"),
+        (("msm-mae-open", "x", "data.augment.mixx=1"), "there is no section data.augment"),
+        (("msm-mae-open", "x", "data.augment={mixx: 1}"), "unknown data.augment.mixx; known are once, mix, reverb"),
+        (("msm-mae-open", "x", "data.labelled=x"), "learns from audio, not from labelled: name data.corpus=FOLDER"),
+        (("msm-mae-open", "x", "loop.batch=abc"), "loop.batch='abc': expected a whole number"),
+        (("msm-mae-open", "x", "loop.lr=1e-3"), "loop.lr='1e-3': expected a number, such as 1.0e-3"),
+        (("msm-mae-open", "x", "loop.steps=null"), "loop lacks steps: say loop.steps=..."),
+        (("msm-mae-open", "x", "loop.betas=[0.9]"), "loop.betas=[0.9]: expected 2 values"),
+        (("msm-mae-open", "x", "loop=3"), "loop=3: expected entries KEY: VALUE; known are batch, lr"),
+        (("msm-mae-open", "x", "encoder.widht=3"), "unknown encoder.widht; known are size, width, depth"),
+        (("msm-mae-open", "x", "encoder.size=huge"), "encoder.size=huge: choose "),
+        (("msm-mae-open", "x", "objective.masks=3"), "unknown objective.masks; known are mask_ratio, width"),
+        (("asit-open", "x", "objective.heads.cls=many"), "objective.heads.cls='many': expected a whole number"),
+        (("melrvq-open", "x", "objective.mel=1.0"), "unknown objective.mel; known are whiten"),
+        (("mast-open", "x", "objective.loss=ce"), "unknown objective.loss; known are classes, seconds"),
         (("msm-mae-open", "--dry-run", "abacus"), "unknown device 'abacus'; known are"),
     ],
 )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from corpora.clips import RATE
+from evaluation.scoring.labels import many_hot
 
 from .draws import uniform
 from .effects import TINY, amplitude
@@ -23,7 +24,7 @@ PART = 50  # mixtures made at a time for validation
 
 
 @dataclass(frozen=True)
-class Recipe:
+class MixtureConfig:
     """What mixtures are like.
 
     Attributes:
@@ -56,11 +57,11 @@ class Blends:
         table: TaggedSet,
         split: str,
         samples: int,
-        recipe: Recipe | None = None,
+        config: MixtureConfig | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         self.table, self.samples, self.device = table, samples, torch.device(device)
-        self.recipe = recipe or Recipe()
+        self.config = config or MixtureConfig()
         self.sources = table.of_split(split)
         numbers = {name: place for place, name in enumerate(table.classes)}
         self.tags = [[numbers[tag] for tag in source.tags] for source in self.sources]
@@ -74,19 +75,20 @@ class Blends:
 
     def draw(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Mixtures (batch, samples) in [-1, 1] and their classes (batch, classes)."""
-        shares = torch.tensor(self.recipe.shares, dtype=torch.float64)
+        shares = torch.tensor(self.config.shares, dtype=torch.float64)
         counts = 1 + torch.multinomial(shares, batch, replacement=True, generator=generator)
         owner = torch.arange(batch).repeat_interleave(counts)
         draws = torch.rand(len(owner), 1 + PLACES, generator=generator, dtype=torch.float64)
         found = torch.searchsorted(self.cumulative, draws[:, 0] * self.cumulative[-1], right=True)
         chosen = found.clamp(max=len(self.sources) - 1).tolist()
         sounds = self._sounds(chosen, draws[:, 1:].numpy(), generator)
-        gain = amplitude(uniform(-self.recipe.below_db, 0.0, (len(owner), 1), generator))
+        gain = amplitude(uniform(-self.config.below_db, 0.0, (len(owner), 1), generator))
         mixed = torch.zeros(batch, self.samples).index_add_(0, owner, gain * sounds)
-        level = amplitude(uniform(self.recipe.peak_db, 0.0, (batch, 1), generator))
-        targets = torch.zeros(batch, len(self.table.classes))
+        level = amplitude(uniform(self.config.peak_db, 0.0, (batch, 1), generator))
+        labels: list[list[int]] = [[] for _ in range(batch)]
         for row, source in zip(owner.tolist(), chosen, strict=True):
-            targets[row, self.tags[source]] = 1
+            labels[row] += self.tags[source]
+        targets = many_hot(labels, len(self.table.classes))
         return mixed * (level / mixed.abs().amax(1, keepdim=True).clamp(min=TINY)), targets
 
     def _sounds(self, chosen: Sequence[int], places: np.ndarray, generator: torch.Generator) -> Tensor:
@@ -125,9 +127,9 @@ def _strength(sound: Tensor) -> Tensor:
     return (sound.square().sum() / loud.sum().clamp(min=1)).sqrt().clamp(min=TINY)
 
 
-def fixed(table: TaggedSet, samples: int, count: int, seed: int, recipe: Recipe | None = None) -> Valid:
+def fixed(table: TaggedSet, samples: int, count: int, seed: int, config: MixtureConfig | None = None) -> Valid:
     """Mixtures of the validation sources, the same whenever they are made."""
-    blends, generator = Blends(table, "valid", samples, recipe), torch.Generator().manual_seed(seed)
+    blends, generator = Blends(table, "valid", samples, config), torch.Generator().manual_seed(seed)
     audio, targets = np.zeros((count, samples), np.int16), np.zeros((count, len(table.classes)), np.uint8)
     for start in range(0, count, PART):
         size = min(PART, count - start)

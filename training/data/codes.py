@@ -33,6 +33,7 @@ from hear_audioformer.audio import resample
 from hear_audioformer.checkpoint import WeightsError
 from hear_audioformer.codec import Codec
 from hear_audioformer.codec.load import load
+from hear_audioformer.files import atomic_write
 
 CHUNK = 16  # clips that a process is given at a time
 SILENCE = 1e-4  # root mean square under which a frame is digital silence
@@ -140,10 +141,10 @@ def make(folder: Path, codec: Codec, name: str, processes: int = 1) -> Codes:
         _encode(encode, told, array.with_suffix(".part"), ends)
     held: dict[str, Any] = {name: getattr(pack, name) for name in ("kinds", "kind_of", "packages", "package_of")}
     held |= {"offsets": ends - lengths, "lengths": lengths, "seconds": pack.lengths.sum() / RATE, **told}
-    with open(index.with_suffix(".npz.part"), "wb") as file:
-        np.savez(file, **held)
-    os.replace(array.with_suffix(".part"), array)
-    os.replace(index.with_suffix(".npz.part"), index)
+    with atomic_write(index) as temporary:
+        with open(temporary, "wb") as file:
+            np.savez(file, **held)
+        os.replace(array.with_suffix(".part"), array)
     _about(array.with_suffix(".part")).unlink()
     return Codes.open(folder, name)
 

@@ -7,8 +7,8 @@ its length.
 """
 
 import sys
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,13 +17,13 @@ import click
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
+from evaluation.scoring.labels import many_hot
 from hear_audioformer import audio
 
 from .mixup import Mixup
-
-AHEAD = 2  # batches that a worker has ready
+from .worker_reads import WorkerReads
 
 
 class Batch(NamedTuple):
@@ -96,52 +96,29 @@ class Labelled:
         workers: int = 0,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.clips, self.labels, self.classes = clips, labels, classes
-        self.mixup, self.workers, self.device = mixup or Mixup(), workers, torch.device(device)
+        self.labels, self.classes = labels, classes
+        self.mixup, self.device = mixup or Mixup(), torch.device(device)
         self.cumulative = odds(labels, balanced).cumsum(0).to(self.device)
-        self.planned: deque[int] = deque()
-        self.batches: Iterator[tuple[Tensor, list[int]]] | None = None
+        self.reads = WorkerReads(clips, self._places, self.device, workers)
 
     def begin(self, batch: int, seeds: Iterable[int]) -> None:
         """From here on, the loop asks for batches of one size by generators of these seeds, in this order."""
-        if not self.workers:
-            return
-        self.planned.clear()
-        self.batches = iter(
-            DataLoader(
-                self.clips,
-                batch_size=None,
-                sampler=self._plan(batch, seeds),
-                num_workers=self.workers,
-                prefetch_factor=AHEAD,
-                pin_memory=self.device.type == "cuda",
-            )
-        )
+        self.reads.begin(batch, seeds)
 
     def __call__(self, batch: int, generator: torch.Generator) -> Batch:
         """A batch on the device."""
         seed = generator.initial_seed()
         places = self._places(batch, generator)
-        if self.batches is None:
-            heard, lengths = self.clips[places]
-        else:
-            heard, lengths = next(self.batches)
-            if self.planned.popleft() != seed or len(heard) != batch:
-                raise ValueError("a reader was asked for another batch than it was told of by begin()")
+        audio, lengths = self.reads.read(places, seed)
         targets = many_hot([self.labels[int(clip)] for clip in places[:, 0].tolist()], self.classes)
-        told = Batch(heard.to(self.device, non_blocking=True), list(lengths), targets.to(self.device))
-        return Batch(*self.mixup(*told, generator))
+        clips = audio.to(self.device, non_blocking=True)
+        return Batch(*self.mixup(clips, list(lengths), targets.to(self.device), generator))
 
     def _places(self, batch: int, generator: torch.Generator) -> Tensor:
         """(batch, 2), float64, on the CPU: which clip, and where in it."""
         draws = torch.rand(batch, 2, generator=generator, dtype=torch.float64, device=self.device)
         clip = torch.searchsorted(self.cumulative, draws[:, 0] * self.cumulative[-1], right=True)
         return torch.stack([clip.clamp(max=len(self.labels) - 1).double(), draws[:, 1]], dim=1).cpu()
-
-    def _plan(self, batch: int, seeds: Iterable[int]) -> Iterator[Tensor]:
-        for seed in seeds:
-            self.planned.append(seed)
-            yield self._places(batch, torch.Generator(self.device).manual_seed(seed))
 
 
 def odds(labels: Sequence[tuple[int, ...]], balanced: bool) -> Tensor:
@@ -153,11 +130,3 @@ def odds(labels: Sequence[tuple[int, ...]], balanced: bool) -> Tensor:
         return torch.ones(len(labels), dtype=torch.float64)
     counts = Counter(label for told in labels for label in told)
     return torch.tensor([sum(1 / counts[label] for label in told) for told in labels], dtype=torch.float64)
-
-
-def many_hot(labels: Sequence[tuple[int, ...]], classes: int) -> Tensor:
-    """(clips, classes), ones where a clip has a label."""
-    targets = torch.zeros(len(labels), classes)
-    for row, told in enumerate(labels):
-        targets[row, list(told)] = 1
-    return targets

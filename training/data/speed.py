@@ -68,8 +68,8 @@ def main(corpus: Path, seconds: float, batch: int, batches: int, workers: int) -
 
         def read(generator: torch.Generator, stream: Stream = stream) -> Tensor:
             crops = stream(batch, generator)
-            if not stream.planned:
-                stream.batches = None  # ends the workers, so that their time counts
+            if not stream.reads.planned:
+                stream.reads.end()  # so that the time of the worker processes counts
             return crops
 
         for _ in range(2):

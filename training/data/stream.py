@@ -8,20 +8,18 @@ to shuffle, as webdataset does, would serve pipes too, but gives no batch that i
 
 import io
 import os
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import soundfile
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from corpora.index import Index
 
 from .crops import Places, cut
-
-AHEAD = 2  # batches that a worker has ready
+from .worker_reads import WorkerReads
 
 
 class StreamError(RuntimeError):
@@ -49,41 +47,19 @@ class Stream:
         device: torch.device | str,
         workers: int,
     ) -> None:
-        self.reader, self.device, self.workers = Reader(index, samples), torch.device(device), workers
+        self.device = torch.device(device)
         self.places = Places(index, samples, shares, cap=cap, once=once, device=device)
-        self.planned: deque[int] = deque()
-        self.batches: Iterator[Tensor] | None = None
+        self.reads = WorkerReads(Reader(index, samples), self.places, self.device, workers)
 
     def begin(self, batch: int, seeds: Iterable[int]) -> None:
         """From here on, the loop asks for batches of one size by generators of these seeds, in this order."""
-        self.planned.clear()
-        self.batches = iter(
-            DataLoader(
-                self.reader,
-                batch_size=None,
-                sampler=self._plan(batch, seeds),
-                num_workers=self.workers,
-                prefetch_factor=AHEAD,
-                pin_memory=self.device.type == "cuda",
-            )
-        )
+        self.reads.begin(batch, seeds)
 
     def __call__(self, batch: int, generator: torch.Generator) -> Tensor:
         """(batch, samples), float32 in [-1, 1), on the device; the generator moves on as by resident crops."""
         seed = generator.initial_seed()
-        places = self.places(batch, generator)
-        if self.batches is None:
-            crops = self.reader[places.cpu()]
-        else:
-            crops = next(self.batches)
-            if self.planned.popleft() != seed or len(crops) != batch:
-                raise ValueError("a stream was asked for another batch than it was told of by begin()")
+        crops = self.reads.read(self.places(batch, generator), seed)
         return crops.to(self.device, non_blocking=True).float() / 32768
-
-    def _plan(self, batch: int, seeds: Iterable[int]) -> Iterator[Tensor]:
-        for seed in seeds:
-            self.planned.append(seed)
-            yield self.places(batch, torch.Generator(self.device).manual_seed(seed)).cpu()
 
 
 class Reader(Dataset[Tensor]):

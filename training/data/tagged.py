@@ -6,7 +6,6 @@
 import csv
 import hashlib
 import json
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from corpora.clips import RATE
 from corpora.pack import Pack, PackError
+from hear_audioformer.files import write_text
 
 SYNTHESIS = -1  # in place of a corpus's number
 COLUMNS = ("corpus", "clip", "split", "group", "labels")
@@ -106,9 +106,7 @@ class TaggedSet:
         with open(self.folder / "valid.npz", "wb") as target:
             np.savez(target, audio=valid.audio, targets=np.packbits(valid.targets, axis=1))
         told = {"corpora": [str(path) for path in corpora], "fingerprint": self.fingerprint, "classes": self.classes}
-        temporary = self.folder / "set.json.tmp"
-        temporary.write_text(json.dumps({**told, **about}, indent=1, ensure_ascii=False) + "\n")
-        os.replace(temporary, self.folder / "set.json")
+        write_text(self.folder / "set.json", json.dumps({**told, **about}, indent=1, ensure_ascii=False) + "\n")
 
     def valid(self) -> Valid:
         """The fixed mixtures."""

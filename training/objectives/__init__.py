@@ -19,10 +19,14 @@ Logs = dict[str, Tensor]
 class Objective(Protocol):
     """What the loop asks of an objective; each is an ``nn.Module`` as well.
 
-    One that learns from more than audio takes whatever batches its source makes, and says by ``example(clips)`` what
-    they look like; one whose parts learn at different rates says so by ``lr_scales()``.
+    One that learns from more than audio takes the batches of its reader, and says by ``example(clips)`` what they look
+    like; one whose parts learn at different rates says so by ``lr_scales()``.
+
+    Attributes:
+        readers: what it can learn from, keys of ``training.data.readers.READERS``; a recipe chooses one.
     """
 
+    readers: tuple[str, ...]
     encoder: Network
     crop: int  # samples of a training crop
 

@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hear_audioformer.asit import Asit
+from hear_audioformer.asit import Asit, Config
 from hear_audioformer.layers import set_drop_path
 
 from ..precision import exact
 from ..schedule import cosine
+from ..sections import Key, keywords
 from . import Logs
 from .asit_network import Heads, Network, initialise
 from .distil import Centre, cross_entropy, cross_view_entropy, ema_update
@@ -86,6 +87,8 @@ class AsitObjective(nn.Module):
         frozen: epochs for which the prototypes stay as they are. The authors' code means 1 and does 0, because its
             filter looks for a name that no parameter has.
     """
+
+    readers = ("audio",)
 
     def __init__(
         self,
@@ -227,8 +230,11 @@ def hidden_error(painted: Tensor, views: Views) -> Tensor:
     return error.sum() / views.seen.mask.sum().clamp(min=1)
 
 
-def build(encoder: Asit, options: dict[str, Any]) -> AsitObjective:
+def keys(config: Config) -> dict[str, Key]:
+    """The keys of a recipe's ``objective`` section."""
+    return keywords(AsitObjective)
+
+
+def build(encoder: Asit, **options: Any) -> AsitObjective:
     """An objective from a recipe's ``objective`` section."""
-    kinds = {"corruption": Corruption, "heads": Heads, "weights": Weights, "temperatures": Temperatures, "local": Local}
-    made = {name: kinds[name](**value) if name in kinds else value for name, value in options.items()}
-    return AsitObjective(encoder, **made)
+    return AsitObjective(encoder, **options)

@@ -8,18 +8,19 @@ that a frozen copy of stage one gives of the others.
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hear_audioformer.audioformer import Audioformer
+from hear_audioformer.audioformer import Audioformer, Config
 from hear_audioformer.audioformer.language import draw, pooled
 from hear_audioformer.codec.load import load
 
 from .. import checkpoints
 from ..data.codes import Coded, heard
+from ..sections import Key, keywords
 from . import Logs, masked_lm
 from .mpc import Anchors, joint, mpc, rank, separation
 
@@ -55,8 +56,10 @@ class AudioformerObjective(nn.Module):
         temperature, anchors: of the contrast.
 
     Attributes:
-        precomputed: whether batches will be codes instead of waveforms; for the count of FLOPs.
+        reader: what batches are: "audio", which is encoded here, or "codes"; for the count of FLOPs.
     """
+
+    readers = ("audio", "codes")
 
     def __init__(
         self,
@@ -80,7 +83,7 @@ class AudioformerObjective(nn.Module):
         self.share, self.mode, self.span = share, mode, span
         self.alpha, self.temperature, self.anchors = alpha, temperature, anchors
         self.crop = encoder.window
-        self.precomputed = False
+        self.reader = "audio"
         sizes = config.sizes()
         heads = 1 if config.layout == "shared" else config.trained
         self.mlm = nn.ModuleList(
@@ -95,7 +98,7 @@ class AudioformerObjective(nn.Module):
     def example(self, clips: int) -> Tensor | Coded:
         """A batch of no content, to count FLOPs by."""
         shape = (clips, self.encoder.config.window)
-        if not self.precomputed:
+        if self.reader == "audio":
             return torch.zeros(clips, self.crop, device="meta")
         codes = torch.zeros(*shape, self.encoder.config.codebooks, dtype=torch.int32, device="meta")
         return Coded(codes, torch.zeros(shape, dtype=torch.bool, device="meta"))
@@ -205,14 +208,27 @@ def words_from_codec(encoder: Audioformer, std: float = 0.02) -> None:
             backbone.embeddings.word_embeddings.weight[first : first + len(vectors)] = vectors @ turn * scale
 
 
-def build(encoder: Audioformer, options: dict[str, Any]) -> AudioformerObjective:
+def keys(config: Config) -> dict[str, Key]:
+    """The keys of a recipe's ``objective`` section."""
+    return keywords(build, AudioformerObjective)
+
+
+def build(
+    encoder: Audioformer,
+    *,
+    codec: str | None = None,
+    words: Literal["random", "codec"] = "random",
+    start: str | None = None,
+    **options: Any,
+) -> AudioformerObjective:
     """An objective from a recipe's ``objective`` section.
 
-    Besides the options of the objective: ``codec``, the trained codec's name or file; ``words``: "codec" for word
-    embeddings that begin as the codec's vectors; ``start``, the folder of a run of stage one to go on from.
+    Args:
+        codec: the trained codec's name or file.
+        words: "codec" for word embeddings that begin as the codec's vectors.
+        start: the folder of a run of stage one to go on from.
+        options: as of ``AudioformerObjective``.
     """
-    options = dict(options)
-    codec, words, start = options.pop("codec", None), options.pop("words", "random"), options.pop("start", None)
     if words not in ("random", "codec"):
         raise ValueError(f'objective.words={words!r}: choose "random" or "codec"')
     if codec is not None and not encoder.codec.scale.is_meta:  # costs are counted without it

@@ -85,6 +85,8 @@ class Classifier(nn.Module):
         mask: what is hidden of spectrograms, or of codes, in training.
     """
 
+    readers = ("labelled",)
+
     def __init__(
         self,
         encoder: Encoder,

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
-from hear_audioformer.codec import Codec
+from hear_audioformer.codec import Codec, Config
 
 from ..codec.codebooks import Averages, shared, start_all, summed
 from ..codec.decoder import Decoder
 from ..codec.spectral import MelDistance
 from ..codec.start import FAINTEST, even_out, louder
 from ..precision import exact
+from ..sections import Key, keywords
 from . import Logs
 from .masked_lm import entropy
 from .melrvq import Melrvq
@@ -60,6 +61,7 @@ class CodecObjective(nn.Module):
         gathered: how many latents the start is computed from.
     """
 
+    readers = ("audio",)
     begun: Tensor
     ready: Tensor
 
@@ -203,6 +205,11 @@ def shared_number(x: Tensor) -> Tensor:
     return shared(x.to(device)) if torch.distributed.is_initialized() else x
 
 
-def build(encoder: Codec, options: dict[str, Any]) -> CodecObjective | Melrvq:
+def keys(config: Config) -> dict[str, Key]:
+    """The keys of a recipe's ``objective`` section."""
+    return keywords(Melrvq if config.front == "mel" else CodecObjective)
+
+
+def build(encoder: Codec, **options: Any) -> CodecObjective | Melrvq:
     """An objective from a recipe's ``objective`` section; what has no learnt encoder is fitted, not trained."""
     return Melrvq(encoder, **options) if encoder.config.front == "mel" else CodecObjective(encoder, **options)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from hear_audioformer.audioformer import Audioformer
+from hear_audioformer.embedder import Encoder
 
 from ..data.labelled import Batch
 from ..precision import exact
@@ -47,7 +48,9 @@ class ContrastClassifier(Classifier):
         rest: as of ``Classifier``.
     """
 
-    def __init__(self, encoder: Audioformer, *rest: Any, contrast: Contrast, **options: Any) -> None:
+    def __init__(self, encoder: Encoder, *rest: Any, contrast: Contrast, **options: Any) -> None:
+        if not isinstance(encoder, Audioformer):
+            raise ValueError("contrast is AudioFormer's: set contrast=null")
         config = encoder.config
         if config.layout == "summed" or not 1 < contrast.views <= config.trained:
             raise ValueError(

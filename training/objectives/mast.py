@@ -12,6 +12,7 @@ from hear_audioformer.embedder import Encoder
 from hear_audioformer.mast.positions import RelativePositions
 
 from ..data.specaugment import SpecAugment
+from ..sections import Key, keywords
 from .classify import Classifier
 
 
@@ -29,17 +30,31 @@ def initialise(encoder: nn.Module) -> None:
             nn.init.trunc_normal_(part.time, std=0.02)
 
 
-def build(encoder: Encoder, options: dict[str, Any]) -> Classifier:
+def keys(config: Any) -> dict[str, Key]:
+    """The keys of a recipe's ``objective`` section."""
+    return keywords(build, Classifier, without=("loss", "mask", "layers"))
+
+
+def build(
+    encoder: Encoder,
+    *,
+    classes: int,
+    seconds: float,
+    prior: float = 0.5,
+    specaugment: SpecAugment | None = None,
+    **options: Any,
+) -> Classifier:
     """An objective from a recipe's ``objective`` section.
 
-    ``classes``, ``seconds`` (of a crop) and ``prior``, the share of the clips that a class is expected in at first;
-    ``specaugment``; all else is the classifier's.
+    Args:
+        classes: of the labelled set.
+        seconds: of a crop.
+        prior: share of the clips that a class is expected in at first.
+        specaugment: what is hidden of spectrograms.
+        options: as of ``Classifier``.
     """
-    rest = dict(options)
-    classes, seconds, prior = rest.pop("classes"), rest.pop("seconds"), rest.pop("prior", 0.5)
-    mask = SpecAugment(**rest.pop("specaugment", None) or {})
     initialise(encoder)
     crop = round(seconds * encoder.sample_rate)
-    objective = Classifier(encoder, classes, crop, loss="bce", mask=mask, layers=[-1], **rest)
+    objective = Classifier(encoder, classes, crop, loss="bce", mask=specaugment, layers=[-1], **options)
     nn.init.constant_(objective.head.linear.bias, math.log(prior / (1 - prior)))
     return objective

@@ -23,6 +23,8 @@ class Melrvq(nn.Module):
         whiten: how far directions are brought to one variance, from 0 (as they are) to 1 (all alike).
     """
 
+    readers = ("audio",)
+
     def __init__(self, encoder: Codec, *, whiten: float = 0.0) -> None:
         super().__init__()
         if not isinstance(encoder.encoder, MelStack):

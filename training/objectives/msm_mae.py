@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hear_audioformer.layers import Block, Linear, patchify, sincos_1d, sincos_2d
-from hear_audioformer.msm_mae import MsmMae
+from hear_audioformer.msm_mae import Config, MsmMae
 
 from ..precision import exact
+from ..sections import Key, keywords
 from . import Logs
 
 
@@ -50,6 +51,7 @@ class MsmMaeObjective(nn.Module):
         norm_pix: whether every target patch is normalised to zero mean and unit variance.
     """
 
+    readers = ("audio",)
     positions: Tensor
 
     def __init__(
@@ -174,6 +176,11 @@ def initialise(module: nn.Module) -> None:
             nn.init.normal_(parameter, std=0.02)
 
 
-def build(encoder: MsmMae, options: dict[str, Any]) -> MsmMaeObjective:
+def keys(config: Config) -> dict[str, Key]:
+    """The keys of a recipe's ``objective`` section."""
+    return keywords(MsmMaeObjective)
+
+
+def build(encoder: MsmMae, **options: Any) -> MsmMaeObjective:
     """An objective from a recipe's ``objective`` section."""
     return MsmMaeObjective(encoder, **options)

@@ -28,7 +28,8 @@ from ..loop import Meter, Settings
 from ..objectives import Steers, trainable
 from ..objectives.asit import AsitObjective, Views
 from ..objectives.gmml import Corrupted, Corruption
-from ..pretrain import build, fabric_for, read_recipe
+from ..pretrain import build, fabric_for
+from ..recipe import read_recipe
 
 RATE = 1e-4  # of learning; it changes nothing about the speed
 
@@ -137,7 +138,7 @@ class OurLoop:
     """A step of ``training.loop`` in a precision."""
 
     def __init__(self, objective: AsitObjective, settings: Settings, precision: str) -> None:
-        self.fabric = fabric_for({"precision": precision})
+        self.fabric = fabric_for(precision)
         self.objective = copy.deepcopy(objective)
         self.settings = settings
         self.model = self.fabric.setup_module(self.objective)
@@ -196,12 +197,12 @@ def main(recipe: str, batch: int | None, rounds: int, device: str, as_json: bool
         import torchaudio  # noqa: F401  # the authors' filter bank
     except (ImportError, OSError) as error:
         raise click.ClickException(f"the authors' loop needs a torchaudio that fits this torch: {error}") from error
-    told = read_recipe(recipe)
-    if told["method"] != "asit":
-        raise click.UsageError(f"{recipe} is a recipe of {told['method']}; choose one of ASiT")
-    settings = Settings(**{**told["loop"], **({"batch": batch} if batch else {})})
+    chosen = read_recipe(recipe, [f"loop.batch={batch}"] if batch else ())
+    if chosen.method != "asit":
+        raise click.UsageError(f"{recipe} is a recipe of {chosen.method}; choose one of ASiT")
+    settings = chosen.loop
     torch.manual_seed(0)
-    best = measure(cast("AsitObjective", build(told)), settings, rounds, torch.device(device))
+    best = measure(cast("AsitObjective", build(chosen)), settings, rounds, torch.device(device))
     rates = {name: settings.batch / took for name, took in best.items()}
     if as_json:
         click.echo(json.dumps({"recipe": recipe, "batch": settings.batch, "recordings_per_second": rates}))

@@ -8,7 +8,7 @@ import torch
 
 from tests.training.data.labelled_corpus import solos, tone, write
 from training.data import blends, tagging
-from training.data.blends import Blends, Recipe, fixed
+from training.data.blends import Blends, MixtureConfig, fixed
 from training.data.plain import PLAIN, plain
 from training.data.tagged import TaggedSet
 
@@ -28,7 +28,7 @@ def recorded(table: TaggedSet, split: str = "train", **recipe: object) -> Blends
     """Without synthesis, so that spectra tell what is heard."""
     sources = [source for source in table.sources if source.corpus == 0]
     chosen = TaggedSet.of(table.folder, sources, [table.folder.parent / "solos"])
-    return Blends(chosen, split, SAMPLES, Recipe(**recipe))  # type: ignore[arg-type]
+    return Blends(chosen, split, SAMPLES, MixtureConfig(**recipe))  # type: ignore[arg-type]
 
 
 def test_a_seed_fixes_a_batch(table: TaggedSet) -> None:
@@ -80,11 +80,11 @@ def test_as_many_sources_as_told(table: TaggedSet, shares: tuple[float, ...], mo
     assert counts[0] == pytest.approx(wanted, rel=0.1)
     assert counts[0] <= 300 * most
     with pytest.raises(ValueError, match=r"mixtures\.shares"):
-        Recipe(shares=())
+        MixtureConfig(shares=())
 
 
 def test_levels_are_within_bounds(table: TaggedSet) -> None:
-    audio, _ = Blends(table, "train", SAMPLES, Recipe(peak_db=-20.0)).draw(100, generator(0))
+    audio, _ = Blends(table, "train", SAMPLES, MixtureConfig(peak_db=-20.0)).draw(100, generator(0))
     peaks = audio.abs().amax(1)
     assert torch.isfinite(audio).all()
     assert 0.0999 < peaks.min() < 0.15

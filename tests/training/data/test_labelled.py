@@ -7,7 +7,8 @@ import pytest
 import soundfile
 import torch
 
-from training.data.labelled import Batch, Clips, Labelled, many_hot, odds
+from evaluation.scoring.labels import many_hot
+from training.data.labelled import Batch, Clips, Labelled, odds
 from training.data.mixup import Mixup
 
 LENGTHS = (50, 200, 1000, 130)

@@ -190,12 +190,12 @@ def test_costs_can_be_counted_without_a_codec() -> None:
 )
 def test_impossible_options_say_why(sizes: dict, options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        build(small(**sizes), options)
+        build(small(**sizes), **options)
 
 
 def test_words_of_no_codec_are_refused() -> None:
     with pytest.raises(ValueError, match="words=codec needs a trained codec"):
-        build(small_audioformer(), {"words": "codec"})
+        build(small_audioformer(), words="codec")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -345,16 +345,16 @@ def test_fresh_models_keep_the_codec() -> None:
 
 
 def test_stage_two_goes_on_from_stage_one(tmp_path: Path) -> None:
-    first = build(small(), {})
+    first = build(small())
     with torch.no_grad():
         for p in first.parameters():
             p.add_(0.1)
     torch.save({"model": first.state_dict()}, tmp_path / "step-00000007.ckpt")
-    second = build(small(), {"contrast": True, "start": str(tmp_path)})
+    second = build(small(), contrast=True, start=str(tmp_path))
     for name, tensor in first.state_dict().items():
         assert torch.equal(second.state_dict()[name], tensor)
         if name.startswith("encoder."):
             assert torch.equal(second.state_dict()[f"frozen.{name}"], tensor)
     assert isinstance(second.frozen, FrozenViews)
     with pytest.raises(ValueError, match="no checkpoint there"):
-        build(small(), {"start": str(tmp_path / "nothing")})
+        build(small(), start=str(tmp_path / "nothing"))

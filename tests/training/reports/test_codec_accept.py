@@ -18,6 +18,7 @@ from tests.evaluation.toy import beeps, tones
 from tests.training.test_export import RECIPE, trained
 from training.objectives.codec import CodecObjective
 from training.pretrain import build
+from training.recipe import Recipe
 from training.reports import code_figures, figures
 from training.reports import codec_accept as accept
 from training.reports import codec_listen as listen
@@ -34,7 +35,7 @@ CLIP = Path(__file__).parents[3] / "docs" / "example.ogg"
 
 def objective() -> CodecObjective:
     """A random codec with codes that change with the sound."""
-    made: Any = build(CODEC)
+    made: Any = build(Recipe.parse(CODEC))
     torch.nn.utils.parametrize.remove_parametrizations(made.encoder.encoder.layers[-1].conv, "weight")
     learn_codebooks(made.encoder)
     made.ready.fill_(True)

@@ -11,7 +11,8 @@ from hear_audioformer import asit
 from hear_audioformer.msm_mae import Config, MsmMae
 from tests.training.test_export import ASIT, RECIPE, trained
 from training.export import learnt
-from training.pretrain import build, read_recipe
+from training.pretrain import build
+from training.recipe import Recipe, read_recipe
 from training.reports import figures
 
 CLIP = Path(__file__).parents[3] / "docs" / "example.ogg"
@@ -48,7 +49,7 @@ def test_maps_lie_as_tokens_do() -> None:
 
 
 def test_panels_of_asit_are_what_the_student_sees() -> None:
-    objective = build(ASIT)
+    objective = build(Recipe.parse(ASIT))
     features = torch.randn(3, 48, 128)
     clean, corrupted, mask, restored = objective.panels(features).values()
     assert torch.equal(clean, features)

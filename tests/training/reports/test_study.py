@@ -1,24 +1,29 @@
 """Design studies: the shipped rows are runs that can be typed, and the page says what was found."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 import training
-from training.pretrain import build, read_recipe
+from training.pretrain import build
+from training.recipe import read_recipe
 from training.reports import study
-from training.reports.study import Row
+from training.reports.study import Row, Study
 
 STUDIES = sorted((Path(training.__file__).parent / "reports" / "studies").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_every_row_of_a_shipped_study_builds(path: Path) -> None:
-    told = yaml.safe_load(path.read_text())
-    for row in study.rows_of(told, Path("out")):
-        build(read_recipe(told["recipe"], row.changes))
+    rows = Study.read(path)
+    for row in study.rows_of(rows, Path("out")):
+        build(read_recipe(rows.recipe, row.changes))
+
+
+def small(rows: dict[str, list[str]], **options: Any) -> Study:
+    return Study(recipe="msm-mae-open", until=7, page="page.md", pool="mean+std", rows=rows, **options)
 
 
 def result(value: float) -> dict[str, Any]:
@@ -27,13 +32,7 @@ def result(value: float) -> dict[str, Any]:
 
 
 def test_the_page_holds_scores_costs_and_commands(tmp_path: Path) -> None:
-    told = {
-        "recipe": "msm-mae-open",
-        "until": 7,
-        "pool": "mean+std",
-        "reading": "The first row wins.",
-        "rows": {"a: 1 s": [], "b!": ["encoder.frames=208"]},
-    }
+    told = small({"a: 1 s": [], "b!": ["encoder.frames=208"]}, reading="The first row wins.")
     rows = study.rows_of(told, tmp_path)
     for row, losses in zip(rows, [(1.0, 0.3), (2.0, 0.25)], strict=True):
         (row.folder / "run").mkdir(parents=True)
@@ -48,22 +47,21 @@ def test_the_page_holds_scores_costs_and_commands(tmp_path: Path) -> None:
     assert 1.9 < float(long[2]) / float(short[2]) < 2.3  # twice the input
     assert "\nThe first row wins.\n" in page
     assert "msm-mae-open runs/b data.corpus=data/open encoder.frames=208 --until 7" in page
-    told["also"] = ["mean"]
-    page = study.page(told, [(rows[0], [result(0.5), result(0.1)])])
+    page = study.page(replace(told, also=["mean"]), [(rows[0], [result(0.5), result(0.1)])])
     assert "| row | mean | mean, mean | GFLOP | loss | drum | word |" in page
     assert next(line for line in page.splitlines() if line.startswith("| a: 1 s")).split(" | ")[2].startswith("20.0 (")
 
 
 def test_rows_of_one_name_are_refused() -> None:
     with pytest.raises(Exception, match="same name"):
-        study.rows_of({"rows": {"a b": [], "A-b": []}}, Path())
+        study.rows_of(small({"a b": [], "A-b": []}), Path())
 
 
 def test_a_row_keeps_its_folder(tmp_path: Path) -> None:
-    [row] = study.rows_of({"rows": {"75 % masked, 2.08 s": ["x=1"]}}, tmp_path)
+    [row] = study.rows_of(small({"75 % masked, 2.08 s": ["x=1"]}), tmp_path)
     assert row == Row("75 % masked, 2.08 s", ["x=1"], tmp_path / "75-masked-2-08-s")
 
 
 def test_every_row_has_the_changes_that_all_have() -> None:
-    rows = study.rows_of({"changes": ["x=1"], "rows": {"a": [], "b": ["y=2"]}}, Path())
+    rows = study.rows_of(small({"a": [], "b": ["y=2"]}, changes=["x=1"]), Path())
     assert [row.changes for row in rows] == [["x=1"], ["x=1", "y=2"]]
