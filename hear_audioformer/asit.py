@@ -29,7 +29,7 @@ from .windows import Geometry
 __all__ = ["Asit", "Config", "get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
 
 METHOD = "asit"
-OPTIONS = ("positions", "window", "column")  # what a user may change of a trained model's configuration
+OPTIONS = ("positions", "window", "column")  # fields of Config that a user may change of a trained model
 SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}  # width, depth, heads
 POSITIVE = ("width", "depth", "heads", "mlp_ratio", "bands", "frames", "patch", "sample_rate")
 Pool = Literal["mean", "mean+std", "cls", "cls+mean", "freq_concat"]

@@ -50,7 +50,7 @@ class Header:
 
 
 def apart(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
-    """The fields of a configuration as a header holds them: without normalisation constants, and those."""
+    """The two parts of a configuration in a header: its fields without normalisation constants, and the constants."""
     normalisation = {name: config[name] for name in NORMALISATION if name in config}
     return {name: value for name, value in config.items() if name not in normalisation}, normalisation
 
@@ -124,7 +124,7 @@ def refuse_unsound(module: nn.Module, source: str | Path) -> None:
 
 
 def compare(module: nn.Module, tensors: Mapping[str, Tensor], source: str | Path) -> None:
-    """Refuses tensors whose names, shapes or kind are not those of a module; the module may be on the meta device."""
+    """Refuses tensors that differ in name, shape or kind from a module's, which may be on the meta device."""
     expected = module.state_dict()
     missing = sorted(expected.keys() - tensors.keys())
     surplus = sorted(tensors.keys() - expected.keys())

@@ -1,6 +1,6 @@
 """The command line: ``hear-audioformer embed | list | info | convert | validate``.
 
-Help and ``list`` answer at once: what needs torch is imported inside the commands.
+Help and ``list`` answer at once, because modules that need torch are imported inside the commands.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 AHEAD = 32  # files decoded ahead of the model
 SECONDS = 120.0  # of audio that share a window batch
-PRECISIONS = ("auto", "fp32", "bf16")  # those of the embedder, and of convert the methods, without their imports
+PRECISIONS = ("auto", "fp32", "bf16")  # copies of embedder.Precision and convert.METHODS, whose modules need torch
 CONVERTED = ("msm-mae", "asit", "audioformer", "codec")
 
 
@@ -129,14 +129,14 @@ def embed(
 
 
 def _embed_all(files: list[Path], embedder: Embedder, store: Store, timestamps: bool) -> list[str]:
-    """Embeds what the store does not hold yet; returns a line for each file that could not be."""
+    """Embeds the files that the store does not hold yet; returns an error message for each that failed."""
     from .store import key_of
 
     failures: list[str] = []
     todo = [path for path in files if not (path.is_file() and key_of(path) in store.done)]
     if len(todo) < len(files):
         click.echo(f"going on: {len(files) - len(todo)} of {len(files)} files are done already", err=True)
-    shown = sys.stderr if sys.stderr.isatty() else io.StringIO()  # elsewhere a bar is one stray word
+    shown = sys.stderr if sys.stderr.isatty() else io.StringIO()  # no bar without a terminal
     with click.progressbar(length=len(files), label="embedding", file=shown) as bar:
         bar.update(len(files) - len(todo))
         try:
@@ -180,7 +180,7 @@ def _batches(
 
 
 def _read(path: Path, sample_rate: int) -> Tensor | AudioError:
-    """A file's waveform, or why it cannot be embedded: such a file must not stop those beside it."""
+    """A file's waveform, or why it cannot be embedded: a bad file must not stop the others of its batch."""
     from . import audio
     from .clips import group_of
 
@@ -211,7 +211,7 @@ def list_() -> None:
 @main.command()
 @click.argument("model", default="")
 def info(model: str) -> None:
-    """Prints what a model is: method, configuration, normalisation, origin, licence, sizes (JSON)."""
+    """Prints a model's facts: method, configuration, normalisation, origin, licence, sizes (JSON)."""
     from . import checkpoint, weights
     from .embedder import Embedder, Encoder
 

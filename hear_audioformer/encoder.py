@@ -1,8 +1,8 @@
 """What an encoder is: the contract between a method and everything that uses its models.
 
 A method subclasses ``Encoder``. It states its facts and its configuration, and it defines the functions from waveform
-to features and from features to the frames of its layers. ``Embedder`` cuts, batches, blends and pools. Whatever else
-uses an encoder knows no more of it than stands here.
+to features and from features to the frames of its layers. ``Embedder`` cuts, batches, blends and pools. All other code
+uses an encoder by this contract alone.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from .fields import is_whole
 from .windows import Geometry
 
-Pool = Literal["mean", "mean+std"]  # what every method offers
+Pool = Literal["mean", "mean+std"]  # every method has these
 ClipContext = Tensor | None
 
 
@@ -93,7 +93,7 @@ class Encoder(Network):
         pool: the default way of pooling, one of ``pools``.
         pad_short: whether a window with too little audio is padded to full length. Otherwise it runs at its own length.
         silence: the value of normalised features where there is no audio.
-        towers: names of the submodules that stand side by side, each with layers of its own; "" is the encoder itself.
+        towers: names of parallel submodules, each with layers of its own; "" is the encoder itself.
 
     Attributes:
         blocks: its transformer blocks, first to last; of several towers, those of the first.
@@ -135,7 +135,7 @@ class Encoder(Network):
 
     @property
     def window(self) -> int:
-        """Samples that it sees at once: what it was trained on."""
+        """Samples of one window, as in training."""
         return self.geometry.columns * self.hop
 
     @property

@@ -1,4 +1,4 @@
-"""The errors that the command line turns into one line, apart from what raises them: this module needs no torch."""
+"""Errors that the command line prints in one line. This module needs no torch."""
 
 
 class WeightsError(RuntimeError):

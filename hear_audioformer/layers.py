@@ -132,7 +132,7 @@ def sincos_1d(positions: Tensor, dim: int) -> Tensor:
 
 
 def sincos_2d(rows: int, columns: int, dim: int) -> Tensor:
-    """(rows, columns, dim): the first half of a vector tells the column (time), the second the row (frequency)."""
+    """(rows, columns, dim): the first half of a vector encodes the column (time), the second the row (frequency)."""
     if dim % 4:
         raise ValueError(f"a 2-D sine-cosine table needs a width divisible by 4, got {dim}")
     time = sincos_1d(torch.arange(columns), dim // 2)

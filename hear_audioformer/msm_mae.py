@@ -27,7 +27,7 @@ from .windows import Geometry
 __all__ = ["Config", "MsmMae", "get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
 
 METHOD = "msm-mae"
-OPTIONS = ("normalisation", "short")  # what a user may change of a trained model's configuration
+OPTIONS = ("normalisation", "short")  # fields of Config that a user may change of a trained model
 SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}  # width, depth, heads
 POSITIVE = ("width", "depth", "heads", "mlp_ratio", "bands", "frames", "patch", "sample_rate")
 

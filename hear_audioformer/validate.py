@@ -1,4 +1,4 @@
-"""Is a module a good HEAR module? Every rule of both released validators, and what they leave unchecked.
+"""Checks of a HEAR module: every rule of both released validators, and promises that they do not check.
 
 hearvalidator 2021.0.2 (what pip picks today) and 2021.0.6 are each stricter than the other somewhere; a rule here is
 the stricter of the two. None of it needs TensorFlow, and it serves any torch module, not only ours.
@@ -46,7 +46,7 @@ def check(module_name: str, source: str = "", device: str = "cpu") -> Iterator[F
             yield Finding(broken.level, rule, str(broken))
             if broken.fatal:
                 return
-        except Exception as error:  # whatever a stranger's module raises is a finding
+        except Exception as error:  # any error of a foreign module is a finding
             yield Finding("error", rule, f"{type(error).__name__}: {error}")
             if "model" not in state:
                 return

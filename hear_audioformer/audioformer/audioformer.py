@@ -27,7 +27,7 @@ from .language import Arch, Backbone, Sizes, layers_of
 __all__ = ["Audioformer", "Config", "get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
 
 METHOD = "audioformer"
-OPTIONS = ("codebooks", "combine", "average")  # what a user may change of a trained model's configuration
+OPTIONS = ("codebooks", "combine", "average")  # fields of Config that a user may change of a trained model
 SIZES = {"tiny": (256, 6, 4), "small": (384, 8, 6), "base": (768, 12, 12)}  # width, depth, heads
 WIDEST = 4096  # the widest frame for which combine="auto" concatenates codebooks
 

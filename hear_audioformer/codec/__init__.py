@@ -43,9 +43,9 @@ class Config:
         codebooks, codes: the residual quantiser: how many tables, of how many vectors.
         context: seconds before a block of a long recording that are encoded with it and dropped. A convolution's reach
             is shorter than the default; an LSTM has no such limit.
-        front: whether a learnt network reads the waveform, or log-mel values are what is quantised; then filters, lstm
-            and dilations mean nothing, and ratios give the hop alone.
-        bands, around: of log-mel values, and how many frames on each side are looked at with one.
+        front: "waveform" for a learnt network; "mel" to quantise log-mel values. With "mel", filters, lstm and
+            dilations are not used, and ratios give the hop alone.
+        bands, around: log-mel bands of a frame, and neighbouring frames on each side that are stacked with it.
     """
 
     sample_rate: int = 16000

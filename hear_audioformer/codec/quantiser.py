@@ -56,6 +56,6 @@ class Quantiser(nn.Module):
         return torch.stack(codes, dim=1)
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes (batch, count, frames) -> the sum of what they name, (batch, dim, frames)."""
+        """Codes (batch, count, frames) -> the sum of their vectors, (batch, dim, frames)."""
         parts = [codebook(code) for codebook, code in zip(self.codebooks, codes.unbind(1), strict=False)]
         return torch.stack(parts).sum(0).mT

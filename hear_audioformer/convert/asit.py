@@ -52,7 +52,7 @@ def convert(
 
 
 def _choose(state: Mapping[str, Tensor], network: str | None) -> tuple[dict[str, Tensor], list[str]]:
-    """One of the networks in the file: the teacher, which is the better model, unless told otherwise."""
+    """The weights of one network of the file: by default the teacher's, which is the better model."""
     networks = [part for part in NETWORKS if any(name.startswith(f"{part}.") for name in state)]
     if network is not None and network not in networks:
         raise WeightsError(f"{network}: not in the checkpoint, which names {' and '.join(networks) or 'no networks'}")

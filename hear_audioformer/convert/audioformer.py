@@ -100,7 +100,7 @@ def _models(state: Mapping[str, Tensor]) -> tuple[list[dict[str, Tensor]], list[
 def _fitted(
     model: Mapping[str, Tensor], targets: Mapping[str, Tensor], number: int, notes: list[str]
 ) -> dict[str, Tensor]:
-    """A model's tensors in the shapes of ours; whatever is missing, left over or misshapen is an error."""
+    """A model's tensors in the target shapes; a name that is missing, left over or misshapen is an error."""
     label = f"codebook {number + 1}"
     missing, surplus = sorted(targets.keys() - model.keys()), sorted(model.keys() - targets.keys())
     if missing or surplus:
@@ -121,7 +121,7 @@ def _fitted(
 
 
 def _window(model: Mapping[str, Tensor], frames: int) -> int:
-    """Frames of a window: those of training, or as many as the table of learnt positions has room for."""
+    """Frames of a window: as in training, or fewer where the table of learnt positions is shorter."""
     table = model.get("embeddings.position_embeddings.weight")
     return frames if table is None else min(frames, len(table) - 4)  # two rows before the first position, two ends
 

@@ -33,7 +33,7 @@ from .positions import Positions, Size
 __all__ = ["Config", "Mast", "get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
 
 METHOD = "mast"
-OPTIONS = ("positions", "overlap", "rows")  # what a user may change of a trained model's configuration
+OPTIONS = ("positions", "overlap", "rows")  # fields of Config that a user may change of a trained model
 SIZES = {  # width of the first stage, blocks of each
     "nano": (32, (1, 1, 2, 1)),
     "tiny": (64, (1, 2, 5, 2)),
