@@ -21,7 +21,7 @@ import torch
 from lightning.fabric import Fabric
 
 from evaluation.scoring import records
-from evaluation.tasks.tasks import Fold, Item, Reading, TaskError
+from evaluation.tasks.tasks import Fold, Item, Task, TaskError
 from hear_audioformer import WeightsError, audio
 from hear_audioformer.audio import AudioError
 from hear_audioformer.audioformer import Audioformer
@@ -99,7 +99,7 @@ def read(source: str, changes: tuple[str, ...]) -> dict[str, Any]:
     return recipe
 
 
-def rounds_of(task: Reading, recipe: dict[str, Any], run: Path) -> list[Round]:
+def rounds_of(task: Task, recipe: dict[str, Any], run: Path) -> list[Round]:
     """The folds that a recipe asks for, or the one round of a task without folds."""
     many = len(task.folds) > 1
     wanted = range(len(task.folds)) if recipe["fold"] == "all" else [recipe["fold"]]
@@ -120,7 +120,7 @@ def start_of(recipe: dict[str, Any]) -> Start:
     return Start.of(recipe["model"], recipe["seed"], recipe["options"])
 
 
-def build(recipe: dict[str, Any], start: Start, task: Reading) -> Classifier:
+def build(recipe: dict[str, Any], start: Start, task: Task) -> Classifier:
     """The objective of a recipe, around the encoder that it starts from."""
     loss: Any = recipe["loss"] or ("bce" if task.multilabel else "ce")
     if loss == "ce" and task.multilabel:
@@ -138,7 +138,7 @@ def build(recipe: dict[str, Any], start: Start, task: Reading) -> Classifier:
     return ContrastClassifier(encoder, classes, crop, loss=loss, mask=mask, contrast=contrast, **options)
 
 
-def source_of(recipe: dict[str, Any], objective: Classifier, task: Reading, turn: Round, device: Any) -> Labelled:
+def source_of(recipe: dict[str, Any], objective: Classifier, task: Task, turn: Round, device: Any) -> Labelled:
     """Batches of the clips that a round learns from."""
     told, rate = recipe["clips"], objective.encoder.sample_rate
     if told["reader"] not in ("resident", "stream"):
@@ -170,7 +170,7 @@ def settings_of(loop: dict[str, Any], clips: int) -> Settings:
     return Settings(steps=steps, warmup=min(warmup, steps), swa=swa, watch_every=watch_every, **told)
 
 
-def learn(recipe: dict[str, Any], task: Reading, turn: Round, fabric: Fabric, until: int | None) -> bool:
+def learn(recipe: dict[str, Any], task: Task, turn: Round, fabric: Fabric, until: int | None) -> bool:
     """Trains one round from where it stands, and writes its weights; whether it reached its end."""
     start = start_of(recipe)
     rate = start.encoder.sample_rate
@@ -212,7 +212,7 @@ def learn(recipe: dict[str, Any], task: Reading, turn: Round, fabric: Fabric, un
     return True
 
 
-def finish(recipe: dict[str, Any], task: Reading, rounds: list[Round], run: Path, command: str) -> None:
+def finish(recipe: dict[str, Any], task: Task, rounds: list[Round], run: Path, command: str) -> None:
     """Scores what the rounds left, writes ``result.json``, and says what came out."""
     began = time.perf_counter()
     found = finetuned.outcome(task, [(turn.fold, turn.folder) for turn in rounds])

@@ -1,11 +1,11 @@
-"""Speech and music made by synthesisers, as a folder of FLAC files that ``corpora.corpus --from`` takes.
+"""The command that renders synthetic speech and music into a folder of FLAC files for ``corpora.corpus --from``.
 
     python -m corpora.synthesis.render OUT --hours 20 --seed 1
     python -m corpora.synthesis.render OUT --hours 6 --solos
     python -m corpora.corpus CORPUS --from OUT/manifest.csv
 
-Every file follows from a seed of its own, which follows from ``--seed``, its kind and its number: more hours of the
-same seed begin with the same files, and files that exist are never made again.
+Every file has a seed of its own, derived from ``--seed``, its kind and its number. More hours of the same seed begin
+with the same files. The command never renders an existing file again.
 """
 
 import csv
@@ -43,14 +43,14 @@ COLUMNS = ("path", "kind", "label", "seed", "voice")
 
 @dataclass(frozen=True)
 class Item:
-    """A file to be made."""
+    """A file to render."""
 
     kind: str
     path: str  # inside the folder
     seed: int
 
     def source(self, bank: Path | None) -> Speech | Music:
-        """What it will be: decided here, not yet heard."""
+        """The file's content, chosen but not yet rendered."""
         if self.kind == "speech":
             return Speech(self.seed, SECONDS["speech"])
         assert bank
@@ -58,7 +58,7 @@ class Item:
 
 
 def plan(hours: float, seed: int, kinds: tuple[str, ...]) -> list[Item]:
-    """All files of a run; the kinds have equal shares of the hours."""
+    """All files of a run. The kinds have equal shares of the hours."""
     items = []
     for kind in kinds:
         for number in range(math.ceil(hours * 3600 / len(kinds) / SECONDS[kind] - 1e-6)):
@@ -68,7 +68,7 @@ def plan(hours: float, seed: int, kinds: tuple[str, ...]) -> list[Item]:
 
 
 def make(item: Item | Solo, out: Path, bank: Path | None) -> None:
-    """Makes a file, whole or not at all: a peak of -15 to -1 dB by its seed, 10 ms of fade at the end."""
+    """Renders a file, whole or not at all, with a peak of -15 to -1 dB by its seed and a fade-out of 10 ms."""
     with tempfile.TemporaryDirectory() as folder:
         audio = item.source(bank).render(Path(folder), SAMPLE_RATE)
     audio = audio - audio.mean()
@@ -86,7 +86,7 @@ def make(item: Item | Solo, out: Path, bank: Path | None) -> None:
 
 
 def make_all(items: Sequence[Item | Solo], out: Path, bank: Path | None, jobs: int) -> Iterator[str]:
-    """Makes the files, a few at a time; after each an empty line, or one that says why it failed."""
+    """Renders the files in threads. Yields an empty string after each file, or the reason why it failed."""
     with ThreadPoolExecutor(jobs) as pool:
         futures = {pool.submit(make, item, out, bank): item for item in items}
         try:
@@ -100,7 +100,7 @@ def make_all(items: Sequence[Item | Solo], out: Path, bank: Path | None, jobs: i
 
 
 def write_manifest(items: Sequence[Item | Solo], out: Path, bank: Path | None) -> int:
-    """Lists these items and whatever the folder's manifest listed before, as far as the files exist: how many."""
+    """Writes the manifest: these items and those already listed, if their files exist. Returns the number of rows."""
     path = out / "manifest.csv"
     rows: dict[str, dict[str, str]] = {}
     if path.exists():
@@ -111,14 +111,14 @@ def write_manifest(items: Sequence[Item | Solo], out: Path, bank: Path | None) -
             source = item.source(bank)
             values = (item.path, item.kind, source.label, str(item.seed), source.voice)
             rows[item.path] = dict(zip(COLUMNS, values, strict=True))
-    there = [rows[name] for name in sorted(rows) if (out / name).exists()]
+    existing = [rows[name] for name in sorted(rows) if (out / name).exists()]
     partial = path.with_suffix(".part")
     with open(partial, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(there)
+        writer.writerows(existing)
     os.replace(partial, path)
-    return len(there)
+    return len(existing)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,9 +1,7 @@
-"""Single sounds with known names: one voice, one instrument, one drum a file.
+"""Solos with labels: one voice, one instrument or one drum a file.
 
-The command ``corpora.synthesis.render --solos`` makes them.
-
-Voices, programs and keys that stand in ``HELD_OUT`` go into the folder ``valid``, all others into ``train``: what is
-heard there is then a voice or an instrument that nothing was learnt from.
+The command ``corpora.synthesis.render --solos`` renders them. Voices, programs and keys in ``HELD_OUT`` go into the
+folder ``valid``, all others into ``train``: validation uses only voices and instruments that training never heard.
 """
 
 import math
@@ -42,14 +40,16 @@ STROKES = {
 }
 HELD_OUT = {
     "voice": {"m3", "m7", "f2", "f5", "whisperf"},
-    "notes": {str(8 * family + place) for family in PLAYED for place in (2, 5)},  # two programs of each family's eight
+    "notes": {
+        str(8 * family + offset) for family in PLAYED for offset in (2, 5)
+    },  # two programs of each family's eight
     "strokes": {"35", "40", "44", "47", "50", "57", "59", "56", "61", "65", "75"},
 }
 
 
 @dataclass(frozen=True)
 class Solo:
-    """A file to be made."""
+    """A file to render."""
 
     kind: str
     path: str  # inside the folder: train or valid, kind, voice or program or key, number
@@ -58,7 +58,7 @@ class Solo:
     tags: tuple[str, ...]
 
     def source(self, bank: Path | None) -> "Spoken | Notes | Strokes":
-        """What it will be: decided here, not yet heard."""
+        """The file's content, chosen but not yet rendered."""
         if self.kind == "voice":
             return Spoken(self)
         assert bank
@@ -66,13 +66,13 @@ class Solo:
 
 
 def plan(hours: float, seed: int) -> list[Solo]:
-    """All files of a run: the three kinds have equal shares of the hours, and in each the classes take turns."""
+    """All files of a run. The three kinds have equal shares of the hours; within a kind the classes alternate."""
     count = math.ceil(hours * 3600 / len(KINDS) / SECONDS - 1e-6)
     return [solo(kind, number, seed) for kind in KINDS for number in range(count)]
 
 
 def solo(kind: str, number: int, seed: int) -> Solo:
-    """The file of a number: names of a class take turns, then classes, so that few files hold a bit of everything."""
+    """The file of a number. Classes alternate, so that even a few files cover all of them."""
     rng = random.Random(f"{seed}/solo/{kind}/{number}")
     if kind == "voice":
         language = list(LANGUAGES)[number % len(LANGUAGES)]
@@ -95,7 +95,7 @@ def solo(kind: str, number: int, seed: int) -> Solo:
 
 
 class Spoken(Speech):
-    """Somebody of a given voice who says something in a given language."""
+    """Speech of a given voice in a given language."""
 
     def __init__(self, solo: Solo) -> None:
         super().__init__(solo.seed, SECONDS)
@@ -115,7 +115,7 @@ class Played:
         self.voice = f"{solo.kind} {solo.what}"
 
     def midi(self, rng: random.Random) -> bytes:
-        """What is played."""
+        """The notes as a MIDI file."""
         raise NotImplementedError
 
     def render(self, folder: Path, sample_rate: int) -> Tensor:
@@ -134,13 +134,13 @@ class Notes(Played):
         root, scale = rng.randrange(12), rng.choice(list(MODES.values()))
         keys = [key for key in range(low, high + 1) if (key - root) % 12 in scale]
         beats, chord, legato = rng.uniform(50, 180), rng.choice((1, 1, 1, 2, 3)), rng.uniform(0.5, 1.1)
-        place, now, notes = rng.randrange(len(keys)), 0, []
+        degree, now, notes = rng.randrange(len(keys)), 0, []
         end = int(SECONDS * beats / 60 * TICKS)
         while now < end:
             length = int(TICKS * rng.choice((0.25, 0.5, 0.5, 1, 1, 2)))
-            place = min(max(place + rng.randint(-3, 3), 0), len(keys) - 1)
+            degree = min(max(degree + rng.randint(-3, 3), 0), len(keys) - 1)
             for voice in range(chord):
-                key = keys[min(place + 2 * voice, len(keys) - 1)]
+                key = keys[min(degree + 2 * voice, len(keys) - 1)]
                 notes.append(Note(now, max(1, int(length * legato)), 0, key, rng.randint(50, 115)))
             now += length
         return write([Tempo(0, beats)], {0: int(self.solo.what)}, list(dict.fromkeys(notes)), end)

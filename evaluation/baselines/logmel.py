@@ -1,7 +1,7 @@
-"""Log-mel statistics: what is in the spectrum before any learning.
+"""A baseline of log-mel statistics, without any learning.
 
-A scene is the mean and the standard deviation over time of 64 log-mel bands; a timestamp, each 40 ms, the sixteen
-log-mel frames around it, as many as one patch of MSM-MAE covers.
+A scene embedding is the mean and the standard deviation over time of 64 log-mel bands. A timestamp embedding, every
+40 ms, is the sixteen log-mel frames around it, as many as one patch of MSM-MAE covers.
 """
 
 from torch import Tensor
@@ -15,7 +15,7 @@ from .stack import Plain, TwoEncoders, constant, get_scene_embeddings, get_times
 __all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
 
 RATE, BANDS, AROUND, HOP_MS = 16000, 64, 16, 40
-MEAN, STD = -7.1, 4.2  # roughly those of log-mels; what lies beyond a clip's ends counts as the mean
+MEAN, STD = -7.1, 4.2  # roughly those of log-mels; padding counts as the mean
 
 
 class LogMelFrames(Plain):

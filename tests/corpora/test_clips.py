@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from corpora import bundles, catalogue, clips
-from corpora.clips import RATE, Prints
+from corpora.clips import RATE, Fingerprints
 from hear_audioformer.audio import AudioError
 from tests.corpora.archive import encoded, sound
 
@@ -84,10 +84,10 @@ def test_faults(tmp_path: Path, rate: int) -> None:
 
 def test_a_print_knows_its_recording_again(tmp_path: Path) -> None:
     """At another level always, coded with loss and with silence around nearly so; and takes no other for it."""
-    known = Prints([(clips.sha256_of(pcm(seed)), clips.print_of(pcm(seed))) for seed in range(20)])
+    known = Fingerprints([(clips.sha256_of(pcm(seed)), clips.fingerprint_of(pcm(seed))) for seed in range(20)])
 
     def is_known(samples: np.ndarray) -> bool:
-        return (clips.sha256_of(samples), clips.print_of(samples)) in known
+        return (clips.sha256_of(samples), clips.fingerprint_of(samples)) in known
 
     coded = 0
     for seed in range(20):
@@ -98,24 +98,24 @@ def test_a_print_knows_its_recording_again(tmp_path: Path) -> None:
     assert coded >= 16
     assert not any(is_known(pcm(seed)) for seed in range(20, 80))
     assert ("x", None) not in known
-    assert ("x", clips.print_of(pcm(0))) not in Prints([])
+    assert ("x", clips.fingerprint_of(pcm(0))) not in Fingerprints([])
 
 
 def test_prints_survive_their_file(tmp_path: Path) -> None:
     tiny = pcm(1)[:500]
-    entries = [("p", clips.sha256_of(one), clips.print_of(one)) for one in (pcm(0), tiny)]
+    entries = [("p", clips.sha256_of(one), clips.fingerprint_of(one)) for one in (pcm(0), tiny)]
     assert entries[1][2] is None
-    assert clips.write_prints(tmp_path / "prints.csv", entries) == 2
-    known = clips.read_prints([tmp_path / "prints.csv"])
+    assert clips.write_fingerprints(tmp_path / "prints.csv", entries) == 2
+    known = clips.read_fingerprints([tmp_path / "prints.csv"])
     assert (entries[1][1], None) in known
     assert ("another", entries[0][2]) in known
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match=r"x\.csv: is no file of prints"):
-        clips.read_prints([tmp_path / "x.csv"])
+        clips.read_fingerprints([tmp_path / "x.csv"])
 
 
 def test_fingerprint_does_not_depend_on_the_order() -> None:
-    assert clips.fingerprint(["b", "a"]) == clips.fingerprint(["a", "b"]) != clips.fingerprint(["a", "c"])
+    assert clips.corpus_hash(["b", "a"]) == clips.corpus_hash(["a", "b"]) != clips.corpus_hash(["a", "c"])
 
 
 def test_queen() -> None:
@@ -166,4 +166,4 @@ def test_the_evaluations_prints_ship_and_cover_every_evaluation_package() -> Non
         packages = {row["package"] for row in csv.DictReader(file)}
     wanted = {name.replace("-g722", "-wav") for name in catalogue.SETS["eval"]}
     assert packages == wanted
-    assert len(clips.read_prints([EVALUATION]).bits) > 20000
+    assert len(clips.read_fingerprints([EVALUATION]).bits) > 20000

@@ -54,7 +54,7 @@ def test_packages_become_shards_a_manifest_and_a_pack(tmp_path: Path, form: str)
     assert all((out / "licences" / name / "copyright").read_text() == COPYRIGHT for name in ALL[1::2])
     assert not (out / "parts").exists()
     array = packed(out)
-    assert array.fingerprint == note["fingerprint"] == clips.fingerprint(row["sha256"] for row in rows)
+    assert array.fingerprint == note["fingerprint"] == clips.corpus_hash(row["sha256"] for row in rows)
     assert [array.packages[i] for i in array.package_of] == [row["package"] for row in rows]
     assert [array.kinds[i] for i in array.kind_of] == [row["kind"] for row in rows]
     assert array.keys == [row["key"] for row in rows]
@@ -188,7 +188,7 @@ def test_packages_of_the_evaluation_are_refused(tmp_path: Path, name: str) -> No
 def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
     words = (tmp_path / "out", "--mirror", archive(tmp_path / "mirror"), "--package", "speech")
     (tmp_path / "out").mkdir()
-    with corpus.alone(tmp_path / "out"):
+    with corpus.locked(tmp_path / "out"):
         result = run(*words)
     assert (result.exit_code, "another run is at work" in result.output) == (2, True)
     assert run(*words).exit_code == 0

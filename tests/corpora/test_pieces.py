@@ -48,7 +48,7 @@ def test_a_corpus_arrives(corpus: Path, carried: Path, tmp_path: Path) -> None:
     assert [row["original_sha256"] for row in rows] == [row["sha256"] for row in before]
     for about, data in shards.read(tmp_path / "new"):
         assert about["sha256"] == hashlib.sha256(data).hexdigest()
-    assert note["fingerprint"] == clips.fingerprint(row["sha256"] for row in rows)
+    assert note["fingerprint"] == clips.corpus_hash(row["sha256"] for row in rows)
     for path in (corpus / "licences").rglob("*"):
         if path.is_file():
             assert (tmp_path / "new" / path.relative_to(corpus)).read_text() == path.read_text()

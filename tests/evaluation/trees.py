@@ -7,7 +7,7 @@ from pathlib import Path
 
 import soundfile
 
-from corpora import parts
+from corpora import steps
 from corpora.sources import Provenance, Sound
 from evaluation.suites.open.notes import BANKS, FAMILIES
 from evaluation.suites.open.recordings import NOTES, Library, Recording
@@ -69,7 +69,7 @@ def library(folder: Path) -> Library:
     """All packages of the suite."""
     folder.mkdir()
     for tree in trees():
-        parts.make(tree, folder, "flac")
+        steps.make(tree, folder, "flac")
     return Library(folder)
 
 

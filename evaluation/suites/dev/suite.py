@@ -1,4 +1,4 @@
-"""The tasks in one table, and the way from clips to a task on disk."""
+"""The table of the tasks, and the function that writes one to disk."""
 
 import tempfile
 from collections.abc import Callable, Iterable
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from ...tasks.write import Clip, Task, write
+from ...tasks.write import Clip, TaskMetadata, write
 from . import count, drum, lang, notes, sfx, speaker, style, tones, voices, word
 from .material import Material
 
@@ -16,10 +16,10 @@ EVALUATION = {"accuracy": ("top1_acc",), "mean_recall": ("top1_acc",), "pitch": 
 
 @dataclass(frozen=True)
 class Entry:
-    """How a task is made and scored; ``seconds`` is every clip's duration, None where each has its own."""
+    """A task's generator and score; ``seconds`` is the duration of every clip, or None if it varies."""
 
     what: str
-    unseen: str  # of a test clip, in training
+    unseen: str  # property of test clips that training never has
     clips: Callable[[Material], Iterable[Clip]]
     score: Score
     seconds: float | None = None
@@ -44,15 +44,15 @@ SUITE = {
 
 
 @dataclass(frozen=True)
-class Made:
-    """What a task came to be: clips by split."""
+class TaskSummary:
+    """A written task: its classes, and its clips by split."""
 
-    task: Task
+    task: TaskMetadata
     classes: int
     sizes: dict[str, int]
 
     def row(self) -> str:
-        """Of a table in Markdown."""
+        """The row of a table in Markdown."""
         entry, folds = SUITE[self.task.name], self.task.split_mode == "presplit_kfold"
         split = f"{len(self.sizes)} folds" if folds else " / ".join(map(str, self.sizes.values()))
         cells = (self.task.name, entry.what, self.classes, sum(self.sizes.values()), split, entry.unseen, entry.score)
@@ -64,8 +64,8 @@ HEADER = """\
 | --- | --- | --- | --- | --- | --- | --- | --- |"""
 
 
-def make(name: str, material: Material, out: Path) -> Made:
-    """Writes a task; its splits, classes and chance are those of its clips."""
+def make(name: str, material: Material, out: Path) -> TaskSummary:
+    """Writes a task. Its splits, classes and chance score follow from its clips."""
     entry = SUITE[name]
     with tempfile.TemporaryDirectory() as folder:
         clips = list(entry.clips(replace(material, work=Path(folder))))
@@ -74,7 +74,7 @@ def make(name: str, material: Material, out: Path) -> Made:
     sizes = {split: sum(clip.split == split for clip in clips) for split in splits}
     if len(classes) < 2 or not all(sizes.values()):
         raise ValueError(f"{name}: the corpus holds too little for it; it needs the open one, whole")
-    task = Task(
+    task = TaskMetadata(
         name=name,
         embedding_type="scene",
         prediction_type="multiclass",
@@ -85,7 +85,7 @@ def make(name: str, material: Material, out: Path) -> Made:
         extra={"open_suite": {"score": entry.score, "chance": 1 / len(classes)}},
     )
     write(out / "tasks", task, clips)
-    return Made(task, len(classes), sizes)
+    return TaskSummary(task, len(classes), sizes)
 
 
 def _splits(names: set[str]) -> tuple[str, ...]:

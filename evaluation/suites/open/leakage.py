@@ -1,4 +1,4 @@
-"""Whether a corpus for pretraining holds recordings of the suite: by hash, by print, and by package."""
+"""Checks a pretraining corpus for recordings of the suite: by hash, by fingerprint and by package."""
 
 import csv
 from collections.abc import Iterable, Iterator
@@ -8,19 +8,19 @@ from typing import NamedTuple
 import click
 
 from corpora import catalogue, clips
-from corpora.clips import Print, Prints
+from corpora.clips import Fingerprint, Fingerprints
 from corpora.pack import Pack, PackError
 
 from .recordings import Library
 
-Entry = tuple[str, Print | None]
+Entry = tuple[str, Fingerprint | None]
 
 
 class Report(NamedTuple):
-    """What was compared, and a line for each match."""
+    """The numbers of compared clips, and a line for each match."""
 
     clips: int
-    known: int
+    compared: int
     printed: bool
     matches: list[str]
 
@@ -28,12 +28,12 @@ class Report(NamedTuple):
 def check(library: Library, packages: Iterable[str], manifest: Path) -> Report:
     """Compares a corpus's ``manifest.csv`` with packages of the suite.
 
-    The manifest has hashes of samples, which find copies. Prints, which find the same recording in another coding, come
-    from the corpus's pack where one lies beside the manifest.
+    The manifest's hashes of samples find exact copies. Fingerprints find the same recording in another coding; they
+    are computed from the corpus's pack, if one lies beside the manifest.
     """
     rows = _rows(manifest)
-    entries = [(row.sha256, row.print) for package in packages for row in library.part(package).rows]
-    prints = Prints(entries)
+    entries = [(row.sha256, row.fingerprint) for package in packages for row in library.result(package).rows]
+    prints = Fingerprints(entries)
     try:
         pack: Pack | None = Pack.open(manifest.parent)
     except PackError:
@@ -62,4 +62,4 @@ def _entries(rows: list[dict[str, str]], pack: Pack | None) -> Iterator[Entry]:
         return
     with click.progressbar(rows, label="Prints of the corpus") as bar:
         for index, row in enumerate(bar):
-            yield row["sha256"], clips.print_of(pack.clip(index))
+            yield row["sha256"], clips.fingerprint_of(pack.clip(index))

@@ -1,7 +1,7 @@
-"""The command ``python -m evaluation.suites.open.perturb``: tasks whose test clips are noisy, or in a room, or both.
+"""The command ``python -m evaluation.suites.open.perturb`` adds noise or reverberation to the test clips of tasks.
 
-Heads are trained on clean clips: how much of a score is left tells how far a model's embeddings depend on clean sound.
-A task of k folds becomes k tasks of one round each, as every fold is for testing once and for training otherwise.
+Heads are trained on clean clips, so the drop of a score measures the robustness of a model's embeddings. A task with
+k folds becomes k tasks of one round each, as every fold is once for test and otherwise for training.
 """
 
 import csv
@@ -18,7 +18,7 @@ from corpora import corpus
 from corpora.corpus import Failure
 
 from ...tasks import write as hear_format
-from ...tasks.write import RATE, Clip, Event, Task
+from ...tasks.write import RATE, Clip, Event, TaskMetadata
 from . import degrade, fetch
 from .plan import TRAIN_VALID_TEST
 from .signals import generator, normalised
@@ -27,7 +27,7 @@ WRITTEN = ("task_name", "embedding_type", "prediction_type", "split_mode", "spli
 
 
 class Damage(NamedTuple):
-    """What is done to test clips."""
+    """The perturbation of test clips."""
 
     noise: str
     snr: float | None
@@ -37,22 +37,22 @@ class Damage(NamedTuple):
 
     @property
     def suffix(self) -> str:
-        """For names of tasks, such as pink20_reverb."""
+        """The suffix of the tasks' names, such as pink20_reverb."""
         parts = [f"{self.noise}{self.snr:g}".replace("-", "m").replace(".", "p")] if self.snr is not None else []
         return "_".join([*parts, *(["reverb"] if self.reverb else [])])
 
     def apply(self, pcm: np.ndarray, *key: object) -> np.ndarray:
-        """A damaged clip, at its own length and again with a peak of -3 dBFS."""
-        turn, samples = generator("perturb", self.seed, *key), pcm / 32768
+        """The perturbed clip, at its own length and with a peak of -3 dBFS."""
+        rng, samples = generator("perturb", self.seed, *key), pcm / 32768
         if self.reverb:
-            samples = degrade.reverberant(samples, turn)
+            samples = degrade.reverberant(samples, rng)
         if self.snr is not None:
-            samples = degrade.noisy(samples, degrade.noise(self.noise, len(samples), turn, self.talk), self.snr)
+            samples = degrade.noisy(samples, degrade.noise(self.noise, len(samples), rng, self.talk), self.snr)
         return normalised(samples)
 
 
 class Round(NamedTuple):
-    """A task of one round: which splits of the original are its own."""
+    """A task of one round, and its use of the original's splits."""
 
     name: str
     origin: dict[str, str]  # split of the original -> train, valid or test
@@ -92,7 +92,7 @@ def main(
         raise Failure("nothing to do: name --snr, --reverb, or both")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with corpus.alone(out), corpus.one_thread():
+        with corpus.locked(out), corpus.single_thread():
             talk = np.zeros(0)
             if noise == "babble" and snr is not None:
                 library, failed = fetch.fetch(out, {degrade.TALK}, 1, mirror, release)
@@ -108,11 +108,11 @@ def main(
 
 
 def perturb(folder: Path, out: Path, damage: Damage, rates: list[int]) -> Iterator[Path]:
-    """Writes the damaged tasks of one task."""
+    """Writes the perturbed versions of one task."""
     metadata = json.loads((folder / "task_metadata.json").read_text())
     extra = {key: value for key, value in metadata.items() if key not in (*WRITTEN, "version", "mode", "nfolds")}
     for name, origin in _rounds(metadata):
-        task = Task(
+        task = TaskMetadata(
             name=f"{name}_{damage.suffix}",
             embedding_type=metadata["embedding_type"],
             prediction_type=metadata["prediction_type"],
@@ -130,18 +130,18 @@ def _rounds(metadata: dict[str, Any]) -> Iterator[Round]:
     if metadata["split_mode"] == "trainvaltest":
         yield Round(name, {split: split for split in TRAIN_VALID_TEST})
         return
-    for place, split in enumerate(splits):  # validated on the next, as HEAR's kit does it
+    for index, split in enumerate(splits):  # validated on the next, as HEAR's kit does it
         others = {other: "train" for other in splits}
-        yield Round(f"{name}_{split}", {**others, splits[(place + 1) % len(splits)]: "valid", split: "test"})
+        yield Round(f"{name}_{split}", {**others, splits[(index + 1) % len(splits)]: "valid", split: "test"})
 
 
 def _clips(folder: Path, task: str, origin: dict[str, str], damage: Damage) -> Iterator[Clip]:
     with open(folder / "groups.csv", newline="") as file:
         groups = {row["file"]: row["group"] for row in csv.DictReader(file)}
     for split, use in origin.items():
-        for file_name, told in json.loads((folder / f"{split}.json").read_text()).items():
+        for file_name, annotations in json.loads((folder / f"{split}.json").read_text()).items():
             pcm, _ = soundfile.read(folder / str(RATE) / split / file_name, dtype="int16")
-            labels = [Event(**label) if isinstance(label, dict) else label for label in told]
+            labels = [Event(**label) if isinstance(label, dict) else label for label in annotations]
             name = file_name.removesuffix(".wav")
             yield Clip(use, name, damage.apply(pcm, task, name) if use == "test" else pcm, labels, groups[file_name])
 

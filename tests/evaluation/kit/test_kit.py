@@ -21,7 +21,7 @@ from evaluation import heareval
 from evaluation.kit import environment, results, runs
 from evaluation.kit.runs import Run
 from evaluation.tasks import write as hear_format
-from evaluation.tasks.write import RATE, Clip, Event, Task
+from evaluation.tasks.write import RATE, Clip, Event, TaskMetadata
 from tests import hear_tools
 from tests.conftest import small_encoder, write_model
 
@@ -31,13 +31,15 @@ PITCHES = {"high": 1760.0, "low": 220.0}
 SHORT = {"max_epochs": [2], "check_val_every_n_epoch": [1]}
 EVENTS = {"evaluation_params": {"task_specific_param_grid": SHORT}}
 TASKS = (
-    Task("scenes", "scene", "multiclass", "trainvaltest", TVT, 0.5, ("top1_acc",)),
-    Task("folds", "scene", "multiclass", "presplit_kfold", FOLDS, 0.5, ("top1_acc", "mAP")),
-    Task("events", "event", "multilabel", "trainvaltest", TVT, 2.0, ("event_onset_200ms_fms", "segment_1s_er"), EVENTS),
+    TaskMetadata("scenes", "scene", "multiclass", "trainvaltest", TVT, 0.5, ("top1_acc",)),
+    TaskMetadata("folds", "scene", "multiclass", "presplit_kfold", FOLDS, 0.5, ("top1_acc", "mAP")),
+    TaskMetadata(
+        "events", "event", "multilabel", "trainvaltest", TVT, 2.0, ("event_onset_200ms_fms", "segment_1s_er"), EVENTS
+    ),
 )
 
 
-def sounds(task: Task) -> list[Clip]:
+def sounds(task: TaskMetadata) -> list[Clip]:
     """A tone for each label, over the whole clip or from 0.5 s to 1.5 s, in a little noise."""
     generator = np.random.default_rng(0)
     made = []

@@ -13,7 +13,7 @@ from evaluation.kit import clips
 from evaluation.kit.environment import KitError
 from evaluation.tasks import archives as prepare
 from evaluation.tasks import write as hear_format
-from evaluation.tasks.write import Clip, Task
+from evaluation.tasks.write import Clip, TaskMetadata
 from hear_audioformer import audio
 
 SPLITS = ("train", "valid", "test")
@@ -27,7 +27,7 @@ TONE = 440
 def place(tmp_path: Path) -> Path:
     """A folder where unpacked tasks at 48 kHz lie, archives go, and tasks shall be."""
     for folder, seconds in SECONDS.items():
-        task = Task(folder.split("-")[0], "scene", "multiclass", "trainvaltest", SPLITS, seconds, ("top1_acc",))
+        task = TaskMetadata(folder.split("-")[0], "scene", "multiclass", "trainvaltest", SPLITS, seconds, ("top1_acc",))
         hear_format.write(tmp_path / "unpacked", task, sounds(seconds), (clips.SOURCE,))
     (tmp_path / "archives").mkdir()
     return tmp_path

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from evaluation.suites.open import plan
 from evaluation.tasks.check import faults, main
-from evaluation.tasks.write import Clip, Event, Task, write
+from evaluation.tasks.write import Clip, Event, TaskMetadata, write
 
 SCENE = plan.scene("tone", "pitch", 1 / 3, seconds=0.1)
 EVENTS = plan.events("knock", "onset_50ms", seconds=0.2, median_ms=0, shortest_ms=0)
@@ -23,7 +23,7 @@ FOLDS = plan.scene("fold", "accuracy", 1 / 3, seconds=None, folds=3)
 SPLITS = ("train", "valid", "test")
 
 
-def clips(task: Task) -> list[Clip]:
+def clips(task: TaskMetadata) -> list[Clip]:
     """A clip of each of three classes for every split, no two of one length."""
     result = []
     for place, split in enumerate(task.splits):

@@ -63,18 +63,18 @@ def test_the_command_writes_tasks_that_the_kit_and_the_probe_read(noise: Path, t
     names = ("dev_speaker", "dev_style")
     told = run(noise, tmp_path / "one", "--tasks", ",".join(names))
     run(noise, tmp_path / "two", "--tasks", ",".join(names))
-    readings = tasks.find(tmp_path / "one" / "tasks")
-    assert tuple(reading.name for reading in readings) == names
+    written = tasks.find(tmp_path / "one" / "tasks")
+    assert tuple(task.name for task in written) == names
     assert "| dev_style | whose music | 2 | 48 | 18 / 6 / 24 | track | accuracy | 50.0 |" in told
     assert len({line.count("|") for line in told.splitlines()}) == 1
-    assert readings[1].chance == 0.5
-    assert [reading.score for reading in readings] == ["accuracy", "accuracy"]
-    for reading, again in zip(readings, tasks.find(tmp_path / "two" / "tasks"), strict=True):
-        assert not list(hear_format_check.faults(reading.folder))
-        assert reading.items == again.items
-        assert reading.fingerprint(RATE) == again.fingerprint(RATE)
-        for item in reading.items:
-            samples, rate = soundfile.read(reading.audio(item, RATE), dtype="int16")
+    assert written[1].chance == 0.5
+    assert [task.score for task in written] == ["accuracy", "accuracy"]
+    for task, again in zip(written, tasks.find(tmp_path / "two" / "tasks"), strict=True):
+        assert not list(hear_format_check.faults(task.folder))
+        assert task.items == again.items
+        assert task.audio_hash(RATE) == again.audio_hash(RATE)
+        for item in task.items:
+            samples, rate = soundfile.read(task.audio(item, RATE), dtype="int16")
             assert rate == RATE
             assert abs(np.abs(samples.astype(int)).max() - PEAK) <= 1
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.suites.dev import drum, notes, sound, struck, voices, word
+from evaluation.suites.dev import drum, drum_synthesis, notes, sound, voices, word
 from evaluation.tasks.write import RATE
 from tests.evaluation.corpus_of_noise import PEAK
 
@@ -36,7 +36,9 @@ def test_trim_and_cut() -> None:
 def test_computed_strokes() -> None:
     """Each its own, the same each time, and of the length and pitch that its drum has."""
     for label in drum.KEYS:
-        one, again, other, kit = (struck.stroke(label, *which, 0.5) for which in ((1, 0), (1, 0), (1, 1), (2, 0)))
+        one, again, other, kit = (
+            drum_synthesis.stroke(label, *which, 0.5) for which in ((1, 0), (1, 0), (1, 1), (2, 0))
+        )
         assert (one == again).all()
         assert np.isfinite(one).all()
         assert len(one) == RATE // 2
@@ -46,7 +48,8 @@ def test_computed_strokes() -> None:
         assert rest > 0.01 if label in ("crash", "ride", "hihat-open") else rest < 0.2
     for low, high in (("kick", "rim"), ("tom", "hihat-closed"), ("hand-drum", "crash")):
         assert all(
-            centroid(struck.stroke(low, kit, 0, 0.5)) < centroid(struck.stroke(high, kit, 0, 0.5)) for kit in range(6)
+            centroid(drum_synthesis.stroke(low, kit, 0, 0.5)) < centroid(drum_synthesis.stroke(high, kit, 0, 0.5))
+            for kit in range(6)
         )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.suites.dev import count, drum, lang, notes, sfx, speaker, struck, style, tones, voices, word
+from evaluation.suites.dev import count, drum, drum_synthesis, lang, notes, sfx, speaker, style, tones, voices, word
 from evaluation.suites.dev.library import Library
 from evaluation.suites.dev.material import Material
 from evaluation.suites.dev.suite import SUITE
@@ -38,7 +38,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> Said:
     monkeypatch.setattr(voices.Voice, "say", say)
     monkeypatch.setattr(tones, "play", play)
     monkeypatch.setattr(drum, "play", play)
-    monkeypatch.setattr(struck, "stroke", lambda *_: sound)
+    monkeypatch.setattr(drum_synthesis, "stroke", lambda *_: sound)
     monkeypatch.setattr(count, "MIXTURES", {"train": 8, "valid": 4, "test": 8})
     return spoken
 

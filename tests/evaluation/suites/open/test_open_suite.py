@@ -67,7 +67,7 @@ def test_packages_of_plans_are_all_that_their_clips_need(library: Library, tmp_p
         mine = Library(tmp_path / plan.task.name)
         mine.folder.mkdir()
         for package in plan.packages:
-            for path in library.folder.glob(f"{library.part(package).bin.stem}*"):
+            for path in library.folder.glob(f"{library.result(package).bin.stem}*"):
                 (mine.folder / path.name).symlink_to(path)
         assert next(iter(plan.clips(mine)))
 
@@ -193,7 +193,7 @@ def test_a_corpus_with_recordings_of_the_suite_is_found_out(library: Library, tm
 def test_the_command_fails_by_naming_what_leaks(library: Library, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/clips").symlink_to(library.folder)
-    row = library.part("kajongg").rows[0]
+    row = library.result("kajongg").rows[0]
     (tmp_path / "manifest.csv").write_text(f"package,path,sha256\ngame,a.ogg,{row.sha256}\ngame,b.ogg,{'0' * 64}\n")
     result = _run(tmp_path / "out", "--tasks", "word_de", "--check-against", tmp_path / "manifest.csv")
     assert result.exit_code == 1

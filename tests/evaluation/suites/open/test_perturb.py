@@ -28,7 +28,7 @@ def tasks(tmp_path: Path) -> Path:
     return tmp_path / "tasks"
 
 
-def _clips(task: plan.Task) -> list[Clip]:
+def _clips(task: plan.TaskMetadata) -> list[Clip]:
     result = []
     for place, split in enumerate(task.splits):
         for label in ("a", "b"):

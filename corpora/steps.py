@@ -1,6 +1,6 @@
-"""The finished steps of a corpus on their way into it: ``NAME.bin``, its encoded clips, and ``NAME.json``, about them.
+"""The steps of building a corpus. A step turns one source into ``NAME.bin`` (encoded clips) and ``NAME.json``.
 
-Both appear whole or not at all, so that a run that was killed goes on after the last step that it finished.
+Both files appear whole or not at all, so a run that was killed resumes after its last finished step.
 """
 
 import io
@@ -17,16 +17,17 @@ import soundfile
 from hear_audioformer.audio import AudioError
 
 from . import catalogue, clips
-from .clips import RATE, Print
+from .clips import RATE, Fingerprint
 from .sources import Fault, Source
 
 FORMATS = {"flac": "flac", "opus": "opus"}  # format -> extension
+FIELD_KEYS = {"fingerprint": "print"}  # names of fields in a step's JSON, where they differ
 OPUS_LEVEL = 0.93  # of libsndfile's quality: about 24 kbit/s for mono
 
 
 @dataclass
-class Row:
-    """A clip: what the manifest says of it, its print, and where its bytes are."""
+class ClipRow:
+    """A clip: its columns of the manifest, its fingerprint, and the extent of its bytes in ``NAME.bin``."""
 
     sha256: str
     package: str
@@ -37,10 +38,10 @@ class Row:
     source_rate: int
     samples: int
     labels: dict[str, str]
-    print: Print | None = None
+    fingerprint: Fingerprint | None = None
     offset: int = 0
     size: int = 0
-    licence: str = ""  # names, once it is chosen
+    licence: str = ""  # names, set once the clip is selected
 
     @property
     def seconds(self) -> float:
@@ -48,28 +49,28 @@ class Row:
 
     @property
     def key(self) -> str:
-        """The clip's name in the shards: without a dot, the same in every corpus."""
+        """The clip's name in the shards: it has no dot and is the same in every corpus."""
         return self.sha256[:24]
 
 
 @dataclass
-class Part:
-    """A finished step."""
+class StepResult:
+    """What one step gave: the clips of a source, and the counts of those that it dropped."""
 
     package: str
     version: str
     deb_sha256: str
     bytes: int
     licences: dict[str, str]
-    rows: list[Row] = field(default_factory=list)
+    rows: list[ClipRow] = field(default_factory=list)
     dropped: dict[str, int] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
     bin: Path = Path()
 
 
-def make(source: Source, folder: Path, form: str) -> Part:
-    """Does one step: every sound of a source decoded, checked and encoded; of ``form`` "" only prints are kept."""
-    rows: list[Row] = []
+def make(source: Source, folder: Path, form: str) -> StepResult:
+    """Decodes, checks and encodes every recording of a source. With ``form`` "" it keeps only fingerprints."""
+    rows: list[ClipRow] = []
     dropped: dict[str, int] = {}
     failed: list[str] = []
     seen: set[str] = set()
@@ -83,7 +84,7 @@ def make(source: Source, folder: Path, form: str) -> Part:
                     continue
                 try:
                     pcm, rate = clips.decode(sound.file)
-                except (AudioError, RuntimeError) as error:  # also what resampling has to say
+                except (AudioError, RuntimeError) as error:  # resampling raises RuntimeError
                     failed.append(f"{package}: {sound.path}: {str(error).removeprefix(f'{sound.file}: ')}")
                     continue
                 sha = clips.sha256_of(pcm)
@@ -92,29 +93,50 @@ def make(source: Source, folder: Path, form: str) -> Part:
                     continue
                 seen.add(sha)
                 kind = sound.kind or catalogue.kind_of(package, sound.path, len(pcm) / RATE)
-                row = Row(sha, package, "", "", sound.path, kind, rate, len(pcm), sound.labels)
-                row.print, row.offset = clips.print_of(pcm), file.tell()
+                row = ClipRow(sha, package, "", "", sound.path, kind, rate, len(pcm), sound.labels)
+                row.fingerprint, row.offset = clips.fingerprint_of(pcm), file.tell()
                 row.size = file.write(encode(pcm, form)) if form else 0
                 rows.append(row)
-        told = source.provenance
+        provenance = source.provenance
         for row in rows:
-            row.version, row.deb_sha256 = told.version, told.deb_sha256
-        part = Part(package, told.version, told.deb_sha256, told.bytes, told.licences, rows, dropped, failed)
-        (work / "json").write_text(json.dumps(asdict(part), default=str))
+            row.version, row.deb_sha256 = provenance.version, provenance.deb_sha256
+        result = StepResult(
+            package,
+            provenance.version,
+            provenance.deb_sha256,
+            provenance.bytes,
+            provenance.licences,
+            rows,
+            dropped,
+            failed,
+        )
+        (work / "json").write_text(json.dumps(_content(result), default=str))
         os.replace(work / "bin", folder / f"{source.step}.bin")
         os.replace(work / "json", folder / f"{source.step}.json")
-    part.bin = folder / f"{source.step}.bin"
-    return part
+    result.bin = folder / f"{source.step}.bin"
+    return result
 
 
-def load(folder: Path, step: str) -> Part | None:
-    """A finished step, if there is one."""
-    note = folder / f"{step}.json"
-    if not note.exists():
+def _content(result: StepResult) -> dict[str, Any]:
+    """The content of a step's JSON file."""
+    content = asdict(result)
+    content["rows"] = [{FIELD_KEYS.get(name, name): value for name, value in row.items()} for row in content["rows"]]
+    return content
+
+
+def _clip_row(content: dict[str, Any]) -> ClipRow:
+    bits_and_seconds = content.pop("print")
+    return ClipRow(**content, fingerprint=Fingerprint(*bits_and_seconds) if bits_and_seconds else None)
+
+
+def load(folder: Path, step: str) -> StepResult | None:
+    """The result of a step, or None if the step is not finished."""
+    file = folder / f"{step}.json"
+    if not file.exists():
         return None
-    told: dict[str, Any] = json.loads(note.read_text())
-    rows = [Row(**{**row, "print": Print(*row["print"]) if row["print"] else None}) for row in told.pop("rows")]
-    return Part(**{**told, "rows": rows, "bin": folder / f"{step}.bin"})
+    content: dict[str, Any] = json.loads(file.read_text())
+    rows = [_clip_row(row) for row in content.pop("rows")]
+    return StepResult(**{**content, "rows": rows, "bin": folder / f"{step}.bin"})
 
 
 def encode(pcm: np.ndarray, form: str) -> bytes:
