@@ -41,8 +41,8 @@ def soundfont(data: bytes) -> Recordings:
     pcm = np.frombuffer(data, "<i2", size // 2, start)
     start, size = tables[b"shdr"]
     headers = list(struct.iter_unpack("<20sIIIIIBbHH", data[start : start + size - size % 46]))
-    for index, (name, begin, end, _, _, rate, _, _, _, form) in enumerate(headers[:-1]):
-        if begin < end <= len(pcm) and rate >= 4000 and not form & 0x8002:
+    for index, (name, begin, end, _, _, rate, _, _, _, sample_type) in enumerate(headers[:-1]):
+        if begin < end <= len(pcm) and rate >= 4000 and not sample_type & 0x8002:
             text = name.split(b"\0")[0].decode("latin-1").strip()
             yield f"{index:04}_{text}.wav", wav(pcm[begin:end], rate)
 

@@ -52,8 +52,8 @@ SETS = {
     "eval": [name for names in EVAL.values() for name in names.split()],
 }
 # Packages with the same recordings in several codings: any of them stands for all.
-SAME = re.compile(r"(asterisk-(?:core-sounds|moh|prompt)-.+)-(?:g722|gsm|wav|sln16)$")
-EVAL_STEMS = {match[1] for name in SETS["eval"] if (match := SAME.match(name))}
+SAME_RECORDINGS = re.compile(r"(asterisk-(?:core-sounds|moh|prompt)-.+)-(?:g722|gsm|wav|sln16)$")
+EVAL_STEMS = {match[1] for name in SETS["eval"] if (match := SAME_RECORDINGS.match(name))}
 
 AUDIO = {".ogg", ".oga", ".wav", ".flac", ".mp3", ".opus", ".au", ".aif", ".aiff", ".aifc", ".voc", ".gsm", ".g722"}
 ARCHIVES = {".zip", ".pk3", ".pk4", ".dpk", ".wz", ".love", ".jar", ".sb"}  # zip files by many names
@@ -69,7 +69,7 @@ LABELS: dict[str, tuple[dict[str, str], str]] = {
 
 def is_eval(name: str) -> bool:
     """Whether a package, or the same recordings in another coding, belongs to the evaluation."""
-    match = SAME.match(name)
+    match = SAME_RECORDINGS.match(name)
     return name in SETS["eval"] or (match is not None and match[1] in EVAL_STEMS)
 
 

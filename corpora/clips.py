@@ -59,7 +59,7 @@ def decode(path: Path) -> tuple[np.ndarray, int]:
     return _int16(audio.resample(samples, rate, RATE)), rate
 
 
-def fault(pcm: np.ndarray) -> str:
+def drop_reason(pcm: np.ndarray) -> str:
     """Why a clip is dropped; an empty string for a good one."""
     if len(pcm) < MIN_SECONDS * RATE:
         return "too short"
@@ -153,11 +153,11 @@ def _int16(samples: Tensor) -> np.ndarray:
     return (samples * (32767 / max(1.0, float(samples.abs().max())))).round().to(torch.int16).numpy()
 
 
-def _samples(path: Path, **form: Any) -> tuple[Tensor, int]:
+def _samples(path: Path, **options: Any) -> tuple[Tensor, int]:
     """The mean of the channels at the file's own rate. Reads to the end, as headers can give a wrong length."""
     blocks = [torch.zeros(0)]
     try:
-        with soundfile.SoundFile(str(path), **form) as file:
+        with soundfile.SoundFile(str(path), **options) as file:
             while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
                 blocks.append(torch.from_numpy(block).mean(dim=1))
             return torch.cat(blocks), file.samplerate

@@ -21,7 +21,7 @@ from .debian import DebianError
 from .sources import Package, Source, user_files
 from .steps import FORMATS, StepResult
 
-EVALUATION = Path(__file__).with_name("evaluation-prints.csv.gz")  # made by --write-prints without ffmpeg
+EVALUATION_FINGERPRINTS = Path(__file__).with_name("evaluation-prints.csv.gz")  # made by --write-prints without ffmpeg
 
 
 class Failure(click.ClickException):
@@ -33,7 +33,7 @@ class Failure(click.ClickException):
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
-    "--set", "which", type=click.Choice(["open", "small"]), help="open: 100 packages, 7.6 GB; small: 8, 95 MB."
+    "--set", "set_name", type=click.Choice(["open", "small"]), help="open: 100 packages, 7.6 GB; small: 8, 95 MB."
 )
 @click.option("--package", "packages", multiple=True, metavar="NAME", help="This Debian package too.")
 @click.option(
@@ -44,7 +44,7 @@ class Failure(click.ClickException):
     type=click.Path(exists=True, path_type=Path),
     help="A folder of audio, or a CSV file with a column path or file_name, and maybe kind and label.",
 )
-@click.option("--format", "form", type=click.Choice(list(FORMATS)), default="flac", show_default=True)
+@click.option("--format", "encoding", type=click.Choice(list(FORMATS)), default="flac", show_default=True)
 @click.option("--shard-mb", default=256, show_default=True, type=click.IntRange(min=1), help="Of one shard at most.")
 @click.option(
     "--exclude-prints",
@@ -66,7 +66,7 @@ class Failure(click.ClickException):
 @click.option("--jobs", default=2, show_default=True, type=click.IntRange(min=1), help="Packages at a time.")
 @click.option("--keep", is_flag=True, help="Keep the packages in OUT/debs.")  # fmt: skip
 def main(
-    out: Path, which: str | None, packages: tuple[str, ...], origins: tuple[Path, ...], form: str, shard_mb: int,
+    out: Path, set_name: str | None, packages: tuple[str, ...], origins: tuple[Path, ...], encoding: str, shard_mb: int,
     excluded: tuple[Path, ...], fingerprint_file: Path | None, mirror: str, suite: str, jobs: int, keep: bool,
 ) -> None:  # fmt: skip
     """Makes OUT: shards of 16-kHz mono clips, manifest.csv, licences, corpus.json.
@@ -80,18 +80,18 @@ def main(
     Given again after an interruption, the same command goes on after the last package that was finished.
     Exit codes: 0 all done, 1 done but for what is listed at the end, 2 nothing done.
     """
-    names = _names(which, packages, fingerprint_file is not None and not origins)
+    package_names = _package_names(set_name, packages, fingerprint_file is not None and not origins)
     debs = out / "debs" if keep else None
-    if which and not excluded and not fingerprint_file:
-        excluded = (EVALUATION,)
+    if set_name and not excluded and not fingerprint_file:
+        excluded = (EVALUATION_FINGERPRINTS,)
     try:
-        sources: list[Source] = [Package(name, debs, mirror, suite) for name in names]
+        sources: list[Source] = [Package(name, debs, mirror, suite) for name in package_names]
         sources += [source for origin in origins for source in user_files(origin)]
         if not sources:
             raise Failure("nothing to do: name --set, --package or --from")
         identity: dict[str, Any] = {
-            "name": " ".join([which or "", *packages, *(str(origin.resolve()) for origin in origins)]).strip(),
-            "format": form,
+            "name": " ".join([set_name or "", *packages, *(str(origin.resolve()) for origin in origins)]).strip(),
+            "format": encoding,
             "shard_mb": shard_mb,
             "excluded": sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in excluded),
         }
@@ -109,9 +109,9 @@ def main(
         sys.exit(1)
 
 
-def _names(which: str | None, packages: tuple[str, ...], evaluation: bool) -> list[str]:
+def _package_names(set_name: str | None, packages: tuple[str, ...], evaluation: bool) -> list[str]:
     """The Debian packages to process. The evaluation's own are refused, except to write their fingerprints."""
-    names = [*catalogue.SETS.get(which or "", []), *packages]
+    names = [*catalogue.SETS.get(set_name or "", []), *packages]
     if evaluation and not names:
         names = catalogue.SETS["eval"]
         if not shutil.which("ffmpeg"):
@@ -126,29 +126,28 @@ def _build_corpus(
     out: Path, sources: list[Source], identity: dict[str, Any], excluded: clips.Fingerprints, jobs: int
 ) -> list[str]:
     """Builds the corpus, or what is missing of it. Returns a line for each failure."""
-    folder, target = out / "parts", out / "corpus.json"
-    note = folder / "run.json"
-    expected, saved = ({"format": identity["format"]}, note) if note.exists() else (identity, target)
-    summary = json.loads(saved.read_text()) if saved.exists() else expected
-    if {name: summary.get(name) for name in expected} != expected:  # finished steps depend on nothing but the format
+    step_folder, corpus_file = out / "parts", out / "corpus.json"
+    state_file = step_folder / "run.json"
+    expected, record = ({"format": identity["format"]}, state_file) if state_file.exists() else (identity, corpus_file)
+    recorded = json.loads(record.read_text()) if record.exists() else expected
+    if {name: recorded.get(name) for name in expected} != expected:  # finished steps depend on nothing but the format
         raise Failure(f"{out} holds another corpus, or one of other options: choose another folder, or delete it")
-    if saved == target and target.exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        _print_summary(json.loads(target.read_text()), "are there already")
-        return json.loads(target.read_text())["failed"]
-    folder.mkdir(exist_ok=True)
-    _replace(note, json.dumps({"format": identity["format"]}))
-    finished, missing = run_steps(sources, folder, identity["format"], jobs)
+    if record == corpus_file and corpus_file.exists():
+        shutil.rmtree(step_folder, ignore_errors=True)
+        _print_summary(recorded, "are there already")
+        return recorded["failed"]
+    step_folder.mkdir(exist_ok=True)
+    _replace(state_file, json.dumps({"format": identity["format"]}))
+    finished, missing = run_steps(sources, step_folder, identity["format"], jobs)
     failed = missing + [line for result in finished for line in result.failed]
     if not any(result.rows for result in finished):
         raise Failure("\n".join(["no clips were found", *failed]))
-    summary = assemble.write_corpus(out, finished, excluded, {**identity, "failed": failed})
-    _print_summary(summary, "made")
+    _print_summary(assemble.write_corpus(out, finished, excluded, {**identity, "failed": failed}), "made")
     if missing:
-        click.echo(f"{folder} stays, so that the same command fetches only what is missing.", err=True)
+        click.echo(f"{step_folder} stays, so that the same command fetches only what is missing.", err=True)
     else:
-        note.unlink()  # first: without it the corpus counts as complete
-        shutil.rmtree(folder)
+        state_file.unlink()  # first: without it the corpus counts as complete
+        shutil.rmtree(step_folder)
     return failed
 
 
@@ -163,7 +162,7 @@ def _write_fingerprints(folder: Path, sources: list[Source], target: Path, jobs:
     return missing + [line for result in finished for line in result.failed]
 
 
-def run_steps(sources: list[Source], folder: Path, form: str, jobs: int) -> tuple[list[StepResult], list[str]]:
+def run_steps(sources: list[Source], folder: Path, encoding: str, jobs: int) -> tuple[list[StepResult], list[str]]:
     """Runs every step that has no result yet. Returns all results, and a line for each step that failed."""
     for leftover in folder.glob("work-*"):  # of a run that was killed
         shutil.rmtree(leftover)
@@ -174,7 +173,7 @@ def run_steps(sources: list[Source], folder: Path, form: str, jobs: int) -> tupl
         click.echo(f"{len(finished)} of {count} are there already", err=True)
     with ThreadPoolExecutor(jobs) as pool:
         todo = [source for source in sources if source.step not in finished]
-        futures = {pool.submit(steps.make, source, folder, form): source for source in todo}
+        futures = {pool.submit(steps.make, source, folder, encoding): source for source in todo}
         try:
             for future in as_completed(futures):
                 step = futures[future].step

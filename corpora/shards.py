@@ -32,7 +32,7 @@ def metadata(row: ClipRow) -> dict[str, Any]:
     }
 
 
-def write(clips: Iterable[Clip], out: Path, form: str, megabytes: int) -> list[str]:
+def write(clips: Iterable[Clip], out: Path, encoding: str, megabytes: int) -> list[str]:
     """Writes clips into shards of at most ``megabytes``; a larger clip has a shard of its own.
 
     The folder ``shards`` appears when it is complete, and replaces an older one. Returns the shard of each clip.
@@ -51,7 +51,7 @@ def write(clips: Iterable[Clip], out: Path, form: str, megabytes: int) -> list[s
                 tar.close()
             number, size = number + 1, 0
             tar = tarfile.open(temporary / f"{number:06}.tar", "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
-        _add(tar, f"{clip_metadata['key']}.{FORMATS[form]}", data)
+        _add(tar, f"{clip_metadata['key']}.{FORMATS[encoding]}", data)
         _add(tar, f"{clip_metadata['key']}.json", text)
         size += need
         names.append(f"{number:06}.tar")

@@ -30,7 +30,7 @@ LICENCE_PATTERNS = {
 }
 
 
-class Sound(NamedTuple):
+class SourceRecording(NamedTuple):
     """One recording. Its file exists until the next recording is requested."""
 
     path: str  # inside the package, with ! between an archive and its member
@@ -73,7 +73,7 @@ class Source(Protocol):
     step: str
     provenance: Provenance
 
-    def sounds(self, work: Path) -> Iterator[Sound | Fault]:
+    def recordings(self, work: Path) -> Iterator[SourceRecording | Fault]:
         """Every recording; ``work`` is for temporary files."""
         ...
 
@@ -92,7 +92,7 @@ class Package:
         self.step, self.keep, self.mirror, self.suite = name, keep, mirror, suite
         self.provenance = Provenance(name)
 
-    def sounds(self, work: Path) -> Iterator[Sound | Fault]:
+    def recordings(self, work: Path) -> Iterator[SourceRecording | Fault]:
         deb = debian.find(self.step, self.mirror, self.suite)
         path = debian.download(deb, self.keep or work)
         self.provenance = Provenance(self.step, deb.version, deb.sha256, path.stat().st_size)
@@ -112,7 +112,7 @@ class Package:
             raise DebianError(f"{self.step}: holds no copyright file")
 
 
-def _recordings(path: str, file: Path, package: str, depth: int = 0) -> Iterator[Sound | Fault]:
+def _recordings(path: str, file: Path, package: str, depth: int = 0) -> Iterator[SourceRecording | Fault]:
     """The recordings of a file: the file itself, or the members of an archive or bundle."""
     suffix = file.suffix
     temporary = file.with_name(f"inside{depth}")
@@ -120,19 +120,19 @@ def _recordings(path: str, file: Path, package: str, depth: int = 0) -> Iterator
         if suffix in bundles.READERS:
             for name, data in bundles.READERS[suffix](file.read_bytes()):
                 temporary.write_bytes(data)
-                yield Sound(f"{path}!{name}", temporary, "", catalogue.labels_of(package, f"{path}!{name}"))
+                yield SourceRecording(f"{path}!{name}", temporary, "", catalogue.labels_of(package, f"{path}!{name}"))
         elif suffix in catalogue.ARCHIVES:
             if depth < 2 and zipfile.is_zipfile(file):
                 yield from _zip_recordings(path, file, package, depth)
         else:
-            yield Sound(path, file, "", catalogue.labels_of(package, path))
+            yield SourceRecording(path, file, "", catalogue.labels_of(package, path))
     except (zipfile.BadZipFile, ValueError, KeyError, ArithmeticError, NotImplementedError) as error:
         yield Fault(path, f"{type(error).__name__}: {error}")
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _zip_recordings(path: str, file: Path, package: str, depth: int) -> Iterator[Sound | Fault]:
+def _zip_recordings(path: str, file: Path, package: str, depth: int) -> Iterator[SourceRecording | Fault]:
     with zipfile.ZipFile(file) as archive:
         for member in archive.infolist():
             suffix = catalogue.suffix_of(member.filename)
@@ -153,7 +153,7 @@ class Files:
         self.step = f"{name}-{digest.hexdigest()[:16]}"
         self.provenance = Provenance(name)
 
-    def sounds(self, work: Path) -> Iterator[Sound | Fault]:
+    def recordings(self, work: Path) -> Iterator[SourceRecording | Fault]:
         self.provenance.licences = {
             path.name: path.read_text(errors="replace")
             for path in sorted(self.root.iterdir())
@@ -162,7 +162,7 @@ class Files:
         for path, kind, label in self.entries:
             inside = path.relative_to(self.root) if path.is_relative_to(self.root) else path
             if path.is_file():
-                yield Sound(str(inside), path, kind or "other", {"label": label} if label else {})
+                yield SourceRecording(str(inside), path, kind or "other", {"label": label} if label else {})
             else:
                 yield Fault(str(inside), "is no file")
 

@@ -55,7 +55,7 @@ class ClipRow:
 
 @dataclass
 class StepResult:
-    """What one step gave: the clips of a source, and the counts of those that it dropped."""
+    """The result of one step: the clips of a source, and counts of dropped clips."""
 
     package: str
     version: str
@@ -68,8 +68,8 @@ class StepResult:
     bin: Path = Path()
 
 
-def make(source: Source, folder: Path, form: str) -> StepResult:
-    """Decodes, checks and encodes every recording of a source. With ``form`` "" it keeps only fingerprints."""
+def make(source: Source, folder: Path, encoding: str) -> StepResult:
+    """Decodes, checks and encodes every recording of a source. With ``encoding`` "" it keeps only fingerprints."""
     rows: list[ClipRow] = []
     dropped: dict[str, int] = {}
     failed: list[str] = []
@@ -78,24 +78,24 @@ def make(source: Source, folder: Path, form: str) -> StepResult:
     with tempfile.TemporaryDirectory(prefix="work-", dir=folder) as name:
         work = Path(name)
         with open(work / "bin", "wb") as file:
-            for sound in source.sounds(work):
-                if isinstance(sound, Fault):
-                    failed.append(f"{package}: {sound.path}: {sound.reason}")
+            for recording in source.recordings(work):
+                if isinstance(recording, Fault):
+                    failed.append(f"{package}: {recording.path}: {recording.reason}")
                     continue
                 try:
-                    pcm, rate = clips.decode(sound.file)
+                    pcm, rate = clips.decode(recording.file)
                 except (AudioError, RuntimeError) as error:  # resampling raises RuntimeError
-                    failed.append(f"{package}: {sound.path}: {str(error).removeprefix(f'{sound.file}: ')}")
+                    failed.append(f"{package}: {recording.path}: {str(error).removeprefix(f'{recording.file}: ')}")
                     continue
                 sha = clips.sha256_of(pcm)
-                if reason := clips.fault(pcm) or ("duplicate" if sha in seen else ""):
+                if reason := clips.drop_reason(pcm) or ("duplicate" if sha in seen else ""):
                     dropped[reason] = dropped.get(reason, 0) + 1
                     continue
                 seen.add(sha)
-                kind = sound.kind or catalogue.kind_of(package, sound.path, len(pcm) / RATE)
-                row = ClipRow(sha, package, "", "", sound.path, kind, rate, len(pcm), sound.labels)
+                kind = recording.kind or catalogue.kind_of(package, recording.path, len(pcm) / RATE)
+                row = ClipRow(sha, package, "", "", recording.path, kind, rate, len(pcm), recording.labels)
                 row.fingerprint, row.offset = clips.fingerprint_of(pcm), file.tell()
-                row.size = file.write(encode(pcm, form)) if form else 0
+                row.size = file.write(encode(pcm, encoding)) if encoding else 0
                 rows.append(row)
         provenance = source.provenance
         for row in rows:
@@ -139,10 +139,10 @@ def load(folder: Path, step: str) -> StepResult | None:
     return StepResult(**{**content, "rows": rows, "bin": folder / f"{step}.bin"})
 
 
-def encode(pcm: np.ndarray, form: str) -> bytes:
+def encode(pcm: np.ndarray, encoding: str) -> bytes:
     """A clip as FLAC, which keeps every bit, or as Opus at about 24 kbit/s."""
     file = io.BytesIO()
-    if form == "flac":
+    if encoding == "flac":
         soundfile.write(file, pcm, RATE, format="FLAC", subtype="PCM_16")
     else:
         soundfile.write(file, pcm, RATE, format="OGG", subtype="OPUS", compression_level=OPUS_LEVEL)

@@ -74,7 +74,7 @@ NAMES = {
     "megaglest-data": "thrower",  # of axes: a person
     "nexuiz-data": "m",
 }
-MUTE = {"openttd-opensfx", "emacspeak"}  # packages whose paths do not describe their sounds
+UNINFORMATIVE = {"openttd-opensfx", "emacspeak"}  # packages whose paths do not describe their sounds
 
 # Packages whose music is a class of its own: each has at least ten long tracks.
 OWN_STYLE = """
@@ -119,7 +119,7 @@ def tags_of(package: str, path: str, kind: str, seconds: float, labels: dict[str
     """
     if "label" in labels:
         return tuple(sorted(filter(None, map(str.strip, labels["label"].split(";")))))
-    if package in MUTE:
+    if package in UNINFORMATIVE:
         return ()
     if kind == "speech":
         has_speaker = "language" in labels and not (package in TWO_SPEAKERS and "speaker" not in labels)

@@ -133,7 +133,7 @@ def write_manifest(items: Sequence[Item | Solo], out: Path, bank: Path | None) -
 )
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True, type=click.IntRange(min=1), help="At a time.")
 def main(out: Path, hours: float, seed: int, only: str | None, soundfont: Path | None, jobs: int) -> None:
-    """Makes OUT: speech of many voices, and music that nobody wrote; 16-kHz mono FLAC and manifest.csv.
+    """Makes OUT: synthetic speech of many voices and random music, as 16-kHz mono FLAC, and manifest.csv.
 
     Given again, after an interruption or with more hours, it makes what is missing.
     Exit codes: 0 all done, 1 some files failed, 2 nothing done.

@@ -54,15 +54,15 @@ class Solo:
     kind: str
     path: str  # inside the folder: train or valid, kind, voice or program or key, number
     seed: int
-    what: str
+    variant: str
     tags: tuple[str, ...]
 
-    def source(self, bank: Path | None) -> "Spoken | Notes | Strokes":
+    def source(self, bank: Path | None) -> "SpokenSolo | NoteSolo | StrokeSolo":
         """The file's content, chosen but not yet rendered."""
         if self.kind == "voice":
-            return Spoken(self)
+            return SpokenSolo(self)
         assert bank
-        return Notes(self, bank) if self.kind == "notes" else Strokes(self, bank)
+        return NoteSolo(self, bank) if self.kind == "notes" else StrokeSolo(self, bank)
 
 
 def plan(hours: float, seed: int) -> list[Solo]:
@@ -77,24 +77,24 @@ def solo(kind: str, number: int, seed: int) -> Solo:
     if kind == "voice":
         language = list(LANGUAGES)[number % len(LANGUAGES)]
         voice = list(VOICES)[(number // len(LANGUAGES)) % 5 % 3]  # whispered a fifth of the time
-        what = rng.choice(VOICES[voice])
+        variant = rng.choice(VOICES[voice])
         tags: tuple[str, ...] = ("speech", LANGUAGES[language], voice)
         name = f"{language}-"
     elif kind == "notes":
         family, register = PLAYED[number % len(PLAYED)], list(REGISTERS)[number // len(PLAYED) % 3]
-        what = str(8 * family + rng.randrange(8))
+        variant = str(8 * family + rng.randrange(8))
         tags = ("music", FAMILIES[family], register)
         name = f"{register.split()[0]}-"
     else:
         stroke = list(STROKES)[number % len(STROKES)]
-        what = str(rng.choice(STROKES[stroke]))
+        variant = str(rng.choice(STROKES[stroke]))
         tags, name = ("drums", stroke), ""
-    split = "valid" if what in HELD_OUT[kind] else "train"
-    path = f"{split}/{kind}/{what}/{name}{seed}-{number:06d}.flac"
-    return Solo(kind, path, rng.getrandbits(48), what, tags)
+    split = "valid" if variant in HELD_OUT[kind] else "train"
+    path = f"{split}/{kind}/{variant}/{name}{seed}-{number:06d}.flac"
+    return Solo(kind, path, rng.getrandbits(48), variant, tags)
 
 
-class Spoken(Speech):
+class SpokenSolo(Speech):
     """Speech of a given voice in a given language."""
 
     def __init__(self, solo: Solo) -> None:
@@ -102,17 +102,17 @@ class Spoken(Speech):
         code = next(code for code, language in LANGUAGES.items() if language in solo.tags)
         self.program, self.label = "espeak-ng", ";".join(solo.tags)
         self.language = self.rng.choice(ACCENTS.get(code, (code,)))
-        self.name = f"{self.language}+{solo.what}"
+        self.name = f"{self.language}+{solo.variant}"
         self.pitch, self.speed = self.rng.randint(20, 80), self.rng.randint(120, 220)
         self.voice = f"espeak-ng {self.name} pitch={self.pitch} speed={self.speed}"
 
 
-class Played:
+class PlayedSolo:
     """Notes that fluidsynth plays through a bank."""
 
     def __init__(self, solo: Solo, bank: Path) -> None:
         self.solo, self.bank, self.label = solo, bank, ";".join(solo.tags)
-        self.voice = f"{solo.kind} {solo.what}"
+        self.voice = f"{solo.kind} {solo.variant}"
 
     def midi(self, rng: random.Random) -> bytes:
         """The notes as a MIDI file."""
@@ -125,7 +125,7 @@ class Played:
         return audio[: round(SECONDS * sample_rate)]
 
 
-class Notes(Played):
+class NoteSolo(PlayedSolo):
     """One instrument in one register: single notes or chords of a scale, at any pace."""
 
     def midi(self, rng: random.Random) -> bytes:
@@ -143,10 +143,10 @@ class Notes(Played):
                 key = keys[min(degree + 2 * voice, len(keys) - 1)]
                 notes.append(Note(now, max(1, int(length * legato)), 0, key, rng.randint(50, 115)))
             now += length
-        return write([Tempo(0, beats)], {0: int(self.solo.what)}, list(dict.fromkeys(notes)), end)
+        return write([Tempo(0, beats)], {0: int(self.solo.variant)}, list(dict.fromkeys(notes)), end)
 
 
-class Strokes(Played):
+class StrokeSolo(PlayedSolo):
     """One drum of a kit, in a rhythm or at random."""
 
     def midi(self, rng: random.Random) -> bytes:
@@ -154,5 +154,5 @@ class Strokes(Played):
         end = int(SECONDS * beats / 60 * TICKS)
         step = TICKS // rng.choice((1, 2, 2, 4))
         starts = [now for now in range(0, end, step) if now == 0 or rng.random() < odds]
-        notes = [Note(now, step // 2, DRUMS, int(self.solo.what), rng.randint(55, 120)) for now in starts]
+        notes = [Note(now, step // 2, DRUMS, int(self.solo.variant), rng.randint(55, 120)) for now in starts]
         return write([Tempo(0, beats)], {}, notes, end)

@@ -41,14 +41,14 @@ COLUMNS = {  # measure -> whether more is better
 
 
 @dataclass(frozen=True)
-class Embedded:
+class LabelledEmbeddings:
     """A model's embeddings of a task's test clips, and their classes."""
 
     vectors: np.ndarray
     classes: np.ndarray
 
 
-def embed(task: tasks.Task, model: Model, cache: Path) -> Embedded:
+def embed(task: tasks.Task, model: Model, cache: Path) -> LabelledEmbeddings:
     """Standardised embeddings of all test clips, of classes with at least ``NEEDED`` clips."""
     tested = {fold.test for fold in task.folds}
     chosen = [index for index, item in enumerate(task.items) if item.split in tested]
@@ -57,10 +57,10 @@ def embed(task: tasks.Task, model: Model, cache: Path) -> Embedded:
     kept = np.isin(classes, numbers[counts >= NEEDED])
     vectors = embeddings.scenes(task, model, cache)[chosen][kept].astype(np.float64)
     deviation = vectors.std(0)
-    return Embedded((vectors - vectors.mean(0)) / np.where(deviation > 0, deviation, 1), classes[kept])
+    return LabelledEmbeddings((vectors - vectors.mean(0)) / np.where(deviation > 0, deviation, 1), classes[kept])
 
 
-def measure(embedded: Embedded, seed: int) -> list[float]:
+def measure(embedded: LabelledEmbeddings, seed: int) -> list[float]:
     """The measures of ``COLUMNS`` for one draw of the clips."""
     from sklearn import cluster, metrics
 
@@ -93,7 +93,7 @@ def components(vectors: np.ndarray, seed: int) -> np.ndarray:
     return np.asarray(decomposition.PCA(count, random_state=seed).fit_transform(vectors))
 
 
-def _draw(embedded: Embedded, seed: int) -> Pair:
+def _draw(embedded: LabelledEmbeddings, seed: int) -> Pair:
     """Four fifths of the clips of every class."""
     generator = np.random.default_rng(seed)
     by_class = [np.flatnonzero(embedded.classes == number) for number in np.unique(embedded.classes)]
@@ -124,7 +124,9 @@ def _bold(text: str, best: bool) -> str:
     return f"**{text}**" if best else text
 
 
-def draw(path: Path, pictures: Mapping[str, Mapping[str, Embedded]], names: Mapping[str, Sequence[str]]) -> None:
+def draw(
+    path: Path, pictures: Mapping[str, Mapping[str, LabelledEmbeddings]], names: Mapping[str, Sequence[str]]
+) -> None:
     """t-SNE of every task (a row) by every model (a column), coloured by class."""
     from matplotlib.figure import Figure
     from sklearn import manifold
@@ -156,12 +158,12 @@ def _colour(order: int) -> Any:
 
 def study(
     folder: Path, names: Sequence[str], models: Mapping[str, Callable[[], Model]], cache: Path
-) -> tuple[list[str], dict[str, dict[str, Embedded]], dict[str, Sequence[str]]]:
+) -> tuple[list[str], dict[str, dict[str, LabelledEmbeddings]], dict[str, Sequence[str]]]:
     """The tables of all tasks, and the input of the plot: embeddings by task and model, classes by task."""
     lines: list[str] = []
     loaded = {name: load() for name, load in models.items()}
     chosen = tasks.find(folder, tuple(names))
-    pictures: dict[str, dict[str, Embedded]] = {task.name: {} for task in chosen}
+    pictures: dict[str, dict[str, LabelledEmbeddings]] = {task.name: {} for task in chosen}
     for task in chosen:
         if task.is_event or task.multilabel:
             raise click.UsageError(f"{task.name} has clips of several labels; clusters need one label a clip")

@@ -76,7 +76,7 @@ def _mast(size: str) -> Encoder:
 @click.argument("method", type=click.Choice(["mast"]))
 @click.option("--frames", default=FRAMES, show_default=True, help="Of 10 ms; AST takes no more than 1024.")
 def main(method: str, frames: int) -> None:
-    """Prints what METHOD's sizes cost beside AST's, and the share of AST-base's cost that they save."""
+    """Prints the cost of METHOD's sizes beside AST's, relative to AST-base."""
     click.echo(f"{method} beside AST: 128 x {frames}, {CLASSES} classes")
     click.echo("")
     click.echo(

@@ -152,7 +152,7 @@ def main(
     clock: str,
     as_json: bool,
 ) -> None:
-    """Prints clips per second of METHOD and of what it is compared with, in fp32 and in bf16."""
+    """Prints clips per second of METHOD and of its reference models, in fp32 and bf16."""
     torch.manual_seed(0)
     where = torch.device(device)
     make, usual = METHODS[method]

@@ -29,13 +29,13 @@ class Draws:
         weights: (draws, clips), float32.
         degrees: degrees of freedom: groups less folds.
         correction: factor from the deviation of the draws to an unbiased standard error.
-        of: the unit of the draws: "groups", or "clips" if no fold has two groups.
+        unit: the unit of the draws: "groups", or "clips" if no fold has two groups.
     """
 
     weights: np.ndarray
     degrees: int
     correction: float
-    of: Literal["groups", "clips"]
+    unit: Literal["groups", "clips"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def draw(task: str, folds: np.ndarray, groups: np.ndarray, draws: int = DRAWS) -
         clips = np.arange(len(groups))
         if len(clips) == rounds:
             raise ValueError(f"{task}: one test clip a fold; an interval needs two")
-        return replace(draw(task, folds, clips, draws), of="clips")
+        return replace(draw(task, folds, clips, draws), unit="clips")
     generator = np.random.default_rng(zlib.crc32(task.encode()))
     weights = np.empty((draws, len(groups)), np.float32)
     for fold in np.unique(folds):

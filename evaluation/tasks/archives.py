@@ -81,11 +81,11 @@ def prepare(archives: Path, tasks: Path, rates: Sequence[int]) -> list[str]:
             else:
                 at = ", ".join(map(str, missing))
                 seconds = time.monotonic() - started
-                click.echo(f"{conversion.clips} clips{_counted(conversion)} at {at} Hz, checked, {seconds:.0f} s")
+                click.echo(f"{conversion.clips} clips{_count_remark(conversion)} at {at} Hz, checked, {seconds:.0f} s")
     return failed
 
 
-def _counted(conversion: Conversion) -> str:
+def _count_remark(conversion: Conversion) -> str:
     """A remark if HEAR's page gives another number of clips."""
     expected = json.loads(PUBLISHED.read_text())["tasks"].get(conversion.task, {}).get("clips", conversion.clips)
     return "" if expected == conversion.clips else f" (HEAR's page says {expected})"

@@ -169,9 +169,9 @@ def _is_clip(path: Path, metadata: dict[str, Any]) -> bool:
         info = soundfile.info(path)
     except soundfile.LibsndfileError:
         return False
-    form = (info.format, info.subtype, info.channels, info.samplerate)
-    length = info.frames > 0 if seconds is None else info.frames == round(seconds * rate)
-    return form == ("WAV", "PCM_16", 1, rate) and length
+    properties = (info.format, info.subtype, info.channels, info.samplerate)
+    right_length = info.frames > 0 if seconds is None else info.frames == round(seconds * rate)
+    return properties == ("WAV", "PCM_16", 1, rate) and right_length
 
 
 def _groups(folder: Path, annotations: Annotations) -> Iterator[str]:
@@ -196,7 +196,7 @@ def _some(names: list[str]) -> str:
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("tasks", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def main(tasks: Path) -> None:
-    """Checks every task in the folder TASKS, in which HEAR's kit takes every entry for one.
+    """Checks every entry of the folder TASKS, as HEAR's kit treats each one as a task.
 
     Exit codes: 0 all are good, 1 there are faults, which are listed.
     """

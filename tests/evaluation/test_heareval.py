@@ -80,15 +80,15 @@ def write_task(folder: Path) -> None:
     (folder / "fold00.json").write_text("{}")
 
 
-def call(here: Path, *arguments: str) -> click.testing.Result:
-    places = ["--tasks", str(here / "tasks"), "--out", str(here / "out")]
+def call(folder: Path, *arguments: str) -> click.testing.Result:
+    places = ["--tasks", str(folder / "tasks"), "--out", str(folder / "out")]
     return click.testing.CliRunner().invoke(heareval.main, [MODULE, *places, *arguments])
 
 
-def calls(here: Path) -> list[str]:
+def calls(folder: Path) -> list[str]:
     """What was asked of the kit since the last question."""
-    made = (here / "calls").read_text().splitlines() if (here / "calls").exists() else []
-    (here / "calls").unlink(missing_ok=True)
+    made = (folder / "calls").read_text().splitlines() if (folder / "calls").exists() else []
+    (folder / "calls").unlink(missing_ok=True)
     return made
 
 

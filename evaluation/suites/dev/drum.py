@@ -8,7 +8,7 @@ from ...tasks.write import Clip
 from . import drum_synthesis
 from .library import share
 from .material import Material
-from .notes import Played, play
+from .notes import NoteKey, play
 from .sound import cut, finish
 
 KEYS = {
@@ -39,7 +39,7 @@ def clips(material: Material) -> Iterator[Clip]:
     for fold, kits in FOLDS.items():
         strokes = [(label, number, kits[number % len(kits)]) for label in KEYS for number in range(STROKES)]
         sampled = {
-            (label, number, kit): _played(kit, label, number)
+            (label, number, kit): _note_key(kit, label, number)
             for label, number, kit in strokes
             if not kit.startswith("computed")
         }
@@ -55,11 +55,11 @@ def clips(material: Material) -> Iterator[Clip]:
             yield Clip(fold, f"{label}-{kit}-{number:02d}", pcm, [label], kit)
 
 
-def _played(kit: str, label: str, number: int) -> Played:
+def _note_key(kit: str, label: str, number: int) -> NoteKey:
     """A key of the class; a kit's strokes cycle through the keys."""
     bank, program = kit.split("-")
     key = KEYS[label][number // 4 % len(KEYS[label])]
-    return Played(bank, int(program), key, 50 + int(77 * share("velocity", kit, label, number)), drum=True)
+    return NoteKey(bank, int(program), key, 50 + int(77 * share("velocity", kit, label, number)), drum=True)
 
 
 def retuned(samples: np.ndarray, ratio: float) -> np.ndarray:

@@ -81,7 +81,7 @@ def draw(recordings: Iterable[Recording], count: int, salt: str) -> list[Recordi
     return sorted(recordings, key=lambda recording: rank(salt, recording.key))[:count]
 
 
-def in_turns(items: Iterable[Item], group: Callable[[Item], str], count: int) -> list[Item]:
+def round_robin(items: Iterable[Item], group: Callable[[Item], str], count: int) -> list[Item]:
     """``count`` items, taken from the groups in turn, so that no group dominates."""
     queues: dict[str, list[Item]] = {}
     for item in items:

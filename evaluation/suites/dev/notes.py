@@ -24,7 +24,7 @@ SPACING = 4  # quarter notes from one onset to the next
 
 
 @dataclass(frozen=True)
-class Played:
+class NoteKey:
     """A note to render; on the drum channel the program is a kit."""
 
     bank: str
@@ -41,10 +41,10 @@ def find_banks() -> dict[str, Path]:
     return {name: players.find_bank(FOLDER / file) for name, (file, _) in BANKS.items()}
 
 
-def play(notes: Sequence[Played], banks: dict[str, Path], work: Path, seconds: float) -> dict[Played, np.ndarray]:
+def play(notes: Sequence[NoteKey], banks: dict[str, Path], work: Path, seconds: float) -> dict[NoteKey, np.ndarray]:
     """Each note alone without reverberation, held for two thirds of ``seconds``: float32 samples from its onset."""
-    sounds: dict[Played, np.ndarray] = {}
-    takes: dict[tuple[str, int, bool], list[Played]] = defaultdict(list)
+    sounds: dict[NoteKey, np.ndarray] = {}
+    takes: dict[tuple[str, int, bool], list[NoteKey]] = defaultdict(list)
     for note in notes:
         takes[note.bank, note.program, note.drum].append(note)
     step = SPACING * 60 / BEATS

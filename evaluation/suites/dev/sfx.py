@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from ...tasks.write import Clip
-from .library import Recording, draw, in_turns, splits
+from .library import Recording, draw, round_robin, splits
 from .material import Material
 from .sound import cut, finish, trim
 
@@ -125,7 +125,7 @@ def clips(training: Side, testing: Side) -> Callable[[Material], Iterator[Clip]]
         for side, table in (("train", training), ("test", testing)):
             for label in table:
                 recordings = draw(of_class(material, table, label), len(material.library.recordings), "sfx")
-                for recording in in_turns(recordings, lambda recording: recording.package, PER_CLASS):
+                for recording in round_robin(recordings, lambda recording: recording.package, PER_CLASS):
                     samples = cut(trim(material.library.pcm(recording)), 0.0, SECONDS)
                     unit = f"{recording.package}/{recording.stem.rstrip('0123456789_-')}"
                     split = side if side == "test" else splits((unit,), False)

@@ -15,10 +15,10 @@ EVALUATION = {"accuracy": ("top1_acc",), "mean_recall": ("top1_acc",), "pitch": 
 
 
 @dataclass(frozen=True)
-class Entry:
+class TaskRecipe:
     """A task's generator and score; ``seconds`` is the duration of every clip, or None if it varies."""
 
-    what: str
+    target: str
     unseen: str  # property of test clips that training never has
     clips: Callable[[Material], Iterable[Clip]]
     score: Score
@@ -27,19 +27,19 @@ class Entry:
 
 
 SUITE = {
-    "dev_word_a": Entry("short word", "voice", word.clips(0), "accuracy", None, voices.PROGRAMS),
-    "dev_word_b": Entry("short word", "voice", word.clips(4), "accuracy", None, voices.PROGRAMS),
-    "dev_lang": Entry("language of a phrase", "voice and words", lang.clips, "mean_recall", None, ("espeak-ng",)),
-    "dev_speaker": Entry("speaker", "words", speaker.clips, "accuracy"),
-    "dev_pitch": Entry("note", "instrument or bank", tones.pitch, "pitch", tones.SECONDS, notes.PROGRAMS),
-    "dev_family": Entry(
+    "dev_word_a": TaskRecipe("short word", "voice", word.clips(0), "accuracy", None, voices.PROGRAMS),
+    "dev_word_b": TaskRecipe("short word", "voice", word.clips(4), "accuracy", None, voices.PROGRAMS),
+    "dev_lang": TaskRecipe("language of a phrase", "voice and words", lang.clips, "mean_recall", None, ("espeak-ng",)),
+    "dev_speaker": TaskRecipe("speaker", "words", speaker.clips, "accuracy"),
+    "dev_pitch": TaskRecipe("note", "instrument or bank", tones.pitch, "pitch", tones.SECONDS, notes.PROGRAMS),
+    "dev_family": TaskRecipe(
         "instrument family", "instrument or bank", tones.family, "mean_recall", tones.SECONDS, notes.PROGRAMS
     ),
-    "dev_drum": Entry("drum stroke", "kit", drum.clips, "mean_recall", None, notes.PROGRAMS),
-    "dev_sfx_ab": Entry("kind of sound effect", "package", sfx.clips(sfx.A, sfx.B), "mean_recall"),
-    "dev_sfx_ba": Entry("kind of sound effect", "package", sfx.clips(sfx.B, sfx.A), "mean_recall"),
-    "dev_style": Entry("whose music", "track", style.clips, "accuracy", style.SECONDS),
-    "dev_count": Entry("how many speak at once", "speaker", count.clips, "accuracy", count.SECONDS),
+    "dev_drum": TaskRecipe("drum stroke", "kit", drum.clips, "mean_recall", None, notes.PROGRAMS),
+    "dev_sfx_ab": TaskRecipe("kind of sound effect", "package", sfx.clips(sfx.A, sfx.B), "mean_recall"),
+    "dev_sfx_ba": TaskRecipe("kind of sound effect", "package", sfx.clips(sfx.B, sfx.A), "mean_recall"),
+    "dev_style": TaskRecipe("whose music", "track", style.clips, "accuracy", style.SECONDS),
+    "dev_count": TaskRecipe("how many speak at once", "speaker", count.clips, "accuracy", count.SECONDS),
 }
 
 
@@ -53,9 +53,10 @@ class TaskSummary:
 
     def row(self) -> str:
         """The row of a table in Markdown."""
-        entry, folds = SUITE[self.task.name], self.task.split_mode == "presplit_kfold"
+        recipe, folds = SUITE[self.task.name], self.task.split_mode == "presplit_kfold"
         split = f"{len(self.sizes)} folds" if folds else " / ".join(map(str, self.sizes.values()))
-        cells = (self.task.name, entry.what, self.classes, sum(self.sizes.values()), split, entry.unseen, entry.score)
+        clips = sum(self.sizes.values())
+        cells = (self.task.name, recipe.target, self.classes, clips, split, recipe.unseen, recipe.score)
         return f"| {' | '.join(map(str, cells))} | {100 / self.classes:.1f} |"
 
 
@@ -66,9 +67,9 @@ HEADER = """\
 
 def make(name: str, material: Material, out: Path) -> TaskSummary:
     """Writes a task. Its splits, classes and chance score follow from its clips."""
-    entry = SUITE[name]
+    recipe = SUITE[name]
     with tempfile.TemporaryDirectory() as folder:
-        clips = list(entry.clips(replace(material, work=Path(folder))))
+        clips = list(recipe.clips(replace(material, work=Path(folder))))
     splits = _splits({clip.split for clip in clips})
     classes = {str(label) for clip in clips for label in clip.labels}
     sizes = {split: sum(clip.split == split for clip in clips) for split in splits}
@@ -80,14 +81,14 @@ def make(name: str, material: Material, out: Path) -> TaskSummary:
         prediction_type="multiclass",
         split_mode="presplit_kfold" if splits[0].startswith("fold") else "trainvaltest",
         splits=splits,
-        sample_duration=entry.seconds,
-        evaluation=EVALUATION[entry.score],
-        extra={"open_suite": {"score": entry.score, "chance": 1 / len(classes)}},
+        sample_duration=recipe.seconds,
+        evaluation=EVALUATION[recipe.score],
+        extra={"open_suite": {"score": recipe.score, "chance": 1 / len(classes)}},
     )
     write(out / "tasks", task, clips)
     return TaskSummary(task, len(classes), sizes)
 
 
 def _splits(names: set[str]) -> tuple[str, ...]:
-    """In HEAR's order."""
+    """The splits in HEAR's order."""
     return tuple(sorted(names)) if any(name.startswith("fold") for name in names) else ("train", "valid", "test")

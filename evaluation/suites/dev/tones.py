@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ...tasks.write import Clip
 from .library import rank, share
 from .material import Material
-from .notes import Played, play
+from .notes import NoteKey, play
 from .sound import finish
 
 SECONDS = 1.5
@@ -48,7 +48,7 @@ def _velocity(*words: object) -> int:
 def pitch(material: Material) -> Iterator[Clip]:
     """Equally many notes of each key, by programs with this key in their range."""
     for fold in FOLDS:
-        chosen: list[Played] = []
+        chosen: list[NoteKey] = []
         for key in range(LOW, HIGH + 1):
             able = [
                 (bank, program)
@@ -56,7 +56,9 @@ def pitch(material: Material) -> Iterator[Clip]:
                 if FAMILIES[label][1] <= key <= FAMILIES[label][2] and program not in OFF[bank]
             ]
             able.sort(key=lambda entry: rank("pitch", fold, key, *entry))
-            chosen += [Played(bank, program, key, _velocity("pitch", key, program)) for bank, program in able[:PITCHES]]
+            chosen += [
+                NoteKey(bank, program, key, _velocity("pitch", key, program)) for bank, program in able[:PITCHES]
+            ]
         sounds = play(chosen, material.banks, material.work, SECONDS)
         for note in chosen:
             name = f"{note.bank}-{note.program:03d}-{note.key}"
@@ -66,7 +68,7 @@ def pitch(material: Material) -> Iterator[Clip]:
 def family(material: Material) -> Iterator[Clip]:
     """Equally many notes of each family."""
     for fold in FOLDS:
-        chosen: dict[Played, str] = {}
+        chosen: dict[NoteKey, str] = {}
         for label, (_, low, high) in FAMILIES.items():
             able = [
                 (bank, program, key)
@@ -76,7 +78,7 @@ def family(material: Material) -> Iterator[Clip]:
             ]
             able.sort(key=lambda entry: rank("family", *entry))
             for bank, program, key in able[:NOTES]:
-                chosen[Played(bank, program, key, _velocity("family", key, program))] = label
+                chosen[NoteKey(bank, program, key, _velocity("family", key, program))] = label
         sounds = play(list(chosen), material.banks, material.work, SECONDS)
         for note, label in chosen.items():
             name = f"{note.bank}-{note.program:03d}-{note.key}"

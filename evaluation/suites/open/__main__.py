@@ -82,9 +82,9 @@ def _missing(packages: set[str] | tuple[str, ...], failed: list[str]) -> set[str
 def _leaks(library: Library, packages: set[str], manifest: Path) -> list[str]:
     """Compares the suite's recordings with a corpus. Returns the matches."""
     report = leakage.check(library, sorted(packages), manifest)
-    how = "hash and print" if report.printed else "hash alone (a pack beside the manifest would give prints)"
+    method = "hash and print" if report.by_fingerprint else "hash alone (a pack beside the manifest would give prints)"
     click.echo(
-        f"{manifest}: {report.clips} clips compared by {how} with {report.compared} of the suite; "
+        f"{manifest}: {report.clips} clips compared by {method} with {report.compared} of the suite; "
         f"{len(report.matches)} matches"
     )
     return report.matches

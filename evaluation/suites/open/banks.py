@@ -16,7 +16,7 @@ import numpy as np
 
 from corpora import bundles, catalogue, debian
 from corpora.debian import DebianError
-from corpora.sources import Fault, Package, Provenance, Sound
+from corpora.sources import Fault, Package, Provenance, SourceRecording
 
 from .recordings import NOTES
 
@@ -49,7 +49,7 @@ class Bank(Package):
         super().__init__(name, keep, mirror, suite)
         self.name, self.step = name, name + NOTES
 
-    def sounds(self, work: Path) -> Iterator[Sound | Fault]:
+    def recordings(self, work: Path) -> Iterator[SourceRecording | Fault]:
         deb = debian.find(self.name, self.mirror, self.suite)
         path = debian.download(deb, self.keep or work)
         self.provenance = Provenance(self.name, deb.version, deb.sha256, path.stat().st_size)
@@ -60,7 +60,7 @@ class Bank(Package):
                 for note in reader(name, content.read()):
                     file = work / "note.wav"
                     file.write_bytes(bundles.wav(note.pcm, note.rate))
-                    yield Sound(f"{name}!{note.name}", file, "instrument", note.labels)
+                    yield SourceRecording(f"{name}!{note.name}", file, "instrument", note.labels)
         if not self.provenance.licences:
             raise DebianError(f"{self.name}: holds no copyright file")
 
@@ -71,8 +71,8 @@ def soundfont(path: str, data: bytes) -> Iterator[Note]:
     uses = tables.uses()
     start, size = tables.extents[b"smpl"]
     memory = np.frombuffer(data, "<i2", size // 2, start)
-    for index, (name, begin, end, loop, loop_end, rate, _, correction, _, form) in enumerate(tables.samples):
-        if begin < end <= len(memory) and rate >= 4000 and not form & 0x8002:
+    for index, (name, begin, end, loop, loop_end, rate, _, correction, _, sample_type) in enumerate(tables.samples):
+        if begin < end <= len(memory) and rate >= 4000 and not sample_type & 0x8002:
             text = name.split(b"\0")[0].decode("latin-1").strip()
             pcm = sustained(memory[begin:end], rate, loop - begin, loop_end - begin)
             yield Note(f"{index:04}_{text}.wav", pcm, rate, _labels(uses.get(index, []), correction))
@@ -143,9 +143,9 @@ class _Tables:
             entries.append(zones)
         return entries
 
-    def _table(self, name: bytes, form: str) -> list[tuple]:
+    def _table(self, name: bytes, layout: str) -> list[tuple]:
         start, size = self.extents[name]
-        return list(struct.iter_unpack(form, self.data[start : start + size - size % struct.calcsize(form)]))
+        return list(struct.iter_unpack(layout, self.data[start : start + size - size % struct.calcsize(layout)]))
 
 
 def patch(path: str, data: bytes) -> Iterator[Note]:

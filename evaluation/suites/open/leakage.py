@@ -21,7 +21,7 @@ class Report(NamedTuple):
 
     clips: int
     compared: int
-    printed: bool
+    by_fingerprint: bool
     matches: list[str]
 
 
@@ -33,7 +33,7 @@ def check(library: Library, packages: Iterable[str], manifest: Path) -> Report:
     """
     rows = _rows(manifest)
     entries = [(row.sha256, row.fingerprint) for package in packages for row in library.result(package).rows]
-    prints = Fingerprints(entries)
+    fingerprints = Fingerprints(entries)
     try:
         pack: Pack | None = Pack.open(manifest.parent)
     except PackError:
@@ -42,7 +42,7 @@ def check(library: Library, packages: Iterable[str], manifest: Path) -> Report:
         raise ValueError(f"{manifest.parent}: the pack has {len(pack)} clips, the manifest {len(rows)}; make it again")
     matches = []
     for row, entry in zip(rows, _entries(rows, pack), strict=True):
-        reason = "package" if catalogue.is_eval(row["package"]) else "recording" if entry in prints else ""
+        reason = "package" if catalogue.is_eval(row["package"]) else "recording" if entry in fingerprints else ""
         if reason:
             matches.append(f"{row['package']}: {row['path']} (its {reason} is the evaluation's)")
     return Report(len(rows), len(entries), pack is not None, matches)

@@ -26,7 +26,7 @@ from .signals import generator, normalised
 WRITTEN = ("task_name", "embedding_type", "prediction_type", "split_mode", "splits", "sample_duration", "evaluation")
 
 
-class Damage(NamedTuple):
+class Perturbation(NamedTuple):
     """The perturbation of test clips."""
 
     noise: str
@@ -99,21 +99,21 @@ def main(
                 if failed:
                     raise Failure(failed[0])
                 talk = degrade.talk(library)
-            damage = Damage(noise, snr, reverb, seed, talk)
+            perturbation = Perturbation(noise, snr, reverb, seed, talk)
             for folder in sorted(path for path in tasks.iterdir() if path.is_dir()):
-                for written in perturb(folder, out / "tasks", damage, [int(rate) for rate in rates.split(",")]):
+                for written in perturb(folder, out / "tasks", perturbation, [int(rate) for rate in rates.split(",")]):
                     click.echo(written)
     except (ValueError, OSError) as error:
         raise Failure(str(error)) from error
 
 
-def perturb(folder: Path, out: Path, damage: Damage, rates: list[int]) -> Iterator[Path]:
+def perturb(folder: Path, out: Path, perturbation: Perturbation, rates: list[int]) -> Iterator[Path]:
     """Writes the perturbed versions of one task."""
     metadata = json.loads((folder / "task_metadata.json").read_text())
     extra = {key: value for key, value in metadata.items() if key not in (*WRITTEN, "version", "mode", "nfolds")}
     for name, origin in _rounds(metadata):
         task = TaskMetadata(
-            name=f"{name}_{damage.suffix}",
+            name=f"{name}_{perturbation.suffix}",
             embedding_type=metadata["embedding_type"],
             prediction_type=metadata["prediction_type"],
             split_mode="trainvaltest",
@@ -122,7 +122,7 @@ def perturb(folder: Path, out: Path, damage: Damage, rates: list[int]) -> Iterat
             evaluation=tuple(metadata["evaluation"]),
             extra=extra,
         )
-        yield hear_format.write(out, task, _clips(folder, metadata["task_name"], origin, damage), rates)
+        yield hear_format.write(out, task, _clips(folder, metadata["task_name"], origin, perturbation), rates)
 
 
 def _rounds(metadata: dict[str, Any]) -> Iterator[Round]:
@@ -135,7 +135,7 @@ def _rounds(metadata: dict[str, Any]) -> Iterator[Round]:
         yield Round(f"{name}_{split}", {**others, splits[(index + 1) % len(splits)]: "valid", split: "test"})
 
 
-def _clips(folder: Path, task: str, origin: dict[str, str], damage: Damage) -> Iterator[Clip]:
+def _clips(folder: Path, task: str, origin: dict[str, str], perturbation: Perturbation) -> Iterator[Clip]:
     with open(folder / "groups.csv", newline="") as file:
         groups = {row["file"]: row["group"] for row in csv.DictReader(file)}
     for split, use in origin.items():
@@ -143,7 +143,9 @@ def _clips(folder: Path, task: str, origin: dict[str, str], damage: Damage) -> I
             pcm, _ = soundfile.read(folder / str(RATE) / split / file_name, dtype="int16")
             labels = [Event(**label) if isinstance(label, dict) else label for label in annotations]
             name = file_name.removesuffix(".wav")
-            yield Clip(use, name, damage.apply(pcm, task, name) if use == "test" else pcm, labels, groups[file_name])
+            yield Clip(
+                use, name, perturbation.apply(pcm, task, name) if use == "test" else pcm, labels, groups[file_name]
+            )
 
 
 if __name__ == "__main__":

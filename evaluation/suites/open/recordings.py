@@ -95,5 +95,5 @@ class Library:
 
 def uncoded(package: str) -> str:
     """A package's name without the coding of its recordings."""
-    match = catalogue.SAME.match(package)
+    match = catalogue.SAME_RECORDINGS.match(package)
     return match[1] if match else package

@@ -58,5 +58,5 @@ def tenth(*key: object) -> bool:
 
 
 def drawn(items: Iterable[str], count: int, *key: object) -> set[str]:
-    """At most so many of the items, drawn by hash."""
+    """At most ``count`` of the items, drawn by hash."""
     return set(sorted(items, key=lambda item: number(*key, item))[:count])

@@ -19,19 +19,19 @@ from tests.evaluation import stand_in, toy
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two models on a suite and on the suite in noise."""
-    here = tmp_path_factory.mktemp("results")
-    tasks = here / "toys" / "tasks"
+    base = tmp_path_factory.mktemp("results")
+    tasks = base / "toys" / "tasks"
     toy.tones(tasks, "folds", toy.FOLDS)
     toy.tones(tasks, "tones")
     made = CliRunner().invoke(
-        perturb.main, [str(tasks), str(here / "toys-white-10"), "--snr", "-10", "--noise", "white"]
+        perturb.main, [str(tasks), str(base / "toys-white-10"), "--snr", "-10", "--noise", "white"]
     )
     assert made.exit_code == 0, made.output
     for name, scale in (("default", 1.0), ("twice", 2.0)):
         model = Model(stand_in.__name__, options={} if name == "default" else {"scale": scale})
         for suite in ("toys", "toys-white-10"):
-            probe.run(here / suite / "tasks", model, here / "out", command=f"probe {name}")
-    return here / "out"
+            probe.run(base / suite / "tasks", model, base / "out", command=f"probe {name}")
+    return base / "out"
 
 
 @pytest.fixture
@@ -84,9 +84,9 @@ def test_the_drop_in_noise_is_a_column(folder: Path) -> None:
     folds = sum(line["value"] for name, line in noisy.items() if name.startswith("folds")) / 4
     lost = (clean["folds"]["value"] - folds + clean["tones"]["value"] - noisy["tones_whitem10"]["value"]) / 2
     assert lost > 0.1
-    place = [cell.strip() for cell in head.split("|")].index("drop with white-10")
+    column = [cell.strip() for cell in head.split("|")].index("drop with white-10")
     line = next(line for line in page.splitlines() if line.startswith(f"| {stand_in.__name__} |"))
-    assert line.split("|")[place].strip() == f"{100 * lost:.1f}"
+    assert line.split("|")[column].strip() == f"{100 * lost:.1f}"
     assert "## toys-white-10" not in page
 
 

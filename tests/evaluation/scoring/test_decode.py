@@ -104,7 +104,7 @@ def test_a_median_is_one_at_the_ends_too() -> None:
         assert spans(of(row).events(0.5, median_ms)) == spans(of(expected).events(0.5, 0))
 
 
-def by_sed_eval(found: list[list[Event]], real: list[list[Event]]) -> tuple[float, ...]:
+def by_sed_eval(predicted: list[list[Event]], reference: list[list[Event]]) -> tuple[float, ...]:
     """The same three figures by sed_eval."""
     import dcase_util
     import sed_eval
@@ -121,8 +121,10 @@ def by_sed_eval(found: list[list[Event]], real: list[list[Event]]) -> tuple[floa
         return dcase_util.containers.MetaDataContainer(rows)
 
     for metric in metrics:
-        for index, (told, true) in enumerate(zip(found, real, strict=True)):
-            metric.evaluate(reference_event_list=listed(true, index), estimated_event_list=listed(told, index))
+        for index, (estimated, true_events) in enumerate(zip(predicted, reference, strict=True)):
+            metric.evaluate(
+                reference_event_list=listed(true_events, index), estimated_event_list=listed(estimated, index)
+            )
     measures = [metric.overall_f_measure()["f_measure"] for metric in metrics[:2]]
     return (*(float(value) for value in measures), float(metrics[2].overall_error_rate()["error_rate"]))
 

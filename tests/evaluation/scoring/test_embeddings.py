@@ -43,10 +43,10 @@ def alone(task: Task, model: Model, call: Callable[[torch.Tensor], torch.Tensor]
 def test_another_module_gets_batches_of_one_length(task: Task, tmp_path: Path) -> None:
     model = Model(MODULE)
     stand_in.calls.clear()
-    found = embeddings.scenes(task, model, tmp_path)
+    result = embeddings.scenes(task, model, tmp_path)
     assert sorted(stand_in.calls) == [(9, 3200), (9, 3840), (9, 4480), (9, 5120)]
     own = alone(task, model, lambda audio: stand_in.get_scene_embeddings(audio, model.loaded))
-    assert found == pytest.approx(own, abs=1e-5)
+    assert result == pytest.approx(own, abs=1e-5)
 
 
 def test_clips_of_any_lengths_share_a_call_of_ours_and_nothing_else(
@@ -55,9 +55,9 @@ def test_clips_of_any_lengths_share_a_call_of_ours_and_nothing_else(
     sizes = []
     scene = ours.module.get_scene_embeddings
     monkeypatch.setattr(ours.module, "get_scene_embeddings", lambda x, m: (sizes.append(len(x)), scene(x, m))[1])
-    found = embeddings.scenes(task, ours, tmp_path)
+    result = embeddings.scenes(task, ours, tmp_path)
     assert sizes == [36]
-    assert found == pytest.approx(alone(task, ours, lambda audio: scene(audio, ours.loaded)), abs=1e-4)
+    assert result == pytest.approx(alone(task, ours, lambda audio: scene(audio, ours.loaded)), abs=1e-4)
 
 
 def test_batches_are_no_larger_than_they_shall_be(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,12 +74,12 @@ def test_timestamps_come_back_in_the_order_of_clips(tmp_path: Path) -> None:
     folder = toy.tones(tmp_path / "tasks")
     task, model = tasks.read(folder), Model(MODULE)
     for _ in "12":  # made, and read
-        found = embeddings.timestamps(task, model, tmp_path)
-        for place, item in enumerate(task.items):
+        result = embeddings.timestamps(task, model, tmp_path)
+        for index, item in enumerate(task.items):
             samples, _ = soundfile.read(task.audio(item, 16000), dtype="float32")
             frames, times = stand_in.get_timestamp_embeddings(torch.from_numpy(samples)[None], model.loaded)
-            assert found.frames(place) == pytest.approx(frames[0].numpy(), abs=0.02)  # half precision
-            assert found.times[place].tolist() == times[0].tolist()
+            assert result.frames(index) == pytest.approx(frames[0].numpy(), abs=0.02)  # half precision
+            assert result.times[index].tolist() == times[0].tolist()
 
 
 def test_a_rate_without_files_is_resampled_to(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,8 +152,8 @@ def test_an_untrained_network_depends_on_how_its_objective_draws_weights(
 ) -> None:
     path = str(write_model(small_encoder("mast"), "mast", tmp_path / "small"))
     model = Model("training.untrained", path)
-    found = source_files(model.module, model.loaded)
-    assert ("objectives" in {f.parent.name for f in found.values() if f.name == file}) is counts
+    result = source_files(model.module, model.loaded)
+    assert ("objectives" in {f.parent.name for f in result.values() if f.name == file}) is counts
 
 
 def test_imports_are_found_wherever_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,12 +169,12 @@ def test_imports_are_found_wherever_they_stand(tmp_path: Path, monkeypatch: pyte
     (folder / "deep.py").write_text("from hear_audioformer.windows import Geometry\n")
     (folder / "idle.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
-    found = source_files(importlib.import_module("strangers.top"))
-    inner = {name for name in found if name.startswith("strangers.inner")}
+    result = source_files(importlib.import_module("strangers.top"))
+    inner = {name for name in result if name.startswith("strangers.inner")}
     assert inner == {"strangers.inner", "strangers.inner.late", "strangers.inner.deep"}
-    assert {"strangers", "strangers.top", "strangers.cousin", "strangers.other"} <= set(found)
-    assert {"hear_audioformer.windows", "hear_audioformer.audio"} <= set(found)  # imported, and what reads all clips
-    assert not [name for name in found if name.startswith("torch")]
+    assert {"strangers", "strangers.top", "strangers.cousin", "strangers.other"} <= set(result)
+    assert {"hear_audioformer.windows", "hear_audioformer.audio"} <= set(result)  # imported, and what reads all clips
+    assert not [name for name in result if name.startswith("torch")]
 
 
 def test_code_beside_a_foreign_module_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

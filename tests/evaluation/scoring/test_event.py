@@ -67,7 +67,7 @@ def test_a_wider_tolerance_finds_more(task: Task, frames: Timestamps) -> None:
 
 
 def test_frames_sound_from_an_events_start_to_its_end(task: Task, frames: Timestamps) -> None:
-    clip = next(place for place, item in enumerate(task.items) if item.file == "train-0.wav")
+    clip = next(index for index, item in enumerate(task.items) if item.file == "train-0.wav")
     features, targets = event._frames(task, np.array([clip]), frames)
     times = frames.times[clip]
     assert features.shape == (len(times), stand_in.BANDS)

@@ -142,7 +142,7 @@ def test_features_that_float32_cannot_turn(monkeypatch: pytest.MonkeyPatch) -> N
     """LAPACK gives up on some matrices with many equal eigenvalues in float32; the head is then the same."""
     generator = torch.Generator().manual_seed(0)
     features, targets = torch.randn(40, 12, generator=generator), torch.eye(2)[torch.arange(40) % 2]
-    wanted = [head(features) for head in fit_path(features, targets, "multiclass")]
+    expected = [head(features) for head in fit_path(features, targets, "multiclass")]
     eigh = torch.linalg.eigh
 
     def fails(x: Tensor) -> Any:
@@ -151,5 +151,5 @@ def test_features_that_float32_cannot_turn(monkeypatch: pytest.MonkeyPatch) -> N
         return eigh(x)
 
     monkeypatch.setattr(torch.linalg, "eigh", fails)
-    for head, known in zip(fit_path(features, targets, "multiclass"), wanted, strict=True):
-        assert torch.allclose(head(features), known, atol=1e-2)  # the optimiser stops near the optimum
+    for head, head_alone in zip(fit_path(features, targets, "multiclass"), expected, strict=True):
+        assert torch.allclose(head(features), head_alone, atol=1e-2)  # the optimiser stops near the optimum

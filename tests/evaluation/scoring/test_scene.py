@@ -83,7 +83,7 @@ def test_many_labels_a_clip_are_ranked(tmp_path: Path) -> None:
     items = [replace(item, labels=tuple(np.flatnonzero(turn.random_sample(3) < 0.5).tolist())) for item in task.items]
     many = {"open_suite": {}, "evaluation": ["mAP"], "prediction_type": "multilabel"}
     task = replace(task, items=tuple(items), metadata={**task.metadata, **many})
-    x = np.array([[place in item.labels for place in range(3)] for item in items]) + 0.3 * turn.randn(len(items), 3)
+    x = np.array([[index in item.labels for index in range(3)] for item in items]) + 0.3 * turn.randn(len(items), 3)
     outcome = scene.score(task, x.astype(np.float32))
     assert outcome.columns["truth"].shape == outcome.columns["predicted"].shape == (12, 3)
     assert value(task, outcome.columns) > 0.9

@@ -70,9 +70,9 @@ def test_notes_sound_alone_and_at_their_key(tmp_path: Path) -> None:
     bank = notes.FOLDER / notes.BANKS["gm"][0]
     if not bank.exists():
         pytest.skip("needs csound-soundfont")
-    wanted = [notes.Played("gm", 73, key, 100) for key in (69, 81, 60)]  # a flute
-    sounds = notes.play(wanted, {"gm": bank}, tmp_path, 1.5)
-    for note in wanted:
+    requested = [notes.NoteKey("gm", 73, key, 100) for key in (69, 81, 60)]  # a flute
+    sounds = notes.play(requested, {"gm": bank}, tmp_path, 1.5)
+    for note in requested:
         held = sounds[note][RATE // 2 : RATE // 2 + 8192]
         pitch = np.abs(np.fft.rfft(held * np.hanning(8192))).argmax() * RATE / 8192
         assert 12 * np.log2(pitch / 440) + 69 == pytest.approx(note.key, abs=0.5)

@@ -129,8 +129,8 @@ class _Same:
     def __init__(self, tree: Tree) -> None:
         self.tree, self.step, self.provenance = tree, tree.step, tree.provenance
 
-    def sounds(self, work: Path) -> object:
-        for one in self.tree.sounds(work):
+    def recordings(self, work: Path) -> object:
+        for one in self.tree.recordings(work):
             if one.path != "b.wav":
                 soundfile.write(one.file, archive.sound(0, 0.3), 16000)
             yield one
