@@ -1,4 +1,4 @@
-"""Files that hold many recordings in a form of their own: name and bytes of each, in a format that soundfile reads."""
+"""Readers of files that bundle many recordings. Each yields names and bytes in formats that soundfile reads."""
 
 import io
 import struct
@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 
 Recordings = Iterator[tuple[str, bytes]]
-SECONDS = 4  # of a sample bank's sample
+SECONDS = 4  # longest sample of a bank
 
 
 def queen(data: bytes) -> Recordings:
@@ -23,7 +23,7 @@ def queen(data: bytes) -> Recordings:
 
 
 def riffs(data: bytes) -> Recordings:
-    """WAV files stored whole inside something else, as in OpenTTD's sound set."""
+    """WAV files embedded whole in another file, as in OpenTTD's sound set."""
     start = data.find(b"RIFF")
     while start >= 0:
         after = start + 4
@@ -36,13 +36,13 @@ def riffs(data: bytes) -> Recordings:
 
 def soundfont(data: bytes) -> Recordings:
     """The samples of a SoundFont 2 bank, without the right channels of stereo pairs."""
-    found = chunks(data)
-    start, size = found[b"smpl"]
+    tables = chunks(data)
+    start, size = tables[b"smpl"]
     pcm = np.frombuffer(data, "<i2", size // 2, start)
-    start, size = found[b"shdr"]
+    start, size = tables[b"shdr"]
     headers = list(struct.iter_unpack("<20sIIIIIBbHH", data[start : start + size - size % 46]))
-    for index, (name, begin, end, _, _, rate, _, _, _, form) in enumerate(headers[:-1]):
-        if begin < end <= len(pcm) and rate >= 4000 and not form & 0x8002:
+    for index, (name, begin, end, _, _, rate, _, _, _, sample_type) in enumerate(headers[:-1]):
+        if begin < end <= len(pcm) and rate >= 4000 and not sample_type & 0x8002:
             text = name.split(b"\0")[0].decode("latin-1").strip()
             yield f"{index:04}_{text}.wav", wav(pcm[begin:end], rate)
 
@@ -77,13 +77,13 @@ def wav(pcm: np.ndarray, rate: int) -> bytes:
 
 
 def chunks(data: bytes) -> dict[bytes, tuple[int, int]]:
-    """Where each chunk inside the lists of a RIFF file begins, and its size."""
-    found, position = {}, 12
+    """Start and size of each chunk inside the lists of a RIFF file."""
+    extents, position = {}, 12
     while position + 8 <= len(data):
         name, size = data[position : position + 4], struct.unpack_from("<I", data, position + 4)[0]
         if name == b"LIST":
             position += 12  # into the list: its own chunks follow
         else:
-            found[name] = (position + 8, size)
+            extents[name] = (position + 8, size)
             position += 8 + size + size % 2
-    return found
+    return extents

@@ -1,6 +1,6 @@
-"""The open corpus as plain data: Debian packages that hold recordings, and what their paths say about them.
+"""The open corpus as plain data: Debian packages with recordings, and rules that read their paths.
 
-A package is in one set only. ``open`` is trained on; ``eval`` belongs to the evaluation and is never trained on.
+A package is in one set only. ``open`` is for training. ``eval`` belongs to the evaluation and is never trained on.
 """
 
 import re
@@ -51,14 +51,14 @@ SETS = {
     "small": SMALL.split(),
     "eval": [name for names in EVAL.values() for name in names.split()],
 }
-# The same recordings in several codings: a package that carries them stands for all the others.
-SAME = re.compile(r"(asterisk-(?:core-sounds|moh|prompt)-.+)-(?:g722|gsm|wav|sln16)$")
-EVAL_STEMS = {match[1] for name in SETS["eval"] if (match := SAME.match(name))}
+# Packages with the same recordings in several codings: any of them stands for all.
+SAME_RECORDINGS = re.compile(r"(asterisk-(?:core-sounds|moh|prompt)-.+)-(?:g722|gsm|wav|sln16)$")
+EVAL_STEMS = {match[1] for name in SETS["eval"] if (match := SAME_RECORDINGS.match(name))}
 
 AUDIO = {".ogg", ".oga", ".wav", ".flac", ".mp3", ".opus", ".au", ".aif", ".aiff", ".aifc", ".voc", ".gsm", ".g722"}
 ARCHIVES = {".zip", ".pk3", ".pk4", ".dpk", ".wz", ".love", ".jar", ".sb"}  # zip files by many names
 
-# What a path says: constants, and named groups of a pattern.
+# package -> constant labels, and a pattern whose named groups are labels read from the path.
 LABELS: dict[str, tuple[dict[str, str], str]] = {
     "festvox-ru": ({"language": "ru", "speaker": "festvox-ru"}, r"(?P<word>[^/]+)\.\w+$"),
     "fillets-ng-data-cs": ({"language": "cs"}, r"/(?P<group>[^/]+)/cs/[^/-]+-(?P<speaker>[mv])-"),
@@ -69,22 +69,22 @@ LABELS: dict[str, tuple[dict[str, str], str]] = {
 
 def is_eval(name: str) -> bool:
     """Whether a package, or the same recordings in another coding, belongs to the evaluation."""
-    match = SAME.match(name)
+    match = SAME_RECORDINGS.match(name)
     return name in SETS["eval"] or (match is not None and match[1] in EVAL_STEMS)
 
 
 def labels_of(package: str, path: str) -> dict[str, str]:
-    """What the path of a recording says about it."""
+    """The labels that a recording's path gives."""
     constants, pattern = LABELS.get(package, ({}, "$^"))
     match = re.search(pattern, path)
-    found = {name: value for name, value in match.groupdict().items() if value} if match else {}
-    if "speaker" in found:  # of the fillets: a small and a big fish
-        found["speaker"] = f"{package}-{found['speaker']}"
-    return {**constants, **found}
+    labels = {name: value for name, value in match.groupdict().items() if value} if match else {}
+    if "speaker" in labels:  # of the fillets: a small and a big fish
+        labels["speaker"] = f"{package}-{labels['speaker']}"
+    return {**constants, **labels}
 
 
 def kind_of(package: str, path: str, seconds: float) -> str:
-    """speech, music, ambience or sfx: by path and length where a package mixes them."""
+    """speech, music, ambience or sfx: by the package, or by path and duration if the package mixes them."""
     kind, path = KIND.get(package, "mixed"), path.lower()
     if kind in ("drums", "instrument"):
         return kind

@@ -1,9 +1,10 @@
-"""One recording -> a clip: 16-kHz mono int16 samples, the reason why it is not kept, and a print to know it again.
+"""A recording decoded to a clip (16-kHz mono int16 samples), and the acoustic fingerprint that recognises it.
 
-A print is 64 bits of the rough spectral shape (8 parts in time, 8 steps between bands) and the length without the
-silence around. Two clips of like length whose prints differ in at most 8 bits are taken for the same recording. Of 132
-game sounds all were known again at half the level, nine in ten coded as Vorbis or MP3, eight in ten shifted by a part
-of a frame; of 4 million pairs of like length from different packages, 37 were taken for the same.
+A fingerprint is 64 bits of coarse spectral shape (8 segments in time, 8 differences between bands) and the duration
+without the silence at both ends. Two clips match if their durations are close and their bits differ in at most 8
+places. A test on 132 game sounds recognised all of them at half the level, nine in ten after Vorbis or MP3 coding, and
+eight in ten after a shift by part of a frame. Among 4 million pairs of similar duration from different packages, 37
+matched by mistake.
 """
 
 import csv
@@ -29,19 +30,22 @@ RATE = 16000
 MIN_SECONDS = 0.05
 SILENCE = 10 ** (-60 / 20)
 BLOCK = 1 << 20  # samples read at once
-BITS = 8  # that may differ between prints of the same recording
-SHA = 16  # digits of a clip's hash in a file of prints
+MAX_DIFFERING_BITS = 8  # between two fingerprints of one recording
+SHA_DIGITS = 16  # of a clip's hash in a file of fingerprints
 
 
-class Print(NamedTuple):
-    """What a clip is known by."""
+class Fingerprint(NamedTuple):
+    """A clip's acoustic fingerprint: 64 bits, and the duration without silence at both ends."""
 
     bits: int
     seconds: float
 
 
 def decode(path: Path) -> tuple[np.ndarray, int]:
-    """A file's samples as int16 at 16 kHz, none for an empty one, and the rate that it had; raises AudioError."""
+    """A file's samples as int16 at 16 kHz (an empty array for an empty file), and its own rate.
+
+    Raises AudioError.
+    """
     if path.suffix == ".gsm" and path.read_bytes()[:4] != b"RIFF":
         samples, rate = _samples(path, format="RAW", subtype="GSM610", samplerate=8000, channels=1)
     elif path.suffix == ".g722":
@@ -55,25 +59,25 @@ def decode(path: Path) -> tuple[np.ndarray, int]:
     return _int16(audio.resample(samples, rate, RATE)), rate
 
 
-def fault(pcm: np.ndarray) -> str:
-    """Why a clip is of no use, or nothing."""
+def drop_reason(pcm: np.ndarray) -> str:
+    """Why a clip is dropped; an empty string for a good one."""
     if len(pcm) < MIN_SECONDS * RATE:
         return "too short"
     return "silent" if int(np.abs(pcm.astype(np.int32)).max()) < SILENCE * 32767 else ""
 
 
 def sha256_of(pcm: np.ndarray) -> str:
-    """The hash that stands for a clip: of its samples, little-endian."""
+    """SHA-256 of a clip's little-endian samples."""
     return hashlib.sha256(pcm.astype("<i2").tobytes()).hexdigest()
 
 
-def fingerprint(hashes: Iterable[str]) -> str:
-    """The hash that stands for a corpus: of its clips' hashes, in whatever order they came."""
+def corpus_hash(hashes: Iterable[str]) -> str:
+    """SHA-256 of the clips' hashes in any order: what ``corpus.json`` and the packs store as ``fingerprint``."""
     return hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()
 
 
-def print_of(pcm: np.ndarray) -> Print | None:
-    """A clip's print; None for one too short to have any."""
+def fingerprint_of(pcm: np.ndarray) -> Fingerprint | None:
+    """A clip's fingerprint; None for a clip that is too short or silent."""
     frame = RATE // 100
     frames = len(pcm) // frame
     if frames < 4:
@@ -84,74 +88,74 @@ def print_of(pcm: np.ndarray) -> Print | None:
         return None
     trimmed = pcm[loud[0] * frame : (loud[-1] + 1) * frame].astype(np.float32) / 32768
     edges = np.geomspace(120, 0.45 * RATE, 10)
-    rows = []
-    for part in np.array_split(trimmed, 8):
-        size = max(512, len(part))
-        power = np.abs(np.fft.rfft(part, size)) ** 2
+    levels = []
+    for segment in np.array_split(trimmed, 8):
+        size = max(512, len(segment))
+        power = np.abs(np.fft.rfft(segment, size)) ** 2
         bounds = np.searchsorted(np.fft.rfftfreq(size, 1 / RATE), edges)
-        rows.append([np.log(power[a:b].sum() + 1e-9) for a, b in pairwise(bounds)])
-    steps = np.diff(np.array(rows), axis=1)
+        levels.append([np.log(power[a:b].sum() + 1e-9) for a, b in pairwise(bounds)])
+    steps = np.diff(np.array(levels), axis=1)
     bits = np.packbits((steps > steps.mean(0)).ravel())
-    return Print(int.from_bytes(bits.tobytes(), "big"), len(trimmed) / RATE)
+    return Fingerprint(int.from_bytes(bits.tobytes(), "big"), len(trimmed) / RATE)
 
 
-class Prints:
-    """The clips that are kept out, by hash and by print."""
+class Fingerprints:
+    """The clips to exclude. ``(sha256, fingerprint) in fingerprints`` finds a clip by either."""
 
-    def __init__(self, entries: Iterable[tuple[str, Print | None]]) -> None:
-        chosen = list(entries)
-        self.hashes = {sha[:SHA] for sha, _ in chosen}
-        prints = sorted((entry for _, entry in chosen if entry is not None), key=lambda entry: entry.seconds)
-        self.bits = np.array([entry.bits for entry in prints], np.uint64)
-        self.seconds = np.array([entry.seconds for entry in prints], np.float64)
+    def __init__(self, entries: Iterable[tuple[str, Fingerprint | None]]) -> None:
+        listed = list(entries)
+        self.hashes = {sha[:SHA_DIGITS] for sha, _ in listed}
+        fingerprints = sorted((entry for _, entry in listed if entry is not None), key=lambda entry: entry.seconds)
+        self.bits = np.array([entry.bits for entry in fingerprints], np.uint64)
+        self.seconds = np.array([entry.seconds for entry in fingerprints], np.float64)
 
-    def __contains__(self, clip: tuple[str, Print | None]) -> bool:
-        sha, entry = clip
-        if sha[:SHA] in self.hashes:
+    def __contains__(self, clip: tuple[str, Fingerprint | None]) -> bool:
+        sha, fingerprint = clip
+        if sha[:SHA_DIGITS] in self.hashes:
             return True
-        if entry is None:
+        if fingerprint is None:
             return False
-        margin = 0.02 + 0.01 * entry.seconds
-        start, end = np.searchsorted(self.seconds, [entry.seconds - margin, entry.seconds + margin])
-        differing = self.bits[start:end] ^ np.uint64(entry.bits)
-        return bool((np.unpackbits(differing.view(np.uint8)).reshape(-1, 64).sum(1) <= BITS).any())
+        margin = 0.02 + 0.01 * fingerprint.seconds
+        start, end = np.searchsorted(self.seconds, [fingerprint.seconds - margin, fingerprint.seconds + margin])
+        differing = self.bits[start:end] ^ np.uint64(fingerprint.bits)
+        return bool((np.unpackbits(differing.view(np.uint8)).reshape(-1, 64).sum(1) <= MAX_DIFFERING_BITS).any())
 
 
-def write_prints(path: Path, entries: Iterable[tuple[str, str, Print | None]]) -> int:
-    """Writes (package, hash, print) of clips as CSV, sorted; returns their number."""
-    chosen = list(entries)
-    text = {entry: (f"{entry.bits:016x}", f"{entry.seconds:.3f}") if entry else ("", "") for _, _, entry in chosen}
-    rows = sorted({(package, sha[:SHA], *text[entry]) for package, sha, entry in chosen})
+def write_fingerprints(path: Path, entries: Iterable[tuple[str, str, Fingerprint | None]]) -> int:
+    """Writes (package, hash, fingerprint) of clips as CSV, sorted. Returns the number of rows."""
+    listed = list(entries)
+    text = {entry: (f"{entry.bits:016x}", f"{entry.seconds:.3f}") if entry else ("", "") for _, _, entry in listed}
+    rows = sorted({(package, sha[:SHA_DIGITS], *text[entry]) for package, sha, entry in listed})
     with atomic_write(path) as temporary, open(temporary, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerows([("package", "sha256", "print", "seconds"), *rows])
     return len(rows)
 
 
-def read_prints(paths: Iterable[Path]) -> Prints:
-    """What ``write_prints`` wrote, of several files together; raises ValueError for anything else."""
-    entries: list[tuple[str, Print | None]] = []
+def read_fingerprints(paths: Iterable[Path]) -> Fingerprints:
+    """Reads files of ``write_fingerprints`` into one set. Raises ValueError for any other file."""
+    entries: list[tuple[str, Fingerprint | None]] = []
     for path in paths:
         try:
             with gzip.open(path, "rt", newline="") if path.suffix == ".gz" else open(path, newline="") as file:
                 for row in csv.DictReader(file):
-                    known = Print(int(row["print"], 16), float(row["seconds"])) if row["print"] else None
-                    entries.append((row["sha256"], known))
+                    fingerprint = Fingerprint(int(row["print"], 16), float(row["seconds"])) if row["print"] else None
+                    entries.append((row["sha256"], fingerprint))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: is no file of prints ({error!r})") from error
-    return Prints(entries)
+    return Fingerprints(entries)
 
 
 def _int16(samples: Tensor) -> np.ndarray:
-    """Rounded; brought down as a whole where decoding or resampling went past full scale."""
+    """Rounds to int16. Attenuates the whole clip if decoding or resampling exceeded full scale."""
     return (samples * (32767 / max(1.0, float(samples.abs().max())))).round().to(torch.int16).numpy()
 
 
-def _samples(path: Path, **form: Any) -> tuple[Tensor, int]:
-    """Channels averaged, at the file's own rate; as many samples as there are, whatever the header says."""
+def _samples(path: Path, **options: Any) -> tuple[Tensor, int]:
+    """The mean of the channels at the file's own rate. Reads to the end, as headers can give a wrong length."""
     blocks = [torch.zeros(0)]
     try:
-        with soundfile.SoundFile(str(path), **form) as file:
+        with soundfile.SoundFile(str(path), **options) as file:
             while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
                 blocks.append(torch.from_numpy(block).mean(dim=1))
             return torch.cat(blocks), file.samplerate
@@ -160,7 +164,7 @@ def _samples(path: Path, **form: Any) -> tuple[Tensor, int]:
 
 
 def _ffmpeg(path: Path) -> Tensor:
-    """G.722, which libsndfile lacks."""
+    """Decodes G.722, which libsndfile does not read."""
     if not shutil.which("ffmpeg"):
         raise AudioError(f"{path}: G.722 needs ffmpeg")
     command = ["ffmpeg", "-v", "error", "-f", "g722", "-i", str(path), "-f", "f32le", "-ac", "1", "-ar", str(RATE), "-"]

@@ -1,4 +1,4 @@
-"""The command ``python -m corpora.corpus``: from Debian packages or the user's own files to a corpus."""
+"""The command ``python -m corpora.corpus`` builds a corpus from Debian packages or from the user's own files."""
 
 import fcntl
 import hashlib
@@ -18,12 +18,12 @@ import torch
 
 from hear_audioformer.files import write_text
 
-from . import assemble, catalogue, clips, parts
+from . import assemble, catalogue, clips, steps
 from .debian import DebianError
-from .parts import FORMATS, Part
 from .sources import Package, Source, user_files
+from .steps import FORMATS, StepResult
 
-EVALUATION = Path(__file__).with_name("evaluation-prints.csv.gz")  # made by --write-prints without ffmpeg
+EVALUATION_FINGERPRINTS = Path(__file__).with_name("evaluation-prints.csv.gz")  # made by --write-prints without ffmpeg
 
 
 class Failure(click.ClickException):
@@ -35,7 +35,7 @@ class Failure(click.ClickException):
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
-    "--set", "which", type=click.Choice(["open", "small"]), help="open: 100 packages, 7.6 GB; small: 8, 95 MB."
+    "--set", "set_name", type=click.Choice(["open", "small"]), help="open: 100 packages, 7.6 GB; small: 8, 95 MB."
 )
 @click.option("--package", "packages", multiple=True, metavar="NAME", help="This Debian package too.")
 @click.option(
@@ -46,7 +46,7 @@ class Failure(click.ClickException):
     type=click.Path(exists=True, path_type=Path),
     help="A folder of audio, or a CSV file with a column path or file_name, and maybe kind and label.",
 )
-@click.option("--format", "form", type=click.Choice(list(FORMATS)), default="flac", show_default=True)
+@click.option("--format", "encoding", type=click.Choice(list(FORMATS)), default="flac", show_default=True)
 @click.option("--shard-mb", default=256, show_default=True, type=click.IntRange(min=1), help="Of one shard at most.")
 @click.option(
     "--exclude-prints",
@@ -58,7 +58,7 @@ class Failure(click.ClickException):
 )
 @click.option(
     "--write-prints",
-    "prints",
+    "fingerprint_file",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Make such a file, and no corpus: of the evaluation's packages, or of --from and --package.",
@@ -68,8 +68,8 @@ class Failure(click.ClickException):
 @click.option("--jobs", default=2, show_default=True, type=click.IntRange(min=1), help="Packages at a time.")
 @click.option("--keep", is_flag=True, help="Keep the packages in OUT/debs.")  # fmt: skip
 def main(
-    out: Path, which: str | None, packages: tuple[str, ...], origins: tuple[Path, ...], form: str, shard_mb: int,
-    excluded: tuple[Path, ...], prints: Path | None, mirror: str, suite: str, jobs: int, keep: bool,
+    out: Path, set_name: str | None, packages: tuple[str, ...], origins: tuple[Path, ...], encoding: str, shard_mb: int,
+    excluded: tuple[Path, ...], fingerprint_file: Path | None, mirror: str, suite: str, jobs: int, keep: bool,
 ) -> None:  # fmt: skip
     """Makes OUT: shards of 16-kHz mono clips, manifest.csv, licences, corpus.json.
 
@@ -82,27 +82,27 @@ def main(
     Given again after an interruption, the same command goes on after the last package that was finished.
     Exit codes: 0 all done, 1 done but for what is listed at the end, 2 nothing done.
     """
-    names = _names(which, packages, prints is not None and not origins)
+    package_names = _package_names(set_name, packages, fingerprint_file is not None and not origins)
     debs = out / "debs" if keep else None
-    if which and not excluded and not prints:
-        excluded = (EVALUATION,)
+    if set_name and not excluded and not fingerprint_file:
+        excluded = (EVALUATION_FINGERPRINTS,)
     try:
-        sources: list[Source] = [Package(name, debs, mirror, suite) for name in names]
+        sources: list[Source] = [Package(name, debs, mirror, suite) for name in package_names]
         sources += [source for origin in origins for source in user_files(origin)]
         if not sources:
             raise Failure("nothing to do: name --set, --package or --from")
         identity: dict[str, Any] = {
-            "name": " ".join([which or "", *packages, *(str(origin.resolve()) for origin in origins)]).strip(),
-            "format": form,
+            "name": " ".join([set_name or "", *packages, *(str(origin.resolve()) for origin in origins)]).strip(),
+            "format": encoding,
             "shard_mb": shard_mb,
             "excluded": sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in excluded),
         }
         out.mkdir(parents=True, exist_ok=True)
-        with alone(out), one_thread():
-            if prints:
-                failed = _prints(out / "prints", sources, prints, jobs)
+        with locked(out), single_thread():
+            if fingerprint_file:
+                failed = _write_fingerprints(out / "prints", sources, fingerprint_file, jobs)
             else:
-                failed = _corpus(out, sources, identity, clips.read_prints(excluded), jobs)
+                failed = _build_corpus(out, sources, identity, clips.read_fingerprints(excluded), jobs)
     except (ValueError, OSError) as error:
         raise Failure(str(error)) from error
     if failed:
@@ -111,9 +111,9 @@ def main(
         sys.exit(1)
 
 
-def _names(which: str | None, packages: tuple[str, ...], evaluation: bool) -> list[str]:
-    """The Debian packages asked for; the evaluation's own are refused unless they are there to be kept out."""
-    names = [*catalogue.SETS.get(which or "", []), *packages]
+def _package_names(set_name: str | None, packages: tuple[str, ...], evaluation: bool) -> list[str]:
+    """The Debian packages to process. The evaluation's own are refused, except to write their fingerprints."""
+    names = [*catalogue.SETS.get(set_name or "", []), *packages]
     if evaluation and not names:
         names = catalogue.SETS["eval"]
         if not shutil.which("ffmpeg"):
@@ -124,83 +124,86 @@ def _names(which: str | None, packages: tuple[str, ...], evaluation: bool) -> li
     return list(dict.fromkeys(names))
 
 
-def _corpus(out: Path, sources: list[Source], identity: dict[str, Any], prints: clips.Prints, jobs: int) -> list[str]:
-    """Makes the corpus, as far as it is not there; what failed."""
-    folder, target = out / "parts", out / "corpus.json"
-    note = folder / "run.json"
-    begun, there = ({"format": identity["format"]}, note) if note.exists() else (identity, target)
-    told = json.loads(there.read_text()) if there.exists() else begun
-    if {name: told.get(name) for name in begun} != begun:  # finished steps depend on nothing but the format
+def _build_corpus(
+    out: Path, sources: list[Source], identity: dict[str, Any], excluded: clips.Fingerprints, jobs: int
+) -> list[str]:
+    """Builds the corpus, or what is missing of it. Returns a line for each failure."""
+    step_folder, corpus_file = out / "parts", out / "corpus.json"
+    state_file = step_folder / "run.json"
+    expected, record = ({"format": identity["format"]}, state_file) if state_file.exists() else (identity, corpus_file)
+    recorded = json.loads(record.read_text()) if record.exists() else expected
+    if {name: recorded.get(name) for name in expected} != expected:  # finished steps depend on nothing but the format
         raise Failure(f"{out} holds another corpus, or one of other options: choose another folder, or delete it")
-    if there == target and target.exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        _say(json.loads(target.read_text()), "are there already")
-        return json.loads(target.read_text())["failed"]
-    folder.mkdir(exist_ok=True)
-    write_text(note, json.dumps({"format": identity["format"]}))
-    finished, missing = steps(sources, folder, identity["format"], jobs)
-    failed = missing + [line for part in finished for line in part.failed]
-    if not any(part.rows for part in finished):
+    if record == corpus_file and corpus_file.exists():
+        shutil.rmtree(step_folder, ignore_errors=True)
+        _print_summary(recorded, "are there already")
+        return recorded["failed"]
+    step_folder.mkdir(exist_ok=True)
+    write_text(state_file, json.dumps({"format": identity["format"]}))
+    finished, missing = run_steps(sources, step_folder, identity["format"], jobs)
+    failed = missing + [line for result in finished for line in result.failed]
+    if not any(result.rows for result in finished):
         raise Failure("\n".join(["no clips were found", *failed]))
-    told = assemble.corpus(out, finished, prints, {**identity, "failed": failed})
-    _say(told, "made")
+    _print_summary(assemble.write_corpus(out, finished, excluded, {**identity, "failed": failed}), "made")
     if missing:
-        click.echo(f"{folder} stays, so that the same command fetches only what is missing.", err=True)
+        click.echo(f"{step_folder} stays, so that the same command fetches only what is missing.", err=True)
     else:
-        note.unlink()  # first: from here on the corpus is complete
-        shutil.rmtree(folder)
+        state_file.unlink()  # first: without it the corpus counts as complete
+        shutil.rmtree(step_folder)
     return failed
 
 
-def _prints(folder: Path, sources: list[Source], target: Path, jobs: int) -> list[str]:
-    """Writes the prints of all clips of the sources; what failed."""
+def _write_fingerprints(folder: Path, sources: list[Source], target: Path, jobs: int) -> list[str]:
+    """Writes the fingerprints of all clips of the sources. Returns a line for each failure."""
     folder.mkdir(exist_ok=True)
-    finished, missing = steps(sources, folder, "", jobs)
-    count = clips.write_prints(target, ((row.package, row.sha256, row.print) for part in finished for row in part.rows))
+    finished, missing = run_steps(sources, folder, "", jobs)
+    count = clips.write_fingerprints(
+        target, ((row.package, row.sha256, row.fingerprint) for result in finished for row in result.rows)
+    )
     click.echo(f"{target}: {count} prints of {len(finished)} packages")
-    return missing + [line for part in finished for line in part.failed]
+    return missing + [line for result in finished for line in result.failed]
 
 
-def steps(sources: list[Source], folder: Path, form: str, jobs: int) -> tuple[list[Part], list[str]]:
-    """Does all steps that are not done yet: the finished ones, and a line for each that failed."""
+def run_steps(sources: list[Source], folder: Path, encoding: str, jobs: int) -> tuple[list[StepResult], list[str]]:
+    """Runs every step that has no result yet. Returns all results, and a line for each step that failed."""
     for leftover in folder.glob("work-*"):  # of a run that was killed
         shutil.rmtree(leftover)
-    finished = {source.step: part for source in sources if (part := parts.load(folder, source.step))}
+    finished = {source.step: result for source in sources if (result := steps.load(folder, source.step))}
     missing: list[str] = []
     started, count = time.monotonic(), len(sources)
     if finished:
         click.echo(f"{len(finished)} of {count} are there already", err=True)
     with ThreadPoolExecutor(jobs) as pool:
         todo = [source for source in sources if source.step not in finished]
-        futures = {pool.submit(parts.make, source, folder, form): source for source in todo}
+        futures = {pool.submit(steps.make, source, folder, encoding): source for source in todo}
         try:
             for future in as_completed(futures):
                 step = futures[future].step
                 try:
-                    part = finished[step] = future.result()
-                    hours = sum(row.seconds for row in part.rows) / 3600
-                    text = f"{len(part.rows)} clips, {hours:.2f} h, {part.bytes / 1e6:.0f} MB"
-                except Exception as error:  # whatever it is, it stops this step alone
+                    result = finished[step] = future.result()
+                    hours = sum(row.seconds for row in result.rows) / 3600
+                    outcome = f"{len(result.rows)} clips, {hours:.2f} h, {result.bytes / 1e6:.0f} MB"
+                except Exception as error:  # any error stops only its own step
                     reason = str(error) if isinstance(error, DebianError) else f"{type(error).__name__}: {error}"
                     missing.append(f"{step}: {reason.removeprefix(f'{step}: ')}")
-                    text = "FAILED"
-                place = f"[{len(finished) + len(missing)}/{count}, {time.monotonic() - started:.0f} s]"
-                click.echo(f"{place} {step}: {text}", err=True)
+                    outcome = "FAILED"
+                progress = f"[{len(finished) + len(missing)}/{count}, {time.monotonic() - started:.0f} s]"
+                click.echo(f"{progress} {step}: {outcome}", err=True)
         except KeyboardInterrupt:
-            os._exit(130)  # nothing is half done: a step appears whole or not at all
+            os._exit(130)  # safe: a step's files appear whole or not at all
     return [finished[source.step] for source in sources if source.step in finished], sorted(missing)
 
 
-def _say(told: dict[str, Any], state: str) -> None:
-    kinds = ", ".join(f"{kind} {hours:.2f}" for kind, hours in told["hours_by_kind"].items())
-    dropped = ", ".join(f"{count} {reason}" for reason, count in told["dropped"].items()) or "nothing"
-    click.echo(f"{told['clips']} clips, {told['hours']:.2f} h ({kinds}) {state}; dropped: {dropped}")
-    click.echo(f"fingerprint {told['fingerprint']}")
+def _print_summary(summary: dict[str, Any], state: str) -> None:
+    kinds = ", ".join(f"{kind} {hours:.2f}" for kind, hours in summary["hours_by_kind"].items())
+    dropped = ", ".join(f"{count} {reason}" for reason, count in summary["dropped"].items()) or "nothing"
+    click.echo(f"{summary['clips']} clips, {summary['hours']:.2f} h ({kinds}) {state}; dropped: {dropped}")
+    click.echo(f"fingerprint {summary['fingerprint']}")
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Resampling on one thread a job."""
+def single_thread() -> Iterator[None]:
+    """Limits torch to one thread: each job resamples on its own thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -210,8 +213,8 @@ def one_thread() -> Iterator[None]:
 
 
 @contextmanager
-def alone(out: Path) -> Iterator[None]:
-    """Keeps a second run out of the folder; the system takes the lock back however this one ends."""
+def locked(out: Path) -> Iterator[None]:
+    """Locks the folder against a second run. The system releases the lock even if this run is killed."""
     with open(out / ".lock", "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

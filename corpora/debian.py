@@ -1,4 +1,4 @@
-"""Debian packages: found in apt's own index or on a mirror, downloaded, verified, and read without installing them."""
+"""Debian packages: looked up in apt's index or on a mirror, downloaded, verified, and read without installing."""
 
 import bz2
 import functools
@@ -26,12 +26,12 @@ ENVIRONMENT = {**os.environ, "LC_ALL": "C"}
 
 
 class DebianError(RuntimeError):
-    """A package that cannot be had or read; the message says why."""
+    """A package that cannot be downloaded or read; the message says why."""
 
 
 @dataclass(frozen=True)
 class Deb:
-    """A package as an index lists it; ``url`` is empty where apt is to fetch it."""
+    """A package in an index; ``url`` is empty if apt downloads it."""
 
     name: str
     version: str
@@ -57,7 +57,7 @@ def find(name: str, mirror: str = "", suite: str = "") -> Deb:
 
 
 def download(deb: Deb, folder: Path) -> Path:
-    """The package's file in a folder, its hash checked; one that is there already is not fetched again."""
+    """Downloads a package into a folder and checks its hash. Keeps a file that is already right."""
     target = folder / deb.filename
     if target.exists() and sha256_of(target) == deb.sha256:
         return target
@@ -70,10 +70,10 @@ def download(deb: Deb, folder: Path) -> Path:
                 shutil.copyfileobj(source, file, CHUNK)
         else:
             _apt("apt-get", "download", "-q", f"{deb.name}={deb.version}", cwd=work)
-        [got] = work.glob("*.deb")
-        if sha256_of(got) != deb.sha256:
+        [package] = work.glob("*.deb")
+        if sha256_of(package) != deb.sha256:
             raise DebianError(f"{deb.name}: the download's SHA-256 is not the index's")
-        os.replace(got, target)
+        os.replace(package, target)
     except (OSError, ValueError) as error:
         raise DebianError(f"{deb.name}: {error}") from error
     finally:
@@ -82,7 +82,7 @@ def download(deb: Deb, folder: Path) -> Path:
 
 
 def members(deb: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """(path, open file) for every regular file that the package would install; read each before the next."""
+    """(path, open file) for every regular file in the package. Read each file before the next."""
     try:
         with open(deb, "rb") as file, _data(file, deb) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
             for member in tar:
@@ -102,7 +102,7 @@ def sha256_of(path: Path) -> str:
 
 
 class _Window(io.RawIOBase):
-    """A part of a file, as a file."""
+    """The next ``size`` bytes of a file, as a file."""
 
     def __init__(self, file: IO[bytes], size: int) -> None:
         self.file, self.left = file, size
@@ -119,7 +119,7 @@ class _Window(io.RawIOBase):
 
 @contextmanager
 def _data(file: IO[bytes], deb: Path) -> Iterator[IO[bytes]]:
-    """The tar of the package's files: a member of an ar archive, compressed in one of several ways."""
+    """The package's data.tar, decompressed: a member of the .deb, which is an ar archive."""
     if file.read(8) != b"!<arch>\n":
         raise DebianError(f"{deb.name}: is no Debian package")
     while len(header := file.read(60)) == 60:
@@ -141,7 +141,7 @@ def _data(file: IO[bytes], deb: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _zstd(window: IO[bytes], deb: Path) -> Iterator[IO[bytes]]:
-    """Zstandard by what there is: Python 3.14's own module, the zstandard package, or dpkg-deb."""
+    """Zstandard by Python 3.14's module, the zstandard package or dpkg-deb, whichever is installed."""
     for module, reader in (("compression.zstd", "ZstdFile"), ("zstandard", "open")):
         try:
             stream = getattr(importlib.import_module(module), reader)(window, "rb")
@@ -155,7 +155,7 @@ def _zstd(window: IO[bytes], deb: Path) -> Iterator[IO[bytes]]:
     with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         yield process.stdout
-        while process.stdout.read(CHUNK):  # what follows the tar's end mark
+        while process.stdout.read(CHUNK):  # drain what follows the tar's end mark
             pass
     if process.returncode:
         raise DebianError(f"{deb.name}: dpkg-deb ended with {process.returncode}")

@@ -1,4 +1,4 @@
-"""Where every clip of a corpus lies in its shards: ``shards.npz``, made at first need and kept beside them."""
+"""The index of a corpus's shards, ``shards.npz``: offset and size of every clip. Made on first use."""
 
 import json
 import tarfile
@@ -16,7 +16,7 @@ from .pack import PackError
 
 
 class Entry(NamedTuple):
-    """One clip, as its shard has it."""
+    """One clip in its shard."""
 
     shard: int
     offset: int
@@ -48,7 +48,7 @@ class Index:
 
     @classmethod
     def open(cls, out: Path) -> "Index":
-        """The index of the corpus in a folder; made anew where there is none, or one of other shards."""
+        """The index of the corpus in a folder. Makes it if it is missing or belongs to other shards."""
         try:
             fingerprint = json.loads((out / "corpus.json").read_text())["fingerprint"]
         except OSError as error:
@@ -60,16 +60,14 @@ class Index:
         now["bytes"] = [path.stat().st_size for path in shards]
         path = out / "shards.npz"
         if not (path.exists() and _same(path, now)):
-            with (
-                atomic_write(path) as temporary,
-                open(temporary, "wb") as file,
-            ):  # processes of one run may all be at it
+            # several processes of a run may write it at once
+            with atomic_write(path) as temporary, open(temporary, "wb") as file:
                 np.savez(file, **{**now, **_columns(shards)})
         with np.load(path, allow_pickle=False) as file:
-            told: dict[str, Any] = {name: file[name] for name in file.files}
+            columns: dict[str, Any] = {name: file[name] for name in file.files}
         for name in ("names", "kinds", "packages", "fingerprint"):
-            told[name] = told[name].tolist()
-        return cls(folder=out / "shards", **told)
+            columns[name] = columns[name].tolist()
+        return cls(folder=out / "shards", **columns)
 
     def path(self, clip: int) -> Path:
         """The shard that holds a clip."""
@@ -102,11 +100,18 @@ def _columns(shards: list[Path]) -> dict[str, np.ndarray]:
 
 
 def _entries(number: int, path: Path) -> Iterator[Entry]:
-    """The clips of one shard, by its headers and JSON; no audio is read."""
+    """The clips of one shard, from its headers and JSON. Reads no audio."""
     with tarfile.open(path) as tar:
         members = iter(tar)
-        for audio, note in zip(members, members, strict=True):
-            content = tar.extractfile(note)
+        for audio_member, json_member in zip(members, members, strict=True):
+            content = tar.extractfile(json_member)
             assert content is not None
-            about = json.loads(content.read())
-            yield Entry(number, audio.offset_data, audio.size, about["samples"], about["kind"], about["package"])
+            metadata = json.loads(content.read())
+            yield Entry(
+                number,
+                audio_member.offset_data,
+                audio_member.size,
+                metadata["samples"],
+                metadata["kind"],
+                metadata["package"],
+            )

@@ -1,6 +1,6 @@
-"""All clips of a corpus as one memory-mapped array: ``pack.int16``, and ``pack.npz`` with where each clip is.
+"""All clips of a corpus as one memory-mapped array, ``pack.int16``, with the index of its clips, ``pack.npz``.
 
-``python -m corpora.pack OUT`` makes both from the shards; ``--join A --join B`` makes both of other packs.
+``python -m corpora.pack OUT`` makes both files from the shards. ``--join A --join B`` makes them from other packs.
 """
 
 import json
@@ -23,7 +23,7 @@ from hear_audioformer.read_ahead import read_ahead
 from . import clips, shards
 from .clips import RATE
 
-AHEAD = 16  # clips decoded ahead of the one that is written
+AHEAD = 16  # clips decoded ahead of the writer
 
 
 class PackError(RuntimeError):
@@ -34,8 +34,8 @@ class PackError(RuntimeError):
 class Pack:
     """The clips of a corpus: clip ``i`` is ``samples[offsets[i] : offsets[i] + lengths[i]]``, 16 kHz, mono.
 
-    Clip ``i`` is also row ``i`` of ``manifest.csv``; ``kinds[kind_of[i]]`` and ``packages[package_of[i]]`` say what it
-    is. Of Opus the length is the decoded one.
+    Clip ``i`` is also row ``i`` of ``manifest.csv``. Its kind is ``kinds[kind_of[i]]``, its package
+    ``packages[package_of[i]]``. ``lengths`` of Opus clips are decoded lengths. ``fingerprint`` is the corpus hash.
     """
 
     samples: np.memmap
@@ -51,20 +51,20 @@ class Pack:
 
     @classmethod
     def open(cls, path: str | Path) -> "Pack":
-        """A corpus's folder, or its ``pack.int16`` or ``pack.npz``; nothing is read into memory but the index."""
+        """Opens a corpus's folder, ``pack.int16`` or ``pack.npz``. Reads only the index into memory."""
         folder = Path(path) if Path(path).is_dir() else Path(path).parent
         index, array = folder / "pack.npz", folder / "pack.int16"
         if not (index.exists() and array.exists()):
             raise PackError(f"{folder}: has no pack; `python -m corpora.pack {folder}` makes one")
         with np.load(index, allow_pickle=False) as file:
-            told: dict[str, Any] = {name: file[name] for name in file.files}
+            columns: dict[str, Any] = {name: file[name] for name in file.files}
         for name in ("kinds", "packages", "keys"):
-            told[name] = told[name].tolist()
+            columns[name] = columns[name].tolist()
         for name in ("fingerprint", "format"):
-            told[name] = str(told[name])
-        if array.stat().st_size != 2 * int(told["lengths"].sum()):
+            columns[name] = str(columns[name])
+        if array.stat().st_size != 2 * int(columns["lengths"].sum()):
             raise PackError(f"{array}: is not as long as {index.name} says; make it again")
-        return cls(samples=np.memmap(array, "<i2", "c"), **told)  # "c": torch dislikes read-only
+        return cls(samples=np.memmap(array, "<i2", "c"), **columns)  # "c": torch dislikes read-only
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -80,27 +80,27 @@ class Pack:
 
 
 def make(out: Path, jobs: int = 2) -> Pack:
-    """Decodes all shards of a corpus into its pack; a FLAC clip must have the very samples that its hash names."""
+    """Decodes all shards of a corpus into its pack. Checks the samples of every FLAC clip against its hash."""
     try:
         corpus = json.loads((out / "corpus.json").read_text())
     except OSError as error:
         raise PackError(f"{out}: holds no finished corpus (no corpus.json)") from error
-    told: list[dict[str, Any]] = []
+    clips_metadata: list[dict[str, Any]] = []
     lengths: list[int] = []
     (out / "pack.npz").unlink(missing_ok=True)
     bar: Any = click.progressbar(length=corpus["clips"], label="Packing", file=sys.stderr)
     with open(out / "pack.int16.tmp", "wb") as file, ThreadPoolExecutor(jobs) as pool, bar:
-        for about, pcm in _decoded(out, pool):
-            if corpus["format"] == "flac" and clips.sha256_of(pcm) != about["sha256"]:
-                raise PackError(f"{about['key']} ({about['package']}: {about['path']}) is not what was stored")
+        for metadata, pcm in _decoded(out, pool):
+            if corpus["format"] == "flac" and clips.sha256_of(pcm) != metadata["sha256"]:
+                raise PackError(f"{metadata['key']} ({metadata['package']}: {metadata['path']}) is not what was stored")
             file.write(pcm.astype("<i2").tobytes())
-            told.append(about)
+            clips_metadata.append(metadata)
             lengths.append(len(pcm))
             bar.update(1)
-    if clips.fingerprint(about["sha256"] for about in told) != corpus["fingerprint"]:
+    if clips.corpus_hash(metadata["sha256"] for metadata in clips_metadata) != corpus["fingerprint"]:
         raise PackError(f"{out}: the shards are not those of corpus.json")
-    kinds, kind_of = np.unique([about["kind"] for about in told], return_inverse=True)
-    packages, package_of = np.unique([about["package"] for about in told], return_inverse=True)
+    kinds, kind_of = np.unique([metadata["kind"] for metadata in clips_metadata], return_inverse=True)
+    packages, package_of = np.unique([metadata["package"] for metadata in clips_metadata], return_inverse=True)
     ends = np.cumsum(np.array(lengths, np.int64))
     with open(out / "pack.npz.tmp", "wb") as index:
         np.savez(
@@ -111,7 +111,7 @@ def make(out: Path, jobs: int = 2) -> Pack:
             kind_of=kind_of.astype(np.int32),
             packages=packages,
             package_of=package_of.astype(np.int32),
-            keys=np.array([about["key"] for about in told]),
+            keys=np.array([metadata["key"] for metadata in clips_metadata]),
             fingerprint=np.array(corpus["fingerprint"]),
             format=np.array(corpus["format"]),
         )
@@ -121,7 +121,7 @@ def make(out: Path, jobs: int = 2) -> Pack:
 
 
 def join(out: Path, folders: Sequence[Path]) -> Pack:
-    """Makes one pack of several, in their order. A clip that more than one of them holds is there as often."""
+    """Joins several packs into one, in their order. A clip of two packs occurs twice."""
     packs = [Pack.open(folder) for folder in folders]
     if len({pack.format for pack in packs}) > 1:
         raise PackError("packs of FLAC and of Opus do not join: their clips are not the same recordings")
@@ -145,7 +145,7 @@ def join(out: Path, folders: Sequence[Path]) -> Pack:
             packages=packages,
             package_of=package_of.astype(np.int32),
             keys=np.array([f"{number}-{key}" for number, pack in enumerate(packs) for key in pack.keys]),
-            fingerprint=np.array(clips.fingerprint(pack.fingerprint for pack in packs)),
+            fingerprint=np.array(clips.corpus_hash(pack.fingerprint for pack in packs)),
             format=np.array(packs[0].format),
         )
     os.replace(out / "pack.int16.tmp", out / "pack.int16")
@@ -154,7 +154,7 @@ def join(out: Path, folders: Sequence[Path]) -> Pack:
 
 
 def _decoded(out: Path, pool: ThreadPoolExecutor) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-    """Every clip in order, decoded some ahead."""
+    """Every clip in order. Threads decode up to ``AHEAD`` clips in advance."""
     return read_ahead(pool, _pcm, shards.read(out), AHEAD)
 
 

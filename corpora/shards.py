@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from .parts import FORMATS, Row
+from .steps import FORMATS, ClipRow
 
-Clip = tuple[dict[str, Any], bytes]  # its JSON and its encoded samples
+Clip = tuple[dict[str, Any], bytes]  # metadata, encoded samples
 
 
-def about(row: Row) -> dict[str, Any]:
-    """What a clip's JSON and the manifest say of it."""
+def metadata(row: ClipRow) -> dict[str, Any]:
+    """A clip's metadata, as in its JSON file and in the manifest."""
     return {
         "key": row.key,
         "package": row.package,
@@ -32,10 +32,10 @@ def about(row: Row) -> dict[str, Any]:
     }
 
 
-def write(clips: Iterable[Clip], out: Path, form: str, megabytes: int) -> list[str]:
-    """Puts clips into shards of at most so many megabytes (a larger clip has its own); the shard of each clip.
+def write(clips: Iterable[Clip], out: Path, encoding: str, megabytes: int) -> list[str]:
+    """Writes clips into shards of at most ``megabytes``; a larger clip has a shard of its own.
 
-    The folder ``shards`` appears when all of it is there, in place of an older one.
+    The folder ``shards`` appears when it is complete, and replaces an older one. Returns the shard of each clip.
     """
     temporary, target = out / "shards.tmp", out / "shards"
     shutil.rmtree(temporary, ignore_errors=True)
@@ -43,16 +43,16 @@ def write(clips: Iterable[Clip], out: Path, form: str, megabytes: int) -> list[s
     limit, size, number = megabytes * 10**6 - tarfile.RECORDSIZE, 0, -1
     names: list[str] = []
     tar: tarfile.TarFile | None = None
-    for told, data in clips:
-        text = json.dumps(told, ensure_ascii=False).encode()
-        need = 2 * tarfile.BLOCKSIZE + sum(-(-len(one) // 512) * 512 for one in (data, text))
+    for clip_metadata, data in clips:
+        text = json.dumps(clip_metadata, ensure_ascii=False).encode()
+        need = 2 * tarfile.BLOCKSIZE + sum(-(-len(content) // 512) * 512 for content in (data, text))
         if tar is None or size + need > limit:
             if tar is not None:
                 tar.close()
             number, size = number + 1, 0
             tar = tarfile.open(temporary / f"{number:06}.tar", "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
-        _add(tar, f"{told['key']}.{FORMATS[form]}", data)
-        _add(tar, f"{told['key']}.json", text)
+        _add(tar, f"{clip_metadata['key']}.{FORMATS[encoding]}", data)
+        _add(tar, f"{clip_metadata['key']}.json", text)
         size += need
         names.append(f"{number:06}.tar")
     if tar is not None:
@@ -63,7 +63,7 @@ def write(clips: Iterable[Clip], out: Path, form: str, megabytes: int) -> list[s
 
 
 def read(out: Path) -> Iterator[Clip]:
-    """Every clip of the shards in their order."""
+    """Every clip, in the order of the shards."""
     for path in sorted((out / "shards").glob("*.tar")):
         data = b""
         with tarfile.open(path) as tar:

@@ -1,4 +1,4 @@
-"""Where recordings come from: a Debian package, or files of the user's own. Each source is one step of the work."""
+"""Sources of recordings: a Debian package, or files of the user's own. Each source is one step of a build."""
 
 import csv
 import hashlib
@@ -18,7 +18,7 @@ from .debian import DebianError
 BATCH = 200  # of the user's files in one step
 LICENCE = re.compile(r"(licen[cs]e|copying|copyright|notice)[^/]*$", re.IGNORECASE)
 
-KNOWN = {
+LICENCE_PATTERNS = {
     "GPL": r"(?<!Lesser )(?<!Library )General Public Licen[sc]e|(?<![A-Z])GPL",
     "LGPL": r"(Lesser|Library) General Public Licen[sc]e|LGPL",
     "CC-BY-SA": r"(?i)CC.BY.SA|Creative Commons Attribution.Share",
@@ -30,17 +30,17 @@ KNOWN = {
 }
 
 
-class Sound(NamedTuple):
-    """One recording, as a file that lives until the next is asked for."""
+class SourceRecording(NamedTuple):
+    """One recording. Its file exists until the next recording is requested."""
 
     path: str  # inside the package, with ! between an archive and its member
     file: Path
-    kind: str = ""  # empty: by the catalogue's rules
+    kind: str = ""  # if empty, the catalogue's rules decide
     labels: dict[str, str] = {}  # noqa: RUF012
 
 
 class Fault(NamedTuple):
-    """A file that could not be opened, and why."""
+    """A file that cannot be opened, and the reason."""
 
     path: str
     reason: str
@@ -48,7 +48,7 @@ class Fault(NamedTuple):
 
 @dataclass
 class Provenance:
-    """What a source says about itself; complete once all its sounds were taken."""
+    """A source's version, hash, size and licences; complete once all its recordings were read."""
 
     package: str
     version: str = ""
@@ -58,23 +58,23 @@ class Provenance:
 
 
 def licence_names(texts: Iterable[str]) -> str:
-    """Names of the licences in copyright files: their fields where they are machine-readable, else well-known names.
+    """Names of the licences in copyright files: the fields of machine-readable files, else well-known names.
 
-    The files cover code and pictures too, and only they themselves are binding.
+    The files cover code and images too. Only the files themselves are binding.
     """
     text = "\n".join(texts)
     names = set(re.findall(r"(?m)^License: *(\S.*?)\s*$", text))
-    return "; ".join(sorted(names or {name for name, known in KNOWN.items() if re.search(known, text)}))
+    return "; ".join(sorted(names or {name for name, pattern in LICENCE_PATTERNS.items() if re.search(pattern, text)}))
 
 
 class Source(Protocol):
-    """A source of recordings: ``step`` names it and everything that its recordings depend on."""
+    """A source of recordings. ``step`` is its name, with everything that its recordings depend on."""
 
     step: str
     provenance: Provenance
 
-    def sounds(self, work: Path) -> Iterator[Sound | Fault]:
-        """Every recording, with ``work`` for temporary files."""
+    def recordings(self, work: Path) -> Iterator[SourceRecording | Fault]:
+        """Every recording; ``work`` is for temporary files."""
         ...
 
 
@@ -83,8 +83,8 @@ class Package:
 
     Args:
         name: the package.
-        keep: a folder where its .deb stays; without one it is deleted.
-        mirror: an archive's URL or folder; without one apt knows.
+        keep: the folder that keeps its .deb; without one the .deb is deleted.
+        mirror: an archive's URL or folder; without one, apt downloads.
         suite: of the mirror.
     """
 
@@ -92,7 +92,7 @@ class Package:
         self.step, self.keep, self.mirror, self.suite = name, keep, mirror, suite
         self.provenance = Provenance(name)
 
-    def sounds(self, work: Path) -> Iterator[Sound | Fault]:
+    def recordings(self, work: Path) -> Iterator[SourceRecording | Fault]:
         deb = debian.find(self.step, self.mirror, self.suite)
         path = debian.download(deb, self.keep or work)
         self.provenance = Provenance(self.step, deb.version, deb.sha256, path.stat().st_size)
@@ -104,7 +104,7 @@ class Package:
                 file = work / f"member{suffix}"
                 with open(file, "wb") as target:
                     shutil.copyfileobj(content, target, debian.CHUNK)
-                yield from _unfolded(name, file, self.step)
+                yield from _recordings(name, file, self.step)
                 file.unlink()
         if not self.keep:
             path.unlink()
@@ -112,27 +112,27 @@ class Package:
             raise DebianError(f"{self.step}: holds no copyright file")
 
 
-def _unfolded(path: str, file: Path, package: str, depth: int = 0) -> Iterator[Sound | Fault]:
-    """A file's recordings: itself, or those inside the archive or bundle that it is."""
+def _recordings(path: str, file: Path, package: str, depth: int = 0) -> Iterator[SourceRecording | Fault]:
+    """The recordings of a file: the file itself, or the members of an archive or bundle."""
     suffix = file.suffix
     temporary = file.with_name(f"inside{depth}")
     try:
         if suffix in bundles.READERS:
             for name, data in bundles.READERS[suffix](file.read_bytes()):
                 temporary.write_bytes(data)
-                yield Sound(f"{path}!{name}", temporary, "", catalogue.labels_of(package, f"{path}!{name}"))
+                yield SourceRecording(f"{path}!{name}", temporary, "", catalogue.labels_of(package, f"{path}!{name}"))
         elif suffix in catalogue.ARCHIVES:
             if depth < 2 and zipfile.is_zipfile(file):
-                yield from _unzipped(path, file, package, depth)
+                yield from _zip_recordings(path, file, package, depth)
         else:
-            yield Sound(path, file, "", catalogue.labels_of(package, path))
+            yield SourceRecording(path, file, "", catalogue.labels_of(package, path))
     except (zipfile.BadZipFile, ValueError, KeyError, ArithmeticError, NotImplementedError) as error:
         yield Fault(path, f"{type(error).__name__}: {error}")
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _unzipped(path: str, file: Path, package: str, depth: int) -> Iterator[Sound | Fault]:
+def _zip_recordings(path: str, file: Path, package: str, depth: int) -> Iterator[SourceRecording | Fault]:
     with zipfile.ZipFile(file) as archive:
         for member in archive.infolist():
             suffix = catalogue.suffix_of(member.filename)
@@ -140,12 +140,12 @@ def _unzipped(path: str, file: Path, package: str, depth: int) -> Iterator[Sound
                 inner = file.with_name(f"zipped{depth}{suffix}")
                 with archive.open(member) as content, open(inner, "wb") as target:
                     shutil.copyfileobj(content, target, debian.CHUNK)
-                yield from _unfolded(f"{path}!{member.filename}", inner, package, depth + 1)
+                yield from _recordings(f"{path}!{member.filename}", inner, package, depth + 1)
                 inner.unlink()
 
 
 class Files:
-    """Some of the user's own files; a step of their own, void once one of them changes."""
+    """A batch of the user's own files. The step's name changes if one of the files changes."""
 
     def __init__(self, name: str, root: Path, entries: list[tuple[Path, str, str]]) -> None:
         self.root, self.entries = root, entries
@@ -153,7 +153,7 @@ class Files:
         self.step = f"{name}-{digest.hexdigest()[:16]}"
         self.provenance = Provenance(name)
 
-    def sounds(self, work: Path) -> Iterator[Sound | Fault]:
+    def recordings(self, work: Path) -> Iterator[SourceRecording | Fault]:
         self.provenance.licences = {
             path.name: path.read_text(errors="replace")
             for path in sorted(self.root.iterdir())
@@ -162,7 +162,7 @@ class Files:
         for path, kind, label in self.entries:
             inside = path.relative_to(self.root) if path.is_relative_to(self.root) else path
             if path.is_file():
-                yield Sound(str(inside), path, kind or "other", {"label": label} if label else {})
+                yield SourceRecording(str(inside), path, kind or "other", {"label": label} if label else {})
             else:
                 yield Fault(str(inside), "is no file")
 
@@ -172,15 +172,15 @@ def user_files(origin: Path) -> list[Files]:
     if origin.is_dir():
         root, entries = origin, [(path, "", "") for path in audio.find([origin])]
     else:
-        root, entries = origin.parent, _listed(origin)
+        root, entries = origin.parent, _csv_entries(origin)
     if not entries:
         raise ValueError(f"{origin}: names no audio files")
     name = re.sub(r"[^\w.-]", "_", origin.resolve().name if origin.is_dir() else origin.stem)
     return [Files(name, root, entries[start : start + BATCH]) for start in range(0, len(entries), BATCH)]
 
 
-def _listed(origin: Path) -> list[tuple[Path, str, str]]:
-    """A CSV file's (path, kind, label); paths are relative to its folder."""
+def _csv_entries(origin: Path) -> list[tuple[Path, str, str]]:
+    """The rows (path, kind, label) of a CSV file; paths are relative to its folder."""
     with open(origin, newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         column = next((name for name in ("path", "file_name") if name in (reader.fieldnames or [])), None)
@@ -190,7 +190,7 @@ def _listed(origin: Path) -> list[tuple[Path, str, str]]:
 
 
 def _state(path: Path) -> str:
-    """A file as it is now."""
+    """A file's path, size and modification time."""
     if not path.is_file():
         return f"{path}|missing"
     stat = path.stat()

@@ -1,8 +1,8 @@
-"""What an open recording is a recording of: labels from its package and path, as plain data.
+"""Labels of the open recordings, from their packages and paths, as plain data.
 
-A clip may have several labels: an effect called ``horse_gallop_water`` has two. What is not told has no label, so a
-label that is missing proves nothing; effects whose paths say nothing known are left out by whoever learns from labels.
-Paths were read, not recordings heard: some labels are wrong.
+A clip may have several labels: an effect called ``horse_gallop_water`` has two. A missing label proves nothing, as a
+path need not name every sound. Training on labels leaves out effects without any. Nobody listened to the recordings:
+some labels are wrong.
 """
 
 import re
@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from .synthesis.solos import LANGUAGES
 
-# Effects and surroundings: label -> words, any of which stands in the name of the file or of its folder.
+# Effects and ambiences: label -> words. Any of them in the name of the file or of its folder gives the label.
 EFFECTS = {
     "alarm": "alarm siren alert klaxon warning buzzer",
     "aircraft": "helicopter jet plane flyby airplane aircraft chopper biplane propeller airship",
@@ -67,16 +67,16 @@ EFFECTS = {
     "wind": "wind windy breeze blizzard",
     "wood": "wood lumber lumbering chop saw sawmill tree woodcutter lumberjack axe wooden creak",
 }
-# Words that belong to a package's names, not to its sounds.
+# Words in a package's file names that do not describe its sounds.
 NAMES = {
     "openttd-opensfx": "cat",
     "plee-the-bear-data": "bear",
     "megaglest-data": "thrower",  # of axes: a person
     "nexuiz-data": "m",
 }
-MUTE = {"openttd-opensfx", "emacspeak"}  # packages whose paths tell nothing, or something else
+UNINFORMATIVE = {"openttd-opensfx", "emacspeak"}  # packages whose paths do not describe their sounds
 
-# Music that is known again: whose it is. A package of ten long tracks at least.
+# Packages whose music is a class of its own: each has at least ten long tracks.
 OWN_STYLE = """
     0ad-data berusky2-data colobot-common-sounds megaglest-data naev-data nexuiz-music planetblupi-music-ogg
     singularity-music supertux-data supertuxkart-data ufoai-music unknown-horizons warzone2100-music
@@ -89,41 +89,41 @@ VALID = """
     ardentryst btanks-data caveexpress-data endless-sky-data flare-game freedink-data mazeofgalious-data
     plee-the-bear-data scorched3d-data supertuxkart-data triplea widelands-data"""
 HELD_OUT = frozenset(VALID.split())
-TWO_SPEAKERS = {"fillets-ng-data-cs", "fillets-ng-data-nl"}  # clips that do not say whose they are are left out
-HELD_OUT_SPEAKERS = {"fillets-ng-data-cs-v", "fillets-ng-data-nl-v"}  # the big fish of either language
-VALID_TRACKS = 5  # of a style, one track in so many
+TWO_SPEAKERS = {"fillets-ng-data-cs", "fillets-ng-data-nl"}  # clips without a speaker have no labels
+HELD_OUT_SPEAKERS = {"fillets-ng-data-cs-v", "fillets-ng-data-nl-v"}  # the big fish in both languages
+VALID_TRACKS = 5  # one track of a style in five is for validation
 
 
 @cache
 def _labels_by_word() -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    labels: dict[str, list[str]] = {}
     for label, words in EFFECTS.items():
         for word in words.split():
-            found.setdefault(word, []).append(label)
-    return found
+            labels.setdefault(word, []).append(label)
+    return labels
 
 
 def words_of(path: str) -> set[str]:
-    """The words in the names of a file and of its folder: ``Metal/sword-hit2.ogg`` has metal, sword and hit."""
+    """The words in the names of a file and its folder: ``Metal/sword-hit2.ogg`` has metal, sword and hit."""
     inside = PurePosixPath(path.replace("!", "/"))
     spaced = re.sub(r"([a-z])([A-Z])", r"\1 \2", f"{inside.parent.name} {inside.stem}")
     return set(re.findall(r"[a-z]+", spaced.lower()))
 
 
-def tags_of(package: str, path: str, kind: str, seconds: float, told: dict[str, str]) -> tuple[str, ...]:
-    """The labels of a clip, sorted; none where nothing is known.
+def tags_of(package: str, path: str, kind: str, seconds: float, labels: dict[str, str]) -> tuple[str, ...]:
+    """The labels of a clip, sorted; empty if the path names none.
 
     Args:
-        package, path, kind, seconds: of the clip, as a corpus's manifest has them.
-        told: the manifest's own labels; ``label``, parted by ``;``, is all that a clip of the user's own is asked for.
+        package, path, kind, seconds: columns of the manifest.
+        labels: the manifest's labels. A clip of the user's own has only ``label``, split at ``;``.
     """
-    if "label" in told:
-        return tuple(sorted(filter(None, map(str.strip, told["label"].split(";")))))
-    if package in MUTE:
+    if "label" in labels:
+        return tuple(sorted(filter(None, map(str.strip, labels["label"].split(";")))))
+    if package in UNINFORMATIVE:
         return ()
     if kind == "speech":
-        known = "language" in told and not (package in TWO_SPEAKERS and "speaker" not in told)
-        return tuple(sorted({"speech", LANGUAGES[told["language"]]})) if known else ()
+        has_speaker = "language" in labels and not (package in TWO_SPEAKERS and "speaker" not in labels)
+        return tuple(sorted({"speech", LANGUAGES[labels["language"]]})) if has_speaker else ()
     if kind == "music":
         own = package in STYLES and seconds >= LONG
         return ("music", f"music of {package}") if own else ("music",)
@@ -131,19 +131,19 @@ def tags_of(package: str, path: str, kind: str, seconds: float, told: dict[str, 
     return tuple(sorted({label for word in words for label in _labels_by_word().get(word, ())}))
 
 
-def group_of(package: str, path: str, told: dict[str, str]) -> str:
-    """What is the same about clips that are not independent: speaker, voice or program, or package."""
-    if "label" in told:
+def group_of(package: str, path: str, labels: dict[str, str]) -> str:
+    """The group of clips that are not independent: one speaker, voice, program or package."""
+    if "label" in labels:
         return str(PurePosixPath(path).parent)
-    return told.get("speaker", package)
+    return labels.get("speaker", package)
 
 
-def split_of(package: str, path: str, tags: tuple[str, ...], key: str, told: dict[str, str]) -> str:
-    """``train`` or ``valid``: by folder in the user's own corpora, by speaker, by track, else by package."""
-    if "label" in told:
+def split_of(package: str, path: str, tags: tuple[str, ...], key: str, labels: dict[str, str]) -> str:
+    """``train`` or ``valid``: by folder for the user's own clips, else by speaker, by track or by package."""
+    if "label" in labels:
         return "valid" if path.startswith("valid/") else "train"
-    if "language" in told:
-        return "valid" if told.get("speaker") in HELD_OUT_SPEAKERS else "train"
+    if "language" in labels:
+        return "valid" if labels.get("speaker") in HELD_OUT_SPEAKERS else "train"
     if any(tag.startswith("music of ") for tag in tags):
         return "valid" if int(key, 16) % VALID_TRACKS == 0 else "train"
     return "valid" if package in HELD_OUT else "train"

@@ -1,1 +1,1 @@
-"""What a model is worth: its speed here, its scores on HEAR's tasks and on the open suite."""
+"""Evaluation of models: scores on HEAR's tasks and on the open suite, speed and cost."""

@@ -1,10 +1,10 @@
-"""HEAR's own evaluation, by its released kit, on today's Python.
+"""HEAR's own evaluation by its released kit, on a current Python.
 
     python -m evaluation.heareval hear_audioformer.msm_mae --tasks DIR --model msm-mae-tiny
     python -m evaluation.heareval --prepare ARCHIVES --tasks DIR
 
-The first call makes the environment that the kit needs. Everything is resumed: what is done is kept, an interrupted
-task starts again. See docs/heareval.md.
+The first call creates the kit's virtual environment. A run resumes: finished tasks are kept, an interrupted task starts
+again. See docs/heareval.md.
 """
 
 import sys
@@ -69,10 +69,10 @@ def main(
 
 
 def evaluate(run: Run, tasks: list[str]) -> list[str]:
-    """Takes the model through the tasks, prints and saves the table; the tasks that failed."""
+    """Evaluates the model on the tasks, prints and saves the table. Returns the tasks that failed."""
     failed = []
     run.folder.mkdir(parents=True, exist_ok=True)
-    with environment.alone(run.folder / ".lock") as lock:
+    with environment.locked(run.folder / ".lock") as lock:
         click.echo(f"{run.module} {run.name}: {len(tasks)} tasks, {run.setting}; logs in {run.folder / 'logs'}")
         for number, task in enumerate(tasks, 1):
             click.echo(f"[{number}/{len(tasks)}] {task}: ", nl=False)
@@ -91,7 +91,7 @@ def evaluate(run: Run, tasks: list[str]) -> list[str]:
 
 
 def _weight_file(module: str, model: str) -> Path | None:
-    """The weight file that the kit shall hand to the module; it takes existing files only, and by no other name."""
+    """The weight file that the kit passes to the module. The kit accepts only paths of existing files."""
     if Path(model).is_file():
         return Path(model).absolute()
     if module in OURS:

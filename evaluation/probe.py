@@ -1,10 +1,11 @@
-"""What frozen embeddings are worth: any HEAR module, a folder of tasks, minutes.
+"""Scores frozen embeddings: any HEAR module on a folder of tasks, in minutes.
 
     python -m evaluation.probe hear_audioformer.msm_mae --suite open
     python -m evaluation.probe hear_audioformer.msm_mae --model runs/tiny.safetensors --tasks DIR --out results
 
-Embeds every clip once, keeps the embeddings under OUT, fits a head on them, and prints scores with 95 % intervals. All
-that a page of results needs goes into OUT/<module>/<model>/<suite>.json. Stopped, it goes on where it was.
+The command embeds every clip once, caches the embeddings under OUT, fits a head on them, and prints scores with 95 %
+confidence intervals. It writes OUT/<module>/<model>/<suite>.json, from which the page of results is made. A run that
+was stopped resumes.
 """
 
 import shlex
@@ -23,7 +24,7 @@ from .scoring import embeddings, event, records, scene
 from .scoring.embeddings import Model
 from .tasks import tasks
 
-SUITES = {"open": Path("data/open-suite")}  # where `python -m evaluation.suites.open` is told to build it
+SUITES = {"open": Path("data/open-suite")}  # suite -> its usual folder
 HEADER = f"{'task':28} {'score':12} {'value':>6}  {'95 % interval':15} {'kNN':>6} {'chance':>7} {'seconds':>8}"
 
 
@@ -37,7 +38,7 @@ def run(
     head: str = "linear",
     command: str = "",
 ) -> Path:
-    """Scores a model on a suite, task by task, and returns the file of results, renewed after each task."""
+    """Scores a model on a suite, task by task. Updates the file of results after each task; returns its path."""
     name = suite.parent.name if suite.name == "tasks" else suite.name
     file = out / model.module.__name__ / model.name / (f"{name}.json" if head == "linear" else f"{name}.{head}.json")
     click.echo(f"{model.module.__name__} {model.name} on {name}\n{HEADER}")
@@ -75,7 +76,7 @@ def _line(name: str, entry: dict[str, Any]) -> str:
 
 
 def _home(suite: str) -> Path:
-    """The folder with a suite's tasks, if it was built."""
+    """The folder of a suite's tasks; an error if it is not built."""
     folder = SUITES[suite] / "tasks"
     if not folder.is_dir():
         raise click.UsageError(
@@ -86,7 +87,7 @@ def _home(suite: str) -> Path:
 
 
 def _options(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """Keyword arguments of load_model."""
+    """Keyword arguments of load_model from key=value pairs."""
     try:
         return dict(assignments(pairs, form="key=value"))
     except AssignmentError as error:

@@ -21,7 +21,7 @@ import torch
 from lightning.fabric import Fabric
 
 from evaluation.scoring import records
-from evaluation.tasks.tasks import Fold, Item, Reading, TaskError
+from evaluation.tasks.tasks import Fold, Item, Task, TaskError
 from hear_audioformer import WeightsError, audio
 from hear_audioformer.audio import AudioError
 
@@ -49,7 +49,7 @@ class Round:
     watch: tuple[Item, ...]
 
 
-def rounds_of(task: Reading, recipe: FinetuningRecipe, run: Path) -> list[Round]:
+def rounds_of(task: Task, recipe: FinetuningRecipe, run: Path) -> list[Round]:
     """The folds that a recipe asks for, or the one round of a task without folds."""
     many = len(task.folds) > 1
     wanted = range(len(task.folds)) if recipe.fold == "all" else [recipe.fold]
@@ -70,7 +70,7 @@ def start_of(recipe: FinetuningRecipe) -> Start:
     return Start.of(recipe.model, recipe.seed, recipe.options)
 
 
-def build(recipe: FinetuningRecipe, start: Start, task: Reading) -> Classifier:
+def build(recipe: FinetuningRecipe, start: Start, task: Task) -> Classifier:
     """The objective of a recipe, around the encoder that it starts from."""
     loss: Any = recipe.loss or ("bce" if task.multilabel else "ce")
     if loss == "ce" and task.multilabel:
@@ -94,7 +94,7 @@ def build(recipe: FinetuningRecipe, start: Start, task: Reading) -> Classifier:
     return ContrastClassifier(encoder, classes, crop, contrast=recipe.contrast, **options)
 
 
-def source_of(recipe: FinetuningRecipe, objective: Classifier, task: Reading, turn: Round, device: Any) -> Labelled:
+def source_of(recipe: FinetuningRecipe, objective: Classifier, task: Task, turn: Round, device: Any) -> Labelled:
     """Batches of the clips that a round learns from."""
     rate, resident = objective.encoder.sample_rate, recipe.clips.reader == "resident"
     clips = Clips([task.audio(item, rate) for item in turn.learn], rate, objective.crop, keep=resident)
@@ -109,7 +109,7 @@ def source_of(recipe: FinetuningRecipe, objective: Classifier, task: Reading, tu
     )
 
 
-def learn(recipe: FinetuningRecipe, task: Reading, turn: Round, fabric: Fabric, until: int | None) -> bool:
+def learn(recipe: FinetuningRecipe, task: Task, turn: Round, fabric: Fabric, until: int | None) -> bool:
     """Trains one round from where it stands, and writes its weights; whether it reached its end."""
     start = start_of(recipe)
     rate = start.encoder.sample_rate
@@ -151,7 +151,7 @@ def learn(recipe: FinetuningRecipe, task: Reading, turn: Round, fabric: Fabric, 
     return True
 
 
-def finish(recipe: FinetuningRecipe, task: Reading, rounds: list[Round], run: Path, command: str) -> None:
+def finish(recipe: FinetuningRecipe, task: Task, rounds: list[Round], run: Path, command: str) -> None:
     """Scores what the rounds left, writes ``result.json``, and says what came out."""
     began = time.perf_counter()
     found = finetuned.outcome(task, [(turn.fold, turn.folder) for turn in rounds])

@@ -17,7 +17,7 @@ from evaluation.scoring.bootstrap import draw
 from evaluation.scoring.embeddings import Model
 from evaluation.scoring.labels import many_hot
 from evaluation.scoring.scores import SCORES
-from evaluation.tasks.tasks import Fold, Item, Reading
+from evaluation.tasks.tasks import Fold, Item, Task
 from hear_audioformer import checkpoint, weights
 from hear_audioformer.checkpoint import Header, WeightsError
 from hear_audioformer.embedder import Embedder, Encoder
@@ -92,7 +92,7 @@ class Start:
         return f"scratch-{stem}" if self.scratch else stem
 
 
-def write(folder: Path, objective: Classifier, start: Start, task: Reading, about: dict[str, Any]) -> None:
+def write(folder: Path, objective: Classifier, start: Start, task: Task, about: dict[str, Any]) -> None:
     """Writes the encoder as a model like any other, and the head.
 
     Weights have the precision of the file that the run started from, so a frozen encoder is the same to the bit.
@@ -133,7 +133,7 @@ def load(folder: Path) -> tuple[Model, Head]:
     return Model(f"hear_audioformer.{weights.METHODS[method]}", str(folder / MODEL)), head
 
 
-def outcome(task: Reading, rounds: Sequence[tuple[Fold, Path]]) -> scene.Outcome:
+def outcome(task: Task, rounds: Sequence[tuple[Fold, Path]]) -> scene.Outcome:
     """What the models of some rounds, one a folder, say of their test clips; their validation scores beside it."""
     truths, told, common, folds, chosen = [], [], [], [], []
     items: list[Item] = []
@@ -156,7 +156,7 @@ def outcome(task: Reading, rounds: Sequence[tuple[Fold, Path]]) -> scene.Outcome
     return scene.Outcome(np.array(folds), groups, columns, {"majority": majority}, chosen, {})
 
 
-def predict(task: Reading, folder: Path) -> np.ndarray:
+def predict(task: Task, folder: Path) -> np.ndarray:
     """Logits of all clips of a task, (clips, classes)."""
     model, head = load(folder)
     vectors = embeddings.scenes(task, model, folder / "embeddings")
@@ -164,13 +164,13 @@ def predict(task: Reading, folder: Path) -> np.ndarray:
         return head(torch.from_numpy(vectors)).numpy()
 
 
-def rate(task: Reading, targets: np.ndarray, logits: np.ndarray) -> float:
+def rate(task: Task, targets: np.ndarray, logits: np.ndarray) -> float:
     """The task's own score."""
     once = np.ones((1, len(targets)), np.float32)
     return float(SCORES[task.score](scene.columns(task, targets, logits), once)[0])
 
 
-def entry(task: Reading, found: scene.Outcome, seconds: dict[str, float]) -> dict[str, Any]:
+def entry(task: Task, found: scene.Outcome, seconds: dict[str, float]) -> dict[str, Any]:
     """A task's line of a file of results, with the other scores that fit it."""
     drawn = draw(task.name, found.folds, found.groups)
     also = {name: records.rated(name, found.columns, found.folds, drawn) for name in ALSO.get(task.score, ())}
@@ -190,7 +190,7 @@ def facts(start: Start, recipe: FinetuningRecipe, folder: Path, suite: str, comm
     }
 
 
-def look(task: Reading, items: Sequence[Item], objective: Classifier, clips: Sequence[Tensor]) -> float:
+def look(task: Task, items: Sequence[Item], objective: Classifier, clips: Sequence[Tensor]) -> float:
     """The task's score of an objective in training, on clips in memory."""
     embedder = Embedder(objective.encoder, pool=objective.pool, layers=objective.layers)
     device = next(objective.head.parameters()).device
@@ -200,5 +200,5 @@ def look(task: Reading, items: Sequence[Item], objective: Classifier, clips: Seq
     return rate(task, _targets(task, items), logits.float().cpu().numpy())
 
 
-def _targets(task: Reading, items: Sequence[Item]) -> np.ndarray:
+def _targets(task: Task, items: Sequence[Item]) -> np.ndarray:
     return many_hot([item.labels for item in items], len(task.vocabulary)).numpy()

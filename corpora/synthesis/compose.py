@@ -1,7 +1,7 @@
-"""Pieces of music made up by rule and chance: what a seed is worth in chords, melodies, rhythms and instruments.
+"""Random pieces of music, composed by rule from a seed: chords, melodies, rhythms and instruments.
 
-No one will hum them, but they have what a model should hear in music: keys, chords that move, phrases that return,
-metre, ranges, and every General MIDI program. All of it is new, so nobody's rights are touched.
+They have what a model should learn to hear: keys, chord progressions, phrases that return, metre, registers, and every
+General MIDI program. All of it is new, so it infringes nobody's rights.
 """
 
 import random
@@ -24,15 +24,15 @@ FAMILIES = (
     "piano", "chromatic percussion", "organ", "guitar", "bass", "strings", "ensemble", "brass", "reed", "pipe",
     "synth lead", "synth pad", "synth effects", "ethnic", "percussive", "sound effects",
 )  # fmt: skip
-CARRIERS = (0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 13)  # families that carry a melody
-GROUNDS = (0, 0, 2, 3, 5, 6, 11)  # and those that carry chords
+MELODY_FAMILIES = (0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 13)
+CHORD_FAMILIES = (0, 0, 2, 3, 5, 6, 11)
 KICK, SNARE, CLOSED, OPEN, RIDE, CRASH = 36, 38, 42, 46, 51, 49
 PERCUSSION = (37, 39, 54, 56, 60, 62, 64, 69, 70, 75)
 
 
 @dataclass
 class Piece:
-    """A piece: the decisions that hold throughout, and its notes."""
+    """A piece: its key, metre, tempos, chords and instruments, and its notes."""
 
     root: int  # key of the tonic, in the octave below middle C
     mode: str
@@ -51,7 +51,7 @@ class Piece:
 
     @property
     def drums(self) -> bool:
-        """Whether any are played."""
+        """Whether the piece has drums."""
         return any(note.channel == DRUMS for note in self.notes)
 
     def key(self, degree: int, octave: int = 0) -> int:
@@ -65,7 +65,7 @@ class Piece:
         return key
 
     def add(self, start: float, length: float, channel: int, key: int, velocity: int) -> None:
-        """A note, with its times in quarters."""
+        """Adds a note; start and length are in quarters."""
         ticks = max(1, round(length * TICKS))
         self.notes.append(Note(round(start * TICKS), ticks, channel, key, min(127, max(1, velocity))))
 
@@ -75,7 +75,7 @@ class Piece:
 
 
 def compose(rng: random.Random, seconds: float) -> Piece:
-    """A piece that lasts for at least this long: any of a melody, chords, bass and drums, at least one."""
+    """A piece of at least this duration, with at least one of melody, chords, bass and drums."""
     metre, beats = rng.choice(METRES), rng.uniform(56.0, 190.0)
     late = beats * (rng.uniform(0.8, 1.25) if rng.random() < 0.3 else 1.0)  # of the second half
     bars = int(seconds * max(beats, late) / 60 / metre) + 1
@@ -97,8 +97,8 @@ def _program(family: int, rng: random.Random) -> int:
 
 
 def _melody(piece: Piece, channel: int, rng: random.Random) -> None:
-    """A walk on the scale that meets the chord on every bar; phrases of four bars come back as AABA."""
-    piece.programs[channel] = _program(rng.choice(CARRIERS), rng)
+    """A walk on the scale that meets a chord tone in every bar. Phrases of four bars repeat as AABA."""
+    piece.programs[channel] = _program(rng.choice(MELODY_FAMILIES), rng)
     octave, legato = rng.choice((0, 1, 1, 2)), rng.uniform(0.4, 1.0)
     lengths = rng.choice(((0.5, 0.5, 1.0), (1.0, 1.0, 2.0), (0.25, 0.25, 0.5, 1.0), (1 / 3, 1 / 3, 1.0), (0.75, 0.25)))
     rests = rng.uniform(0.0, 0.25)
@@ -127,7 +127,7 @@ def _figure(
 
 def _chords(piece: Piece, channel: int, rng: random.Random) -> None:
     """Triads or seventh chords: held, on the beat, off the beat or broken."""
-    piece.programs[channel] = _program(rng.choice(GROUNDS), rng)
+    piece.programs[channel] = _program(rng.choice(CHORD_FAMILIES), rng)
     voices = rng.choice(((0, 2, 4), (0, 2, 4), (0, 4, 9), (0, 2, 4, 6), (0, 4, 7)))
     style, octave, velocity = rng.choice(("held", "beat", "off", "broken")), rng.choice((0, 0, 1)), rng.randint(50, 85)
     step = rng.choice((0.25, 0.5, 0.5, 1 / 3))
@@ -135,8 +135,8 @@ def _chords(piece: Piece, channel: int, rng: random.Random) -> None:
         start = bar * piece.metre
         keys = [piece.key(degree + voice, octave) for voice in voices]
         if style == "broken":
-            for place in range(round(piece.metre / step)):
-                piece.add(start + place * step, step, channel, keys[place % len(keys)], velocity + rng.randint(-8, 8))
+            for index in range(round(piece.metre / step)):
+                piece.add(start + index * step, step, channel, keys[index % len(keys)], velocity + rng.randint(-8, 8))
             continue
         first, length = {"held": (0.0, piece.metre - 0.05), "beat": (0.0, 0.9), "off": (0.5, 0.4)}[style]
         for beat in range(1 if style == "held" else piece.metre):
@@ -150,13 +150,13 @@ def _bass(piece: Piece, channel: int, rng: random.Random) -> None:
     style, velocity = rng.choice(((0,), (0, 4), (0, 2, 4, 5), (0, 0, 7))), rng.randint(75, 105)
     step = rng.choice((0.5, 1.0, 1.0, 2.0))
     for bar, degree in enumerate(piece.chords):
-        for place in range(max(1, int(piece.metre / step))):
-            key = piece.key(degree + style[place % len(style)], -1)
-            piece.add(bar * piece.metre + place * step, step * 0.9, channel, key, velocity + rng.randint(-8, 8))
+        for index in range(max(1, int(piece.metre / step))):
+            key = piece.key(degree + style[index % len(style)], -1)
+            piece.add(bar * piece.metre + index * step, step * 0.9, channel, key, velocity + rng.randint(-8, 8))
 
 
 def _drums(piece: Piece, channel: int, rng: random.Random) -> None:
-    """A groove of sixteenths that holds for the piece, with a fill at the end of each fourth bar."""
+    """A groove of sixteenths for the whole piece, with a fill at the end of every fourth bar."""
     steps = 4 * piece.metre
     cymbal = rng.choice((CLOSED, CLOSED, RIDE, 70))
     every = rng.choice((1, 2, 2, 4))
@@ -166,7 +166,7 @@ def _drums(piece: Piece, channel: int, rng: random.Random) -> None:
     for bar in range(piece.bars):
         for step in range(steps):
             hits = [KICK] * (step in kicks) + [SNARE] * (step in snares) + [cymbal] * (step % every == 0)
-            hits += [key for place, key in others.items() if place == step]
+            hits += [key for position, key in others.items() if position == step]
             hits += [rng.choice((41, 45, 48, SNARE))] * (bar % 4 == 3 and step >= steps - 4)
             hits += [CRASH] * (bar % 8 == 0 and step == 0) + [OPEN] * (bar % 4 == 1 and step == steps - 2)
             for key in dict.fromkeys(hits):

@@ -1,4 +1,4 @@
-"""Standard MIDI files, as far as a composer of plain pieces needs them: one track of tempos, programs and notes."""
+"""A writer of Standard MIDI files with one track of tempos, programs and notes."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -8,7 +8,7 @@ DRUMS = 9  # the channel on which keys are drums
 
 
 class Note(NamedTuple):
-    """A key held down for some ticks."""
+    """A note; times are in ticks."""
 
     start: int
     length: int
@@ -18,14 +18,14 @@ class Note(NamedTuple):
 
 
 class Tempo(NamedTuple):
-    """Quarter notes a minute from a tick on."""
+    """A tempo in quarter notes per minute, from a tick on."""
 
     start: int
     beats: float
 
 
 def write(tempos: Sequence[Tempo], programs: Mapping[int, int], notes: Sequence[Note], end: int = 0) -> bytes:
-    """A format-0 file that lasts until ``end`` at least. A key is released before it is struck again."""
+    """A format-0 file that lasts until ``end`` at least. A repeated note ends before it starts again."""
     events: list[tuple[int, int, bytes]] = []  # tick, order within it, message
     for start, beats in tempos:
         events.append((start, 0, b"\xff\x51\x03" + round(60e6 / beats).to_bytes(3, "big")))
@@ -46,7 +46,7 @@ def write(tempos: Sequence[Tempo], programs: Mapping[int, int], notes: Sequence[
 
 
 def variable_length(value: int) -> bytes:
-    """Seven bits a byte, the highest first, each but the last marked."""
+    """MIDI's variable-length quantity: seven bits a byte, highest first; all bytes but the last are marked."""
     digits = [value & 0x7F]
     while value := value >> 7:
         digits.append(0x80 | value & 0x7F)

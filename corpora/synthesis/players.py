@@ -1,4 +1,4 @@
-"""Music from a seed: a piece made up on the spot, played by fluidsynth through a bank that no evaluation uses."""
+"""Music from a seed: a random piece, played by fluidsynth through a SoundFont that no evaluation uses."""
 
 import random
 import re
@@ -13,7 +13,7 @@ from .programs import ProgramError, run
 
 PROGRAMS = ("fluidsynth",)
 BANK = Path("/usr/share/sounds/sf2/OPL-3_FM_128M.sf2")  # Debian's opl3-soundfont
-RATE = 44100  # of the playing: banks are recorded at it, and fluidsynth does not filter what a lower one would fold
+RATE = 44100  # of the rendering: fluidsynth has no anti-aliasing filter for rates below that of the samples
 EVALUATION = {
     "fluidr3": "fluid-soundfont-gm",
     "fluidsoundfont": "fluid-soundfont-gm",
@@ -30,7 +30,7 @@ class Music:
     Args:
         seed: fixes the piece.
         seconds: length of the clip.
-        bank: the SoundFont, as ``find_bank`` lets it pass.
+        bank: a SoundFont that ``find_bank`` accepts.
     """
 
     def __init__(self, seed: int, seconds: float, bank: Path) -> None:
@@ -45,12 +45,12 @@ class Music:
 
     def render(self, folder: Path, sample_rate: int) -> Tensor:
         """The clip, (samples,); ``folder`` is for temporary files."""
-        heard = play(self.piece.midi(), self.bank, self.room, folder, sample_rate)
-        return heard[: round(self.seconds * sample_rate)]
+        samples = play(self.piece.midi(), self.bank, self.room, folder, sample_rate)
+        return samples[: round(self.seconds * sample_rate)]
 
 
 def play(midi: bytes, bank: Path, room: bool, folder: Path, sample_rate: int) -> Tensor:
-    """A MIDI file as fluidsynth plays it, with reverberation and chorus or without, (samples,)."""
+    """Renders a MIDI file by fluidsynth, with or without reverberation and chorus: (samples,)."""
     score, sound = folder / "piece.mid", folder / "piece.wav"
     score.write_bytes(midi)
     wet = "1" if room else "0"
@@ -63,7 +63,7 @@ def play(midi: bytes, bank: Path, room: bool, folder: Path, sample_rate: int) ->
 
 
 def find_bank(given: Path | None) -> Path:
-    """The bank to play through: the one given, or Debian's opl3-soundfont. Banks of the evaluation are refused."""
+    """The SoundFont to use: the one given, or Debian's opl3-soundfont. Refuses those of the evaluation."""
     bank = given or BANK
     if not bank.is_file():
         help_ = "" if given else "; apt install opl3-soundfont, or name another with --soundfont"
@@ -80,11 +80,11 @@ def find_bank(given: Path | None) -> Path:
 
 
 def bank_name(bank: Path) -> str:
-    """What a SoundFont calls itself, whatever its file is called; empty where it says nothing."""
+    """The name inside a SoundFont file; empty if it has none."""
     with open(bank, "rb") as file:
         head = file.read(4096)
-    place = head.find(b"INAM")
-    if head[:4] != b"RIFF" or place < 0:
+    tag = head.find(b"INAM")
+    if head[:4] != b"RIFF" or tag < 0:
         return ""
-    size = int.from_bytes(head[place + 4 : place + 8], "little")
-    return head[place + 8 : place + 8 + size].split(b"\0")[0].decode("latin-1")
+    size = int.from_bytes(head[tag + 4 : tag + 8], "little")
+    return head[tag + 8 : tag + 8 + size].split(b"\0")[0].decode("latin-1")

@@ -1,18 +1,18 @@
-"""Programs outside Python that make sound: found, or named with the Debian package they come in; run, or reported."""
+"""External synthesisers: checks that they are installed, and runs them."""
 
 import shutil
 import subprocess
 from collections.abc import Sequence
 
-SECONDS = 300  # after which a program has hung
+SECONDS = 300  # timeout
 
 
 class ProgramError(RuntimeError):
-    """A program that is missing or did not do its work; the message says what helps."""
+    """A program that is missing or failed; the message says what helps."""
 
 
 def need(names: Sequence[str]) -> None:
-    """Says all at once which of these programs are missing. Each has the name of its Debian package."""
+    """Raises an error that names all missing programs. Each has the name of its Debian package."""
     missing = [name for name in names if not shutil.which(name)]
     if missing:
         packages = " ".join(missing)
@@ -20,7 +20,7 @@ def need(names: Sequence[str]) -> None:
 
 
 def run(command: Sequence[str]) -> None:
-    """Runs a program to its end; its own last words are in the error when it fails."""
+    """Runs a program. If it fails, the error quotes the last line of its output."""
     try:
         done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=SECONDS)
     except subprocess.TimeoutExpired as error:

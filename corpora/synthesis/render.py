@@ -1,11 +1,11 @@
-"""Speech and music made by synthesisers, as a folder of FLAC files that ``corpora.corpus --from`` takes.
+"""The command that renders synthetic speech and music into a folder of FLAC files for ``corpora.corpus --from``.
 
     python -m corpora.synthesis.render OUT --hours 20 --seed 1
     python -m corpora.synthesis.render OUT --hours 6 --solos
     python -m corpora.corpus CORPUS --from OUT/manifest.csv
 
-Every file follows from a seed of its own, which follows from ``--seed``, its kind and its number: more hours of the
-same seed begin with the same files, and files that exist are never made again.
+Every file has a seed of its own, derived from ``--seed``, its kind and its number. More hours of the same seed begin
+with the same files. The command never renders an existing file again.
 """
 
 import csv
@@ -45,14 +45,14 @@ COLUMNS = ("path", "kind", "label", "seed", "voice")
 
 @dataclass(frozen=True)
 class Item:
-    """A file to be made."""
+    """A file to render."""
 
     kind: str
     path: str  # inside the folder
     seed: int
 
     def source(self, bank: Path | None) -> Speech | Music:
-        """What it will be: decided here, not yet heard."""
+        """The file's content, chosen but not yet rendered."""
         if self.kind == "speech":
             return Speech(self.seed, SECONDS["speech"])
         assert bank
@@ -60,7 +60,7 @@ class Item:
 
 
 def plan(hours: float, seed: int, kinds: tuple[str, ...]) -> list[Item]:
-    """All files of a run; the kinds have equal shares of the hours."""
+    """All files of a run. The kinds have equal shares of the hours."""
     items = []
     for kind in kinds:
         for number in range(math.ceil(hours * 3600 / len(kinds) / SECONDS[kind] - 1e-6)):
@@ -70,7 +70,7 @@ def plan(hours: float, seed: int, kinds: tuple[str, ...]) -> list[Item]:
 
 
 def make(item: Item | Solo, out: Path, bank: Path | None) -> None:
-    """Makes a file, whole or not at all: a peak of -15 to -1 dB by its seed, 10 ms of fade at the end."""
+    """Renders a file, whole or not at all, with a peak of -15 to -1 dB by its seed and a fade-out of 10 ms."""
     with tempfile.TemporaryDirectory() as folder:
         audio = item.source(bank).render(Path(folder), SAMPLE_RATE)
     audio = audio - audio.mean()
@@ -85,7 +85,7 @@ def make(item: Item | Solo, out: Path, bank: Path | None) -> None:
 
 
 def make_all(items: Sequence[Item | Solo], out: Path, bank: Path | None, jobs: int) -> Iterator[str]:
-    """Makes the files, a few at a time; after each an empty line, or one that says why it failed."""
+    """Renders the files in threads. Yields an empty string after each file, or the reason why it failed."""
     with ThreadPoolExecutor(jobs) as pool:
         futures = {pool.submit(make, item, out, bank): item for item in items}
         try:
@@ -99,7 +99,7 @@ def make_all(items: Sequence[Item | Solo], out: Path, bank: Path | None, jobs: i
 
 
 def write_manifest(items: Sequence[Item | Solo], out: Path, bank: Path | None) -> int:
-    """Lists these items and whatever the folder's manifest listed before, as far as the files exist: how many."""
+    """Writes the manifest: these items and those already listed, if their files exist. Returns the number of rows."""
     path = out / "manifest.csv"
     rows: dict[str, dict[str, str]] = {}
     if path.exists():
@@ -110,12 +110,12 @@ def write_manifest(items: Sequence[Item | Solo], out: Path, bank: Path | None) -
             source = item.source(bank)
             values = (item.path, item.kind, source.label, str(item.seed), source.voice)
             rows[item.path] = dict(zip(COLUMNS, values, strict=True))
-    there = [rows[name] for name in sorted(rows) if (out / name).exists()]
+    existing = [rows[name] for name in sorted(rows) if (out / name).exists()]
     with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(there)
-    return len(there)
+        writer.writerows(existing)
+    return len(existing)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -130,7 +130,7 @@ def write_manifest(items: Sequence[Item | Solo], out: Path, bank: Path | None) -
 )
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True, type=click.IntRange(min=1), help="At a time.")
 def main(out: Path, hours: float, seed: int, only: str | None, soundfont: Path | None, jobs: int) -> None:
-    """Makes OUT: speech of many voices, and music that nobody wrote; 16-kHz mono FLAC and manifest.csv.
+    """Makes OUT: synthetic speech of many voices and random music, as 16-kHz mono FLAC, and manifest.csv.
 
     Given again, after an interruption or with more hours, it makes what is missing.
     Exit codes: 0 all done, 1 some files failed, 2 nothing done.

@@ -1,14 +1,14 @@
-"""Things to say: sentences of a small grammar in a dozen languages, numbers, names, and invented words in any other.
+"""Random text to speak: sentences of a small grammar in twelve languages, numbers, names, and invented words.
 
-Speech synthesis needs text that is nobody's. These word lists were written for it; sense is not asked for, only that
-each language's sounds occur in its own syllables and sentence melodies.
+Speech synthesis needs text without copyright, so these word lists were written for it. The sentences need no meaning.
+They need each language's sounds in its own syllables and intonation.
 """
 
 # ruff: noqa: RUF001
 
 import random
 
-# language -> four lists (who, does, what, where), entries parted by commas
+# language -> four lists (subject, verb, object, place; Turkish: subject, place, object, verb), separated by commas
 LEXICON: dict[str, tuple[str, str, str, str]] = {
     "en": (
         "my neighbour,the old captain,a young doctor,our teacher,the tall gardener,nobody,every child,the quiet guest",
@@ -92,7 +92,7 @@ CODAS = ",,,,n,r,s,l,m,t,k"
 
 
 def text(language: str, words: int, rng: random.Random) -> str:
-    """Sentences of at least so many words. The language is a code such as ``en-gb``: its first part counts."""
+    """Sentences of at least ``words`` words. Of a language code such as ``en-gb`` only the first part counts."""
     base = language.split("-")[0]
     sentences: list[str] = []
     while sum(sentence.count(" ") + 1 for sentence in sentences) < words:
@@ -110,7 +110,7 @@ def text(language: str, words: int, rng: random.Random) -> str:
 
 
 def _numbers(rng: random.Random) -> str:
-    """Digits one by one, a number, a time or a decimal; how they are spoken is the voice's business."""
+    """Separate digits, a number, a time or a decimal; the synthesiser spells them out."""
     return rng.choice(
         (
             ", ".join(str(rng.randrange(10)) for _ in range(rng.randint(3, 7))),
@@ -122,6 +122,6 @@ def _numbers(rng: random.Random) -> str:
 
 
 def _word(rng: random.Random) -> str:
-    """One to four syllables that any alphabet of Latin letters can read."""
+    """An invented word of one to four syllables in Latin letters."""
     parts = (ONSETS.split(","), VOWELS.split(","), CODAS.split(","))
     return "".join(rng.choice(part) for _ in range(rng.choice((1, 2, 2, 3, 3, 4))) for part in parts)

@@ -1,4 +1,4 @@
-"""Speech from a seed: a voice of espeak-ng or flite, its pitch and speed, and something to say."""
+"""Speech from a seed: a voice of espeak-ng or flite, its pitch and speed, and a text."""
 
 import random
 from pathlib import Path
@@ -16,7 +16,7 @@ READ = (
     "en-us", "en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-029", "de", "fr-fr", "fr-be", "es", "es-419", "it",
     "pt", "pt-br", "nl", "pl", "sv", "fi", "ru", "tr",
 )  # fmt: skip
-INVENTED = (  # languages without a word list here: they read numbers, and invented words after their own rules
+INVENTED = (  # languages without a word list: their voices read numbers and invented words
     "af", "ca", "cs", "cy", "da", "eo", "et", "eu", "hr", "hu", "id", "is", "la", "lt", "lv", "ms", "mt", "nb", "ro",
     "sk", "sl", "sq", "sw", "vi",
 )  # fmt: skip
@@ -26,11 +26,11 @@ WORDS_A_MINUTE = 240  # faster than any voice here reads these texts on average
 
 
 class Speech:
-    """Somebody who says something for some seconds.
+    """Speech of some seconds.
 
     Args:
         seed: fixes the voice and the words.
-        seconds: length of the clip; longer speech is cut off, as crops do.
+        seconds: length of the clip; longer speech is cut off.
     """
 
     def __init__(self, seed: int, seconds: float) -> None:
@@ -49,13 +49,13 @@ class Speech:
         self.language = self.label
 
     def render(self, folder: Path, sample_rate: int) -> Tensor:
-        """The clip, (samples,); ``folder`` is for temporary files. To be called once."""
-        wanted, spoken = round(self.seconds * sample_rate), torch.zeros(0)
+        """The clip, (samples,); ``folder`` is for temporary files. Call it once."""
+        length, speech = round(self.seconds * sample_rate), torch.zeros(0)
         for part in range(20):
             words = text(self.language, int(self.seconds / 60 * WORDS_A_MINUTE) + 1, self.rng)
-            spoken = torch.cat([spoken, self._say(words, folder / f"{part}.wav", sample_rate)])
-            if len(spoken) >= wanted:
-                return spoken[:wanted]
+            speech = torch.cat([speech, self._say(words, folder / f"{part}.wav", sample_rate)])
+            if len(speech) >= length:
+                return speech[:length]
         raise ProgramError(f"{self.voice}: says next to nothing")
 
     def _say(self, words: str, path: Path, sample_rate: int) -> Tensor:

@@ -1,1 +1,1 @@
-"""What a trained model has to beat, as HEAR modules: ``logmel``, HEAR's ``naive``, the ``untrained`` network."""
+"""Baselines: ``logmel`` and HEAR's ``naive`` are HEAR modules, ``ast`` is an encoder to compare with."""

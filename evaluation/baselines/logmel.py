@@ -1,7 +1,7 @@
-"""Log-mel statistics: what is in the spectrum before any learning.
+"""A baseline of log-mel statistics, without any learning.
 
-A scene is the mean and the standard deviation over time of 64 log-mel bands; a timestamp, each 40 ms, the sixteen
-log-mel frames around it, as many as one patch of MSM-MAE covers.
+A scene embedding is the mean and the standard deviation over time of 64 log-mel bands. A timestamp embedding, every
+40 ms, is the sixteen log-mel frames around it, as many as one patch of MSM-MAE covers.
 """
 
 from torch import Tensor

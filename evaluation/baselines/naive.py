@@ -1,7 +1,7 @@
-"""HEAR's naive baseline, made again from its description: a log-mel spectrum times a random matrix.
+"""HEAR's naive baseline, re-implemented from its description: a log-mel spectrum times a random matrix.
 
-256 mel bands of 93-ms frames at 44.1 kHz, projected to 4096 values by a fixed matrix of normal numbers; a scene is the
-mean over frames 250 ms apart, timestamps are 50 ms apart (Turian et al., "HEAR: Holistic Evaluation of Audio
+A fixed Gaussian matrix projects 256 mel bands of 93-ms frames at 44.1 kHz to 4096 values. A scene embedding is the mean
+over frames with a hop of 250 ms; timestamps have a hop of 50 ms (Turian et al., "HEAR: Holistic Evaluation of Audio
 Representations", 2022).
 """
 
@@ -22,7 +22,7 @@ SCENE_HOP_MS, HOP_MS = 250, 50
 
 
 class ProjectedLogMel(Plain):
-    """Frames each ``hop_ms``, centred, with reflected edges."""
+    """Centred frames with a hop of ``hop_ms`` and reflected edges."""
 
     window_fft: Tensor
     filters: Tensor
@@ -42,7 +42,7 @@ class ProjectedLogMel(Plain):
         half, step, last = N_FFT // 2, self.geometry.step, max(audio.shape[1] - 1, 1)
         centres = step * torch.arange(start, stop, device=audio.device)
         places = (centres[:, None] + torch.arange(-half, half, device=audio.device)) % (2 * last)
-        places = last - (last - places).abs()  # there and back, as often as a short clip needs
+        places = last - (last - places).abs()  # reflects as often as a short clip needs
         frames = audio[:, places.clamp(max=audio.shape[1] - 1)].to(self.filters.device)
         spectrum = torch.fft.rfft(frames * self.window_fft).abs().square()
         return (spectrum @ self.filters + EPSILON).log() @ self.projection

@@ -1,4 +1,4 @@
-"""What the plain baselines share: an encoder without a network, and a model of two of them."""
+"""Shared by the plain baselines: an encoder without a network, and a model of two encoders."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Config:
 
 
 class Plain(Encoder):
-    """An encoder whose frames are its features, ``geometry.patch`` of them side by side."""
+    """An encoder whose frames are its features, ``geometry.patch`` of them concatenated."""
 
     config: Config
 
@@ -44,7 +44,7 @@ class Plain(Encoder):
 
 
 class TwoEncoders(nn.Module):
-    """One encoder for scenes, another for timestamps, both under the package's embedder and so under its promises."""
+    """A model with one encoder for scenes and another for timestamps, each in the package's ``Embedder``."""
 
     def __init__(self, scenes: Encoder, times: Encoder, hop_ms: float) -> None:
         super().__init__()
@@ -70,5 +70,5 @@ def get_timestamp_embeddings(audio: Tensor, model: TwoEncoders) -> tuple[Tensor,
 
 
 def constant(value: float | Tensor) -> nn.Parameter:
-    """A parameter that no training changes: it follows the model to a device, and tells the embedder which."""
+    """A parameter without gradient. It moves with the model, and the embedder reads the device from it."""
     return nn.Parameter(torch.as_tensor(value), requires_grad=False)

@@ -1,1 +1,1 @@
-"""HEAR's released evaluation kit, unmodified, on a current Python: its environment, its cures, its runs, its scores."""
+"""HEAR's released evaluation kit on a current Python: its environment, patches in memory, runs and scores."""

@@ -1,4 +1,4 @@
-"""Clips as they come from an archive and as the kit wants them: what is wrong with one, and how one is written."""
+"""Checks of clips from HEAR's archives and of converted clips, and their writer."""
 
 from pathlib import Path
 
@@ -8,22 +8,22 @@ import soundfile
 from hear_audioformer.files import atomic_write
 
 SOURCE = 48000  # Hz of the archives
-TOLERANCE = 0.01  # seconds that a clip may differ from its task's duration before it is cut or padded to it
+TOLERANCE = 0.01  # seconds between a clip's and its task's duration that cutting or padding corrects
 
 
 def source_fault(source: Path) -> str:
-    """What the header of a file tells against it."""
+    """A source file's fault according to its header; empty for a good one."""
     with open(source, "rb") as file:
         kind, size = file.read(4), int.from_bytes(file.read(4), "little")
     missing = size + 8 - source.stat().st_size
-    if kind == b"RIFF" and size != 0xFFFFFFFF and missing > 0:  # all ones: the writer could not know
+    if kind == b"RIFF" and size != 0xFFFFFFFF and missing > 0:  # all ones: unknown size
         return f"is cut short by {missing} bytes"
     rate = soundfile.info(str(source)).samplerate
     return "" if rate == SOURCE else f"is at {rate} Hz, not {SOURCE}"
 
 
 def clip_fault(path: Path, rate: int, seconds: float | None) -> str:
-    """What is wrong with a converted clip; a length that is off by a few samples is set right."""
+    """A converted clip's fault; empty for a good one. Corrects a length that is off by a few samples."""
     if not path.is_file():
         return "is missing"
     info = soundfile.info(str(path))
@@ -41,6 +41,6 @@ def clip_fault(path: Path, rate: int, seconds: float | None) -> str:
 
 
 def write(path: Path, pcm: np.ndarray, rate: int) -> None:
-    """(samples,) int16 -> a file that appears in one step."""
+    """Writes (samples,) int16 to a file that appears in one step."""
     with atomic_write(path) as temporary:
         soundfile.write(temporary, pcm, rate, subtype="PCM_16", format="WAV")

@@ -1,8 +1,8 @@
-"""The kit's own environment: its packages in front, the caller's behind.
+"""The kit's virtual environment: its own packages first, then the caller's.
 
-The kit needs an old Lightning that nobody wants beside his own, and it needs the caller's torch, his model's module and
-whatever that imports. So its packages live in a virtual environment of their own, which ends with the caller's
-site-packages: nothing large is installed twice, and the model runs on the very torch build that it always runs on.
+The kit needs an old Lightning. It also needs the caller's torch, the model's module and whatever that imports. So its
+packages live in a virtual environment whose search path ends with the caller's site-packages. Nothing large is
+installed twice, and the model runs on the caller's torch build.
 """
 
 import fcntl
@@ -23,40 +23,40 @@ HEAREVAL = "2021.1.3"
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 REPOSITORY = Path(__file__).parents[2]
 STATE = "hear-environment.json"
-SHARED = ("torch", "numpy")  # of the caller's; another version of one needs another environment
+SHARED = ("torch", "numpy")  # packages of the caller: another version needs another environment
 
 
 class KitError(RuntimeError):
-    """Something of the kit's that did not work; the message says what to do."""
+    """A failure of the kit; the message says what to do."""
 
 
 def ensure(folder: Path | None) -> Path:
-    """The Python of an environment that can run the kit; makes it, or makes it again, where it does not fit."""
+    """The Python of an environment that can run the kit. Makes the environment if it is missing or outdated."""
     folder = (folder or default_folder()).absolute()
     folder.parent.mkdir(parents=True, exist_ok=True)
     python = folder / "bin" / "python"
-    with alone(folder.with_name(f".{folder.name}.lock"), wait=True):
-        if _state(folder) != {**_wanted(), "ready": True}:
+    with locked(folder.with_name(f".{folder.name}.lock"), wait=True):
+        if _state(folder) != {**_required_state(), "ready": True}:
             _make(folder, python)
     return python
 
 
 def default_folder() -> Path:
-    """In the user's cache; one for each environment that this is called from."""
+    """A folder in the user's cache, one for each calling environment."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     key = hashlib.sha256(json.dumps([sys.version, _sites()]).encode()).hexdigest()[:8]
     return cache / "hear_audioformer" / f"heareval-{HEAREVAL}-{key}"
 
 
 def child_environment() -> dict[str, str]:
-    """Variables for a process of the kit, which must find this repository and whatever the caller finds."""
+    """Environment variables for a process of the kit, which must find this repository and the caller's modules."""
     path = [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path), "TQDM_MININTERVAL": "10"}
 
 
 @contextmanager
-def alone(path: Path, wait: bool = False) -> Iterator[int]:
-    """Holds a lock file and yields its descriptor: a child that inherits it holds the lock beyond its parent's end."""
+def locked(path: Path, wait: bool = False) -> Iterator[int]:
+    """Holds a lock file and yields its descriptor. A child that inherits it keeps the lock if the parent ends."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
@@ -69,7 +69,7 @@ def alone(path: Path, wait: bool = False) -> Iterator[int]:
 
 
 def _make(folder: Path, python: Path) -> None:
-    """From nothing each time: a half-made environment proves nothing, and pip has kept what it had fetched."""
+    """Makes the environment from scratch, as a partial one cannot be trusted; pip's cache saves the downloads."""
     if folder.exists() and any(folder.iterdir()) and not (folder / STATE).is_file():
         raise KitError(f"{folder} is not an environment that this command made: name an empty or a new folder")
     print(f"making an environment for heareval {HEAREVAL} in {folder} (some minutes, once)", flush=True)
@@ -80,17 +80,17 @@ def _make(folder: Path, python: Path) -> None:
     pip = [str(python), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
     _run([sys.executable, "-m", "venv", str(folder)], log)
     packages = next(folder.glob("lib/python*/site-packages"))
-    lines = [f"import site; site.addsitedir({place!r})\n" for place in _sites()]
+    lines = [f"import site; site.addsitedir({path!r})\n" for path in _sites()]
     (packages / "caller.pth").write_text("".join(lines))
     _run([*pip, "--requirement", str(REQUIREMENTS)], log)
-    _run([*pip, "--no-deps", f"heareval=={HEAREVAL}"], log)  # it demands NumPy 1.19 and numba 0.48, and needs neither
+    _run([*pip, "--no-deps", f"heareval=={HEAREVAL}"], log)  # it pins NumPy 1.19 and numba 0.48 without need
     for part in ("embeddings", "predictions"):
         _run([str(python), "-m", "evaluation.kit.inside", part, "--help"], log)
-    _write_state(folder, {**_wanted(), "ready": True})
+    _write_state(folder, {**_required_state(), "ready": True})
 
 
 def _run(command: list[str], log: Path) -> None:
-    """One step of the making, its output appended to the log."""
+    """Runs one command and appends its output to the log."""
     with open(log, "a") as file:
         print("+", *command, file=file, flush=True)
         done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=child_environment())
@@ -100,13 +100,13 @@ def _run(command: list[str], log: Path) -> None:
 
 
 def _sites() -> list[str]:
-    """Where the caller's packages are."""
+    """The caller's site-packages folders."""
     user = [site.getusersitepackages()] if site.ENABLE_USER_SITE else []
-    return [place for place in (*user, *site.getsitepackages()) if Path(place).is_dir()]
+    return [folder for folder in (*user, *site.getsitepackages()) if Path(folder).is_dir()]
 
 
-def _wanted() -> dict[str, Any]:
-    """What an environment must have been made for."""
+def _required_state() -> dict[str, Any]:
+    """The state that a fitting environment records."""
     return {
         "python": sys.version,
         "sites": _sites(),

@@ -1,8 +1,8 @@
-"""Runs inside the kit's environment: one of HEAR's own runners, after what has rotted since 2021 is set right.
+"""Runs one of HEAR's own runners inside the kit's environment, with patches for versions since 2021.
 
     python -m evaluation.kit.inside embeddings|predictions ARGUMENTS OF THE RUNNER
 
-Nothing of the kit is changed on disk; what it imports is changed in memory, before it does.
+The kit's files stay as released: the patches change modules in memory before the kit imports them.
 """
 
 import importlib
@@ -18,24 +18,24 @@ PARTS = ("embeddings", "predictions")
 
 
 def main() -> None:
-    """The cures, then the runner as if it had been started by itself."""
+    """Applies the patches, then runs the runner as ``__main__``."""
     if sys.argv[1:2] in (["-h"], ["--help"]):
         print(__doc__)
         return
     if sys.argv[1:2] not in ([part] for part in PARTS):
         raise SystemExit(f"usage: python -m evaluation.kit.inside {'|'.join(PARTS)} ARGUMENTS OF THE RUNNER")
     part = sys.argv.pop(1)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # the kit's training is deterministic; cuBLAS asks this
-    cure_tensorflow()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic cuBLAS needs it
+    patch_tensorflow()
     if part == "predictions":
-        os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"  # its own checkpoints hold functions
-        cure_lightning()
-    cure_device_name()
+        os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"  # the kit's checkpoints hold functions
+        patch_lightning()
+    patch_device_name()
     runpy.run_module(f"heareval.{part}.runner", run_name="__main__", alter_sys=True)
 
 
-def cure_tensorflow() -> None:
-    """A stand-in where there is none. The kit also gives up where torch sees a GPU that a real one does not see."""
+def patch_tensorflow() -> None:
+    """Adds a stub if TensorFlow is missing. The kit also stops if torch sees a GPU and TensorFlow does not."""
     if importlib.util.find_spec("tensorflow") is None:
         sys.path.append(str(STAND_IN))
     import tensorflow
@@ -43,9 +43,11 @@ def cure_tensorflow() -> None:
     tensorflow.test.is_gpu_available = lambda *_, **__: True
 
 
-def cure_lightning() -> None:
-    """The kit sets the epoch whose post-processing a test shall use by ``fit_loop.current_epoch = epoch``; Lightning
-    1.6 moved that number, so that the assignment had no effect and event tasks failed with a KeyError."""
+def patch_lightning() -> None:
+    """Makes ``fit_loop.current_epoch`` settable, by which the kit selects the post-processing of a test.
+
+    Lightning 1.6 moved that number: the assignment had no effect, and event tasks failed with a KeyError.
+    """
     loops: Any = importlib.import_module("pytorch_lightning.loops")  # not the version that a type checker finds
 
     def get(loop: Any) -> int:
@@ -57,8 +59,8 @@ def cure_lightning() -> None:
     loops.FitLoop.current_epoch = property(get, put)
 
 
-def cure_device_name() -> None:
-    """The kit decodes the GPU's name from bytes; pynvml has been returning a string for years."""
+def patch_device_name() -> None:
+    """Replaces the lookup of the GPU's name: the kit decodes bytes, but pynvml returns a string."""
     import torch
 
     if torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""The kit's scores, of every model under one folder, beside published ones: one table as Markdown, CSV and JSON."""
+"""The kit's scores of all models in a folder, beside published ones: one table as Markdown, CSV and JSON."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ SCORES, DONE = "test.predicted-scores.json", "prediction-done.json"
 
 @dataclass(frozen=True)
 class Score:
-    """A model's scores on a task, first the primary one; over folds their mean, with the primary one's deviation."""
+    """A model's scores on a task, the primary one first. With folds: the means, and the primary one's deviation."""
 
     metrics: dict[str, float]
     deviation: float | None
@@ -34,17 +34,17 @@ Table = dict[str, dict[str, Score]]  # task -> model -> score
 
 
 def read(folder: Path) -> Score:
-    """What the kit found in one task's folder."""
+    """The kit's scores in one task's folder."""
     metrics = json.loads((folder / "task_metadata.json").read_text())["evaluation"]
-    found = json.loads((folder / SCORES).read_text())
-    if "aggregated_scores" not in found:
-        return Score({metric: found["test"][f"test_{metric}"] for metric in metrics}, None)
-    folds = found["aggregated_scores"]
+    scores = json.loads((folder / SCORES).read_text())
+    if "aggregated_scores" not in scores:
+        return Score({metric: scores["test"][f"test_{metric}"] for metric in metrics}, None)
+    folds = scores["aggregated_scores"]
     return Score({m: folds[f"test_{m}_mean"] for m in metrics}, folds[f"test_{metrics[0]}_std"])
 
 
 def collect(out: Path, setting: str) -> Table:
-    """Every finished task of every model, at one setting of the search; models of one another's tasks side by side."""
+    """The scores of all finished tasks of all models, at one setting of the search."""
     table: Table = {}
     for done in sorted(out.glob(f"*/*/{setting}/*/{DONE}")):
         task, name, module = done.parent.name, done.parents[2].name, done.parents[3].name
@@ -68,29 +68,29 @@ def save(out: Path, setting: str, table: Table) -> str:
 
 
 def markdown(table: Table, setting: str, published: Mapping[str, Any]) -> str:
-    """For eyes: percent with one decimal, ± the deviation over folds, and what is missing as "-"."""
+    """The table in Markdown: percent with one decimal, ± the deviation over folds; "-" for a missing score."""
     models = _models(table)
     systems = list(published["systems"])
-    known = any(task in published["tasks"] for task in table)
-    head = ["task", "metric", *models, *(["HEAR's best", *systems] if known else [])]
+    has_published = any(task in published["tasks"] for task in table)
+    head = ["task", "metric", *models, *(["HEAR's best", *systems] if has_published else [])]
     rows = []
     for task, scores in table.items():
         row = [task, _metric(scores), *(_cell(scores.get(model)) for model in models)]
-        if known:
+        if has_published:
             theirs = figures(task, _metric(scores), published)
             best = f"{theirs['best']:.1f} ({published['tasks'][task]['best']['model']})" if theirs else "-"
             row += [best, *(f"{theirs[system]:.1f}" if system in theirs else "-" for system in systems)]
         rows.append(row)
     lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
     notes = [f"Percent, by heareval 2021.1.3, search {setting}; ± is the deviation over folds."]
-    if known:
+    if has_published:
         notes.append(f"Published figures: {published['protocol']}; sources in evaluation/reports/published.json.")
         notes += [note for task, note in published["notes"].items() if any(name.startswith(task) for name in table)]
     return "\n".join([*lines, "", *notes]) + "\n"
 
 
 def figures(task: str, metric: str, published: Mapping[str, Any]) -> dict[str, float]:
-    """Published figures of one of HEAR's own tasks: the best one, and those of some systems; of other tasks, none."""
+    """Published scores of one of HEAR's own tasks: the best one and those of some systems; empty for other tasks."""
     entry = published["tasks"].get(task)
     if entry is None or entry["metric"] != metric:
         return {}
@@ -110,7 +110,7 @@ def _csv(table: Table, published: Mapping[str, Any]) -> str:
 
 
 def _plain(table: Table, setting: str, published: Mapping[str, Any]) -> dict[str, Any]:
-    """All metrics as the kit counts them, from 0 to 1; what is not finite, as d' can be, is null."""
+    """All metrics from 0 to 1, as in the kit. Infinite values, which d' can have, become null."""
     tasks = {}
     for task, scores in table.items():
         ours = {

@@ -1,12 +1,12 @@
-"""One model through the kit, task by task: where its files lie, what is done already, and the kit's two runners.
+"""Runs one model through the kit, task by task: its folders, its finished tasks, and the kit's two runners.
 
     OUT/<module>/<model>/
-        embeddings/<module>/<task>/     the kit's embeddings: made once for all grids
+        embeddings/<module>/<task>/     the kit's embeddings, shared by all grids
         <grid>-<points>/<task>/         links to them, and the kit's predictions and scores
         logs/
 
-The kit names a folder after the module alone, so that a second checkpoint would be skipped as done, and it remembers no
-grid, so that a better one would be skipped too. A task that was interrupted starts again; one that is done is kept.
+The kit itself names a folder only after the module: it would skip a second checkpoint, or another grid, as done. A task
+that was interrupted starts again; a finished task is kept.
 """
 
 import json
@@ -27,7 +27,7 @@ TABLES = ("task_metadata.json", "labelvocabulary.csv")
 
 @dataclass(frozen=True)
 class Run:
-    """A model, the tasks, and how long to search for the best classifier."""
+    """A model, the folder of tasks, and the grid of the kit's search for the best classifier."""
 
     python: Path
     module: str
@@ -54,7 +54,7 @@ class Run:
 
 
 def task_folders(tasks: Path, only: tuple[str, ...] = ()) -> list[str]:
-    """The tasks of a folder in order of name, or some of them by folder or by task name; stray files are no tasks."""
+    """The tasks of a folder, sorted by name; with ``only``, those with one of these folders or names."""
     names = {
         path.parent.name: json.loads(path.read_text())["task_name"] for path in sorted(tasks.glob(f"*/{TABLES[0]}"))
     }
@@ -66,14 +66,14 @@ def task_folders(tasks: Path, only: tuple[str, ...] = ()) -> list[str]:
 
 
 def model_name(model: Path | None, called: str) -> str:
-    """What tells a checkpoint from any other: its name, and its content."""
+    """A unique name of a checkpoint: its file's name and the first digits of its hash."""
     if model is None:
         return "default"
     return f"{re.sub(r'[^A-Za-z0-9_.=-]+', '-', Path(called).stem)}-{checkpoint.sha256(model)[:8]}"
 
 
 def embed(run: Run, task: str, lock: int) -> float | None:
-    """Embeddings of a task; the seconds it took, or None if they were there."""
+    """Computes a task's embeddings. Returns the seconds, or None if they exist."""
     stored = run.embeddings(task)
     if (stored / ".done.embeddings").is_file():
         _check_same(run.tasks / task, stored)
@@ -84,24 +84,24 @@ def embed(run: Run, task: str, lock: int) -> float | None:
 
 
 def predict(run: Run, task: str, lock: int) -> float | None:
-    """Classifiers and scores of a task; the seconds it took, or None if they were there."""
-    here = run.predictions(task)
-    if (here / "prediction-done.json").is_file():
+    """Fits classifiers on a task and scores them. Returns the seconds, or None if the scores exist."""
+    folder = run.predictions(task)
+    if (folder / "prediction-done.json").is_file():
         return None
-    shutil.rmtree(here, ignore_errors=True)
-    here.mkdir(parents=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     size = 0
     for file in sorted(path for path in run.embeddings(task).iterdir() if path.is_file()):
-        (here / file.name).symlink_to(os.path.relpath(file, here))
+        (folder / file.name).symlink_to(os.path.relpath(file, folder))
         size += file.stat().st_size if file.name.endswith(".embeddings.npy") else 0
-    # the kit's stacking of a split takes twice its size; from disk the scores are the same
+    # the kit needs twice a split's size to stack it in memory; from disk the scores are the same
     in_memory = size < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
     search = ["--grid", run.grid, "--grid-points", str(run.points), "--in-memory", str(in_memory)]
-    return _kit(run, task, "predictions", [str(here), *search], lock)
+    return _kit(run, task, "predictions", [str(folder), *search], lock)
 
 
 def _check_same(task: Path, stored: Path) -> None:
-    """The kit keeps copies of a task's tables beside its embeddings: they tell whether it is still the same task."""
+    """Raises an error if the task's tables differ from the copies that the kit keeps beside the embeddings."""
     splits = json.loads((task / TABLES[0]).read_text())["splits"]
     for name in (*TABLES, *(f"{split}.json" for split in splits)):
         copy = stored / name
@@ -110,21 +110,21 @@ def _check_same(task: Path, stored: Path) -> None:
 
 
 def _kit(run: Run, task: str, part: str, arguments: list[str], lock: int) -> float:
-    """One of the kit's runners in a process that shares the lock, so that no second run starts before it has ended."""
+    """Runs one of the kit's runners in a process that inherits the lock, so that no second run starts meanwhile."""
     log = run.folder / "logs" / f"{task}.{part if part == 'embeddings' else run.setting}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [str(run.python), "-m", "evaluation.kit.inside", part, *arguments]
-    began = time.monotonic()
+    started = time.monotonic()
     with open(log, "w") as file:
         print("+", *command, file=file, flush=True)
         done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=child_environment(), pass_fds=(lock,))
     if done.returncode:
         raise KitError(_failure(log, done.returncode))
-    return time.monotonic() - began
+    return time.monotonic() - started
 
 
 def _failure(log: Path, code: int) -> str:
-    """The end of a log, and what its reader most likely should do."""
+    """The end of a log, with advice."""
     text = log.read_text(errors="replace")
     ending = "\n".join(re.split(r"[\r\n]+", text.strip())[-8:])
     if rate := re.search(r"AssertionError: (.+)/(\d+)/[^/]+ is not a directory", text):

@@ -1,1 +1,1 @@
-"""Pages and tables of what was measured."""
+"""Reports: pages, tables and plots of results."""

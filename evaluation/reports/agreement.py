@@ -1,9 +1,9 @@
-"""Whether the fast scorer ranks models as HEAR's kit does, task by task.
+"""Compares the rankings of models by the probe and by HEAR's kit, task by task.
 
     python -m evaluation.reports.agreement results runs/heareval/table-default-8.json
 
-reads what ``evaluation.probe`` and ``evaluation.heareval`` wrote about the same models on the same tasks. Orders of
-models are compared; the figures themselves are not, as heads and sometimes measures differ.
+reads the results of ``evaluation.probe`` and ``evaluation.heareval`` for the same models on the same tasks. The report
+compares the order of models, not the scores, as heads and sometimes metrics differ.
 """
 
 import json
@@ -23,15 +23,15 @@ from .compare import Result, ResultsError
 
 @dataclass(frozen=True)
 class Agreement:
-    """Models of one task: ``pairs`` that both order alike, and those among them whose difference is beyond chance."""
+    """The models of one task: counts of pairs in the same order, over all pairs and over significant ones."""
 
     task: str
     search: str
     models: list[str]
     kit: list[float]
     probe: list[float]
-    pairs: tuple[int, int]  # alike, all
-    sure: tuple[int, int]
+    pairs: tuple[int, int]  # in the same order, all
+    sure: tuple[int, int]  # of pairs whose difference is significant
 
     @property
     def kendall(self) -> float:
@@ -47,16 +47,16 @@ class Agreement:
 
 
 def agreements(results: Sequence[Result], tables: Sequence[dict[str, Any]]) -> Iterator[Agreement]:
-    """One for each task and search of which at least two models are known to both tools."""
+    """An agreement for each task and search for which both tools have at least two models."""
     for table in tables:
         for folder, entry in table["tasks"].items():
             name = folder.removesuffix(f"-{VERSION}-full")
             kit = {_key(*model.split(" ", 1)): row["scores"][entry["metric"]] for model, row in entry["models"].items()}
-            found = {
-                key_of(result): result for result in results if name in result.tasks and not result.told["options"]
+            matching = {
+                key_of(result): result for result in results if name in result.tasks and not result.content["options"]
             }
-            if len(shared := sorted(kit.keys() & found.keys())) > 1:
-                yield _agreement(name, table["search"], [found[key] for key in shared], [kit[key] for key in shared])
+            if len(shared := sorted(kit.keys() & matching.keys())) > 1:
+                yield _agreement(name, table["search"], [matching[key] for key in shared], [kit[key] for key in shared])
 
 
 def _agreement(task: str, search: str, results: list[Result], kit: list[float]) -> Agreement:
@@ -72,17 +72,17 @@ def _agreement(task: str, search: str, results: list[Result], kit: list[float]) 
 
 
 def key_of(result: Result) -> tuple[str, str]:
-    """What a model is to both tools: its module, and the beginning of its weight file's hash."""
-    return str(result.told["module"]), (result.told["model_sha256"] or "")[:8]
+    """The key of a model in both tools: its module, and the first digits of its weight file's hash."""
+    return str(result.content["module"]), (result.content["model_sha256"] or "")[:8]
 
 
 def _key(module: str, name: str) -> tuple[str, str]:
-    """The same from the kit's table, where weights are called by name and hash."""
+    """The same key from the kit's table, which has the weight file's name and hash."""
     return module, "" if name == "default" else name.rsplit("-", 1)[-1]
 
 
 def _ranks(scores: Sequence[float]) -> np.ndarray:
-    """From 1 on; equal scores share the mean of their ranks."""
+    """Ranks from 1 on; equal scores share their mean rank."""
     values = np.asarray(scores)
     return (values[:, None] > values).sum(1) + ((values[:, None] == values).sum(1) + 1) / 2
 
@@ -92,20 +92,23 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float(a @ b) / lengths if lengths else float("nan")
 
 
-def page(found: Sequence[Agreement]) -> str:
-    """Markdown: a row a model with both scores in percent, a row of agreement below each task."""
+def page(agreements: Sequence[Agreement]) -> str:
+    """Markdown tables: one of scores in percent with a row a model, one of agreement with a row a task."""
     lines = ["| task | search of the kit | model | kit | probe |", "|---|---|---|---|---|"]
-    for one in found:
-        for name, kit, probe in sorted(zip(one.models, one.kit, one.probe, strict=True), key=lambda row: -row[1]):
-            lines.append(f"| {one.task} | {one.search} | {name} | {100 * kit:.1f} | {100 * probe:.1f} |")
+    for agreement in agreements:
+        for name, kit, probe in sorted(
+            zip(agreement.models, agreement.kit, agreement.probe, strict=True), key=lambda row: -row[1]
+        ):
+            lines.append(f"| {agreement.task} | {agreement.search} | {name} | {100 * kit:.1f} | {100 * probe:.1f} |")
     lines += [
         "",
         "| task | search | Kendall | Spearman | pairs in the same order | of sure pairs |",
         "|---|---|---|---|---|---|",
     ]
-    for one in found:
-        pairs, sure = (f"{alike} of {total}" for alike, total in (one.pairs, one.sure))
-        lines.append(f"| {one.task} | {one.search} | {one.kendall:.2f} | {one.spearman:.2f} | {pairs} | {sure} |")
+    for agreement in agreements:
+        shares = " | ".join(f"{alike} of {total}" for alike, total in (agreement.pairs, agreement.sure))
+        correlations = f"{agreement.kendall:.2f} | {agreement.spearman:.2f}"
+        lines.append(f"| {agreement.task} | {agreement.search} | {correlations} | {shares} |")
     return "\n".join([*lines, "", "Sure: the probe's 95 % interval of the difference is beyond zero."])
 
 
@@ -115,12 +118,12 @@ def page(found: Sequence[Agreement]) -> str:
 def main(results: Path, tables: tuple[Path, ...]) -> None:
     """Compares the scorer's RESULTS with TABLES of HEAR's kit (table-*.json)."""
     try:
-        found = list(agreements(compare.read(results), [json.loads(table.read_text()) for table in tables]))
+        compared = list(agreements(compare.read(results), [json.loads(table.read_text()) for table in tables]))
     except ResultsError as error:
         raise click.ClickException(str(error)) from error
-    if not found:
+    if not compared:
         raise click.ClickException("no task has two models that both the scorer and the kit have seen")
-    click.echo(page(found))
+    click.echo(page(compared))
 
 
 if __name__ == "__main__":

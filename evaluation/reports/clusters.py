@@ -1,11 +1,11 @@
-"""How far frozen embeddings fall into a task's classes by themselves: measures of clusters, and a picture.
+"""Measures how well frozen embeddings cluster by a task's classes, and plots them.
 
     python -m evaluation.reports.clusters data/open-suite/tasks docs/clustering.md --task family --task sfx_ab \\
         --model mast=hear_audioformer.mast:mast-tiny --model log-mel=evaluation.baselines.logmel
 
-Of the clips that a task tests, standardised: silhouette (cosine), Davies-Bouldin and Calinski-Harabasz of the true
-classes, and how well k-means, which is told nothing but their number, finds them (NMI, ARI, purity). Each seed starts
-k-means and draws the four fifths of the clips that are looked at. The picture is t-SNE of all of them.
+The report standardises the embeddings of a task's test clips. It computes silhouette (cosine), Davies-Bouldin and
+Calinski-Harabasz of the true classes, and compares these with the clusters of k-means (NMI, ARI, purity), which gets
+only their number. Each seed starts k-means and draws four fifths of the clips. The plot is t-SNE of all clips.
 """
 
 import shlex
@@ -23,13 +23,13 @@ from ..scoring.embeddings import Model
 from ..tasks import tasks
 
 SEEDS = 5
-RESTARTS = 10  # of k-means; the best by its own measure counts
-COMPONENTS = 50  # that t-SNE and the second silhouette see
+RESTARTS = 10  # of k-means; the one with the lowest inertia counts
+COMPONENTS = 50  # for t-SNE and the second silhouette
 PERPLEXITY = 30
-NEEDED = 5  # clips of a class, so that every draw has some
+NEEDED = 5  # clips of a class at least, so that every draw has some
 
 Pair = tuple[np.ndarray, np.ndarray]  # vectors (clips, dim), classes (clips,)
-COLUMNS = {  # what a table calls a measure, and whether more is better
+COLUMNS = {  # measure -> whether more is better
     "silhouette": True,
     f"silhouette of {COMPONENTS} components": True,
     "Davies-Bouldin": False,
@@ -41,48 +41,48 @@ COLUMNS = {  # what a table calls a measure, and whether more is better
 
 
 @dataclass(frozen=True)
-class Embedded:
-    """A task's test clips as a model embeds them."""
+class LabelledEmbeddings:
+    """A model's embeddings of a task's test clips, and their classes."""
 
     vectors: np.ndarray
     classes: np.ndarray
 
 
-def embed(task: tasks.Reading, model: Model, cache: Path) -> Embedded:
-    """Standardised embeddings of the clips that some fold tests, of classes with enough of them."""
+def embed(task: tasks.Task, model: Model, cache: Path) -> LabelledEmbeddings:
+    """Standardised embeddings of all test clips, of classes with at least ``NEEDED`` clips."""
     tested = {fold.test for fold in task.folds}
-    chosen = [place for place, item in enumerate(task.items) if item.split in tested]
-    classes = np.array([task.items[place].labels[0] for place in chosen])
+    chosen = [index for index, item in enumerate(task.items) if item.split in tested]
+    classes = np.array([task.items[index].labels[0] for index in chosen])
     numbers, counts = np.unique(classes, return_counts=True)
     kept = np.isin(classes, numbers[counts >= NEEDED])
     vectors = embeddings.scenes(task, model, cache)[chosen][kept].astype(np.float64)
     deviation = vectors.std(0)
-    return Embedded((vectors - vectors.mean(0)) / np.where(deviation > 0, deviation, 1), classes[kept])
+    return LabelledEmbeddings((vectors - vectors.mean(0)) / np.where(deviation > 0, deviation, 1), classes[kept])
 
 
-def measure(embedded: Embedded, seed: int) -> list[float]:
+def measure(embedded: LabelledEmbeddings, seed: int) -> list[float]:
     """The measures of ``COLUMNS`` for one draw of the clips."""
     from sklearn import cluster, metrics
 
     vectors, classes = _draw(embedded, seed)
-    found = cluster.KMeans(len(np.unique(classes)), n_init=RESTARTS, random_state=seed).fit_predict(vectors)
+    clusters = cluster.KMeans(len(np.unique(classes)), n_init=RESTARTS, random_state=seed).fit_predict(vectors)
     few = components(vectors, seed)
     return [
         float(metrics.silhouette_score(vectors, classes, metric="cosine")),
         float(metrics.silhouette_score(few, classes, metric="cosine")),
         float(metrics.davies_bouldin_score(vectors, classes)),
         float(metrics.calinski_harabasz_score(vectors, classes)),
-        float(metrics.normalized_mutual_info_score(classes, found)),
-        float(metrics.adjusted_rand_score(classes, found)),
-        purity(classes, found),
+        float(metrics.normalized_mutual_info_score(classes, clusters)),
+        float(metrics.adjusted_rand_score(classes, clusters)),
+        purity(classes, clusters),
     ]
 
 
-def purity(classes: np.ndarray, found: np.ndarray) -> float:
-    """The share of clips whose class is the commonest of their cluster."""
-    return float(sum(np.unique(classes[found == group], return_counts=True)[1].max() for group in np.unique(found))) / (
-        len(classes)
-    )
+def purity(classes: np.ndarray, clusters: np.ndarray) -> float:
+    """The share of clips that belong to the most frequent class of their cluster."""
+    return float(
+        sum(np.unique(classes[clusters == group], return_counts=True)[1].max() for group in np.unique(clusters))
+    ) / len(classes)
 
 
 def components(vectors: np.ndarray, seed: int) -> np.ndarray:
@@ -93,16 +93,16 @@ def components(vectors: np.ndarray, seed: int) -> np.ndarray:
     return np.asarray(decomposition.PCA(count, random_state=seed).fit_transform(vectors))
 
 
-def _draw(embedded: Embedded, seed: int) -> Pair:
+def _draw(embedded: LabelledEmbeddings, seed: int) -> Pair:
     """Four fifths of the clips of every class."""
     generator = np.random.default_rng(seed)
-    places = [np.flatnonzero(embedded.classes == number) for number in np.unique(embedded.classes)]
-    chosen = np.concatenate([generator.permutation(place)[: -(-4 * len(place) // 5)] for place in places])
+    by_class = [np.flatnonzero(embedded.classes == number) for number in np.unique(embedded.classes)]
+    chosen = np.concatenate([generator.permutation(members)[: -(-4 * len(members) // 5)] for members in by_class])
     return embedded.vectors[chosen], embedded.classes[chosen]
 
 
 def table(title: str, rows: Mapping[str, Sequence[Sequence[float]]]) -> list[str]:
-    """Markdown of one task: name -> the measures of each seed; the best mean of a column in bold."""
+    """Markdown table of one task from name -> measures of each seed. The best mean of a column is bold."""
     means = {name: np.mean(values, axis=0) for name, values in rows.items()}
     spread = {name: np.std(values, axis=0, ddof=1) for name, values in rows.items()}
     best = [
@@ -120,11 +120,13 @@ def table(title: str, rows: Mapping[str, Sequence[Sequence[float]]]) -> list[str
     return [*lines, ""]
 
 
-def _bold(text: str, wanted: bool) -> str:
-    return f"**{text}**" if wanted else text
+def _bold(text: str, best: bool) -> str:
+    return f"**{text}**" if best else text
 
 
-def draw(path: Path, pictures: Mapping[str, Mapping[str, Embedded]], names: Mapping[str, Sequence[str]]) -> None:
+def draw(
+    path: Path, pictures: Mapping[str, Mapping[str, LabelledEmbeddings]], names: Mapping[str, Sequence[str]]
+) -> None:
     """t-SNE of every task (a row) by every model (a column), coloured by class."""
     from matplotlib.figure import Figure
     from sklearn import manifold
@@ -134,16 +136,16 @@ def draw(path: Path, pictures: Mapping[str, Mapping[str, Embedded]], names: Mapp
     figure = Figure(figsize=size, layout="constrained", dpi=110)
     grid = figure.subplots(len(pictures), columns, squeeze=False)
     for axes, (task, models) in zip(grid, pictures.items(), strict=True):
-        for place, (model, embedded) in zip(axes, models.items(), strict=True):
+        for axis, (model, embedded) in zip(axes, models.items(), strict=True):
             few = components(embedded.vectors, 0)
             perplexity = min(PERPLEXITY, (len(few) - 1) / 3)
             points = manifold.TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(few)
             for order, number in enumerate(np.unique(embedded.classes)):
-                mine = points[embedded.classes == number]
-                place.scatter(*mine.T, s=5, color=_colour(order), label=names[task][number], linewidths=0)
-            place.set_title(f"{task}: {model}", fontsize=9)
-            place.set_xticks([])
-            place.set_yticks([])
+                cluster = points[embedded.classes == number]
+                axis.scatter(*cluster.T, s=5, color=_colour(order), label=names[task][number], linewidths=0)
+            axis.set_title(f"{task}: {model}", fontsize=9)
+            axis.set_xticks([])
+            axis.set_yticks([])
         axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=7, markerscale=2, frameon=False)
     figure.savefig(path)
 
@@ -156,13 +158,13 @@ def _colour(order: int) -> Any:
 
 def study(
     folder: Path, names: Sequence[str], models: Mapping[str, Callable[[], Model]], cache: Path
-) -> tuple[list[str], dict[str, dict[str, Embedded]], dict[str, Sequence[str]]]:
-    """The tables of all tasks, and what the picture needs: embeddings by task and model, classes by task."""
+) -> tuple[list[str], dict[str, dict[str, LabelledEmbeddings]], dict[str, Sequence[str]]]:
+    """The tables of all tasks, and the input of the plot: embeddings by task and model, classes by task."""
     lines: list[str] = []
     loaded = {name: load() for name, load in models.items()}
-    found = tasks.find(folder, tuple(names))
-    pictures: dict[str, dict[str, Embedded]] = {task.name: {} for task in found}
-    for task in found:
+    chosen = tasks.find(folder, tuple(names))
+    pictures: dict[str, dict[str, LabelledEmbeddings]] = {task.name: {} for task in chosen}
+    for task in chosen:
         if task.is_event or task.multilabel:
             raise click.UsageError(f"{task.name} has clips of several labels; clusters need one label a clip")
         rows = {}
@@ -172,13 +174,13 @@ def study(
             rows[name] = [measure(embedded, seed) for seed in range(SEEDS)]
         classes = len(np.unique(embedded.classes))
         lines += table(f"{task.name}: {len(embedded.classes)} clips of {classes} classes", rows)
-    return lines, pictures, {task.name: task.vocabulary for task in found}
+    return lines, pictures, {task.name: task.vocabulary for task in chosen}
 
 
 def _model(text: str) -> tuple[str, Callable[[], Model]]:
     """NAME=MODULE or NAME=MODULE:SOURCE."""
-    name, _, told = text.partition("=")
-    module, _, source = told.partition(":")
+    name, _, address = text.partition("=")
+    module, _, source = address.partition(":")
     if not name or not module:
         raise click.BadParameter(f"{text}: write NAME=MODULE or NAME=MODULE:SOURCE", param_hint="--model")
     return name, lambda: Model(module, source)

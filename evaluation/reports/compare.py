@@ -1,16 +1,15 @@
-"""Results side by side: read from files, compared by the same draws, task by task.
+"""Compares files of results task by task, with paired bootstrap draws.
 
     python -m evaluation.reports.compare runs/pretrained/result.json runs/scratch/result.json
     python -m evaluation.reports.compare runs/with-{0,1,2}/result.json runs/without-{0,1,2}/result.json
 
-prints what the first has over the second on each task of both, whether of ``evaluation.probe`` or of fine-tuning. Of
-more files the first half stands against the second half, in their order, such as one a seed: what is printed is the
-mean over the pairs, and its interval knows of both the test clips and the seeds.
+prints the gain of the first over the second on each shared task; files come from ``evaluation.probe`` or fine-tuning.
+With more files the first half is paired with the second half in order, such as one file a seed. The gain is then the
+mean over the pairs, and its interval covers the variation over both test clips and seeds.
 """
 
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,47 +22,50 @@ from ..scoring.bootstrap import Draws, Interval, draw
 from ..scoring.records import FORMAT
 from ..scoring.scores import folded
 
-BASELINES = re.compile(r"(evaluation\.baselines|training)\.(?=\w+$)")  # modules that models are measured against
-HALVES = {"word_de": "word", "word_xx": "word", "sfx_ab": "sfx", "sfx_ba": "sfx"}  # of one task, in two folders
+BASELINES = "evaluation.baselines."
+UNTRAINED = ".untrained"  # the module of networks with random weights, in a package above this one
+HALVES = {"word_de": "word", "word_xx": "word", "sfx_ab": "sfx", "sfx_ba": "sfx"}  # folder -> task in two folders
 
 
 class ResultsError(ValueError):
-    """Results that cannot be put side by side; the message says why and what to do."""
+    """Results that cannot be compared; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """One file: a model on a suite."""
+    """One file of results: a model on a suite."""
 
-    told: dict[str, Any]
+    content: dict[str, Any]
 
     @property
     def suite(self) -> str:
-        return str(self.told["suite"])
+        return str(self.content["suite"])
 
     @property
     def is_baseline(self) -> bool:
-        return bool(BASELINES.match(str(self.told["module"])))
+        module = str(self.content["module"])
+        return module.startswith(BASELINES) or module.endswith(UNTRAINED)
 
     @property
     def label(self) -> str:
-        """What a table calls it: the model's name; of baselines and others' modules the module's as well."""
-        module, name = str(self.told["module"]), str(self.told["name"])
-        parts = [] if module.split(".")[0] == "hear_audioformer" else [BASELINES.sub("", module)]
+        """The label in tables: the model's name, for baselines and foreign modules after the module's name."""
+        module, name = str(self.content["module"]), str(self.content["name"])
+        short = module.rsplit(".", 1)[-1] if self.is_baseline else module
+        parts = [] if module.split(".")[0] == "hear_audioformer" else [short]
         parts += [name] if name != "default" or not parts else []
-        return " ".join([*parts, *(["(MLP)"] if self.told["head"] == "mlp" else [])])
+        return " ".join([*parts, *(["(MLP)"] if self.content["head"] == "mlp" else [])])
 
     @property
     def tasks(self) -> dict[str, dict[str, Any]]:
-        return dict(self.told["tasks"])
+        return dict(self.content["tasks"])
 
     def interval(self, task: str) -> Interval:
-        """A task's score; bounds may lie beyond 0 and 1, as an error is worth the same on both sides."""
+        """A task's score. The interval is symmetric, so its bounds may lie outside [0, 1]."""
         line = self.tasks[task]
         return Interval.of(line["value"], line["error"], line["degrees"])
 
     def mean(self, tasks: Iterable[str]) -> Interval:
-        """Over tasks, of which halves count as one."""
+        """The mean over tasks; two halves count as one task."""
         return mean({task: self.interval(task) for task in tasks})
 
     def mean_of_other(self, name: str, tasks: Iterable[str]) -> float | None:
@@ -74,15 +76,18 @@ class Result:
 
 
 def merged(scores: Mapping[str, Interval]) -> dict[str, Interval]:
-    """Scores by task, in order; halves of one task, which HEAR's format holds in two folders, as their mean."""
-    found: dict[str, list[Interval]] = {}
+    """Scores by task, sorted. A task in two folders (halves) gets their mean."""
+    parts_of: dict[str, list[Interval]] = {}
     for task, score in scores.items():
-        found.setdefault(HALVES.get(task, task), []).append(score)
-    return {task: parts[0] if len(parts) == 1 else Interval.mean(parts) for task, parts in sorted(found.items())}
+        parts_of.setdefault(HALVES.get(task, task), []).append(score)
+    return {
+        task: intervals[0] if len(intervals) == 1 else Interval.mean(intervals)
+        for task, intervals in sorted(parts_of.items())
+    }
 
 
 def mean(scores: Mapping[str, Interval]) -> Interval:
-    """Over tasks, of which halves count as one."""
+    """The mean over tasks; two halves count as one task."""
     return Interval.mean(list(merged(scores).values()))
 
 
@@ -97,37 +102,37 @@ def read(folder: Path) -> list[Result]:
 def read_file(file: Path) -> Result:
     """One file of results."""
     try:
-        told = json.loads(file.read_text())
+        content = json.loads(file.read_text())
     except ValueError as error:
         raise ResultsError(f"{file} is no file of results: {error}") from error
-    if not isinstance(told, dict) or told.get("format") != FORMAT:
-        found = told.get("format") if isinstance(told, dict) else None
-        raise ResultsError(f"{file} has format {found}, this version reads {FORMAT}: run it again")
-    return Result(told)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        version = content.get("format") if isinstance(content, dict) else None
+        raise ResultsError(f"{file} has format {version}, this version reads {FORMAT}: run it again")
+    return Result(content)
 
 
-def difference(one: Result, other: Result, task: str) -> Interval:
-    """The first's score less the second's, by draws of the same groups."""
-    return mean_difference([(one, other)], task)
+def difference(first: Result, second: Result, task: str) -> Interval:
+    """The first score less the second, with paired draws."""
+    return mean_difference([(first, second)], task)
 
 
 def mean_difference(pairs: Sequence[tuple[Result, Result]], task: str) -> Interval:
-    """The mean over pairs of runs, such as one a seed, of the first's score less the second's.
+    """The mean over pairs of runs, such as one a seed, of the first score less the second.
 
-    Test groups are drawn for all runs at once; to the error from these comes that of the mean over pairs.
+    All runs share the draws of test groups. The error adds that of these draws and that of the mean over pairs.
     """
     first = pairs[0][0].tasks[task]
     for result in (result for pair in pairs for result in pair):
         _require_same_clips(pairs[0][0], result, task)
     draws = draw(task, np.array(first["folds"]), np.array(first["groups"]))
-    lines = [(one.tasks[task], other.tasks[task]) for one, other in pairs]
+    lines = [(left.tasks[task], right.tasks[task]) for left, right in pairs]
     return _mean(
         [a["value"] - b["value"] for a, b in lines], [_scores(a, draws) - _scores(b, draws) for a, b in lines], draws
     )
 
 
 def mean_score(runs: Sequence[Result], task: str) -> Interval:
-    """The mean over runs of a task's score, its interval as in ``mean_difference``."""
+    """The mean over runs of a task's score, with an interval as in ``mean_difference``."""
     if len(runs) == 1:
         return runs[0].interval(task)
     lines = [run.tasks[task] for run in runs]
@@ -142,53 +147,53 @@ def _mean(values: Sequence[float], scores: Sequence[np.ndarray], draws: Draws) -
     return clips.widened(float(np.std(values, ddof=1)) / math.sqrt(len(values)), len(values) - 1)
 
 
-def _require_same_clips(one: Result, other: Result, task: str) -> None:
-    a, b = one.tasks[task], other.tasks[task]
+def _require_same_clips(first: Result, second: Result, task: str) -> None:
+    a, b = first.tasks[task], second.tasks[task]
     true = "real" if "real" in a["columns"] else "truth"
     if any(a[key] != b[key] for key in ("folds", "groups", "score")) or a["columns"][true] != b["columns"][true]:
         raise ResultsError(
-            f"{task}: {one.label} and {other.label} were scored on different test clips; run the older one again"
+            f"{task}: {first.label} and {second.label} were scored on different test clips; run the older one again"
         )
 
 
 @dataclass(frozen=True)
 class Tally:
-    """Tasks on which a model is better or worse than another beyond the interval of their difference."""
+    """The numbers of tasks on which a model is significantly better, significantly worse, or neither."""
 
     wins: int
     losses: int
     ties: int
 
 
-def tally(one: Result, other: Result) -> Tally:
-    """Over the tasks that both have."""
-    differences = [difference(one, other, task) for task in one.tasks if task in other.tasks]
+def tally(first: Result, second: Result) -> Tally:
+    """Counts over the tasks that both results have."""
+    differences = [difference(first, second, task) for task in first.tasks if task in second.tasks]
     wins = sum(d.low > 0 for d in differences)
     losses = sum(d.high < 0 for d in differences)
     return Tally(wins, losses, len(differences) - wins - losses)
 
 
-def damaged(clean: Result, perturbed: Result) -> dict[str, float]:
-    """Scores under a perturbation by the task's clean name, of those tasks that were perturbed.
+def perturbed_scores(clean: Result, perturbed: Result) -> dict[str, float]:
+    """Name of the clean task -> score under a perturbation, for all perturbed tasks.
 
-    A perturbed task is named after its origin, ``<task>_...``; the rounds of a task of k folds are averaged.
+    A perturbed task is named after its origin, ``<task>_...``. The rounds of a task with k folds are averaged.
     """
-    found = {}
+    scores = {}
     for task in clean.tasks:
         rivals = [name for name in clean.tasks if name.startswith(f"{task}_")]
-        mine = [
+        values = [
             other["value"]
             for name, other in perturbed.tasks.items()
             if name.startswith(f"{task}_") and not any(name.startswith(f"{rival}_") for rival in rivals)
         ]
-        if mine:
-            found[task] = sum(mine) / len(mine)
-    return found
+        if values:
+            scores[task] = sum(values) / len(values)
+    return scores
 
 
 def drop(clean: Result, perturbed: Result, tasks: Sequence[str]) -> float | None:
-    """What a perturbation costs: the mean over tasks of the clean score less the perturbed one, if all are there."""
-    values = damaged(clean, perturbed)
+    """The mean over tasks of the clean score less the perturbed one; None if a perturbed score is missing."""
+    values = perturbed_scores(clean, perturbed)
     if not all(task in values for task in tasks):
         return None
     return sum(clean.tasks[task]["value"] - values[task] for task in tasks) / len(tasks)
@@ -202,7 +207,7 @@ def _scores(line: dict[str, Any], draws: Draws) -> np.ndarray:
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def main(files: tuple[Path, ...]) -> None:
-    """What the first half of FILES has over the second half, in per cent with 95 % intervals of the same draws."""
+    """Prints the gain of the first half of FILES over the second half, in per cent with 95 % intervals."""
     if len(files) % 2:
         raise click.UsageError(f"{len(files)} files: name as many for the one side as for the other")
     try:

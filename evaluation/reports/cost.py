@@ -1,11 +1,11 @@
-"""What a model costs: its parameters, and the products of one forward pass, counted rather than timed.
+"""Counts a model's parameters and the multiplications of one forward pass.
 
     python -m evaluation.reports.cost mast
 
-prints MAST beside AST for one input of 128 bands by 1024 frames and 527 classes, AudioSet's. Products (multiply and
-add, MACs) are counted by two rules: all of them, and without those inside attention, which most published figures
-leave out since common counters do not see them. Counting runs on the meta device, where nothing is computed and where
-fused attention is taken apart and counted; on a CPU the same counter misses it.
+prints MAST beside AST for AudioSet's input: 128 bands by 1024 frames, 527 classes. Multiply-accumulate operations
+(MACs) are counted with and without those inside attention: common counters miss these, so most published figures leave
+them out. The counter runs on the meta device, which computes nothing and decomposes fused attention into countable
+operations; on a CPU the same counter misses it.
 """
 
 from collections.abc import Callable
@@ -24,17 +24,17 @@ from ..baselines import ast
 
 CLASSES = 527
 FRAMES = 1024
-ATTENTION = {torch.ops.aten.bmm, torch.ops.aten.baddbmm}  # products of two activations; weights take part in others
+ATTENTION = {torch.ops.aten.bmm, torch.ops.aten.baddbmm}  # products of two activations; all others involve weights
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one model with a class layer, for one clip.
+    """The cost of one model with a class layer, for one clip.
 
     Attributes:
-        parameters: all of them.
-        products: of a forward pass.
-        outside: those of them outside attention.
+        parameters: number of parameters.
+        products: MACs of a forward pass.
+        outside: MACs outside attention.
     """
 
     parameters: int
@@ -43,7 +43,7 @@ class Cost:
 
 
 def cost(make: Callable[[], Encoder], frames: int = FRAMES, classes: int = CLASSES) -> Cost:
-    """Counts a model of one clip of so many feature frames, with a linear class layer on its last layer's vector."""
+    """The cost of a model for one clip of ``frames`` feature frames, with a linear layer of ``classes`` on top."""
     with torch.device("meta"):
         encoder = make().eval()
         head = nn.Linear(encoder.layer_dim(encoder.depth), classes)
@@ -58,7 +58,7 @@ def cost(make: Callable[[], Encoder], frames: int = FRAMES, classes: int = CLASS
 
 
 def contenders() -> dict[str, Callable[[], Encoder]]:
-    """All sizes of both models, AST-base first: the others are measured by it."""
+    """All sizes of both models; AST-base comes first, as the others are compared with it."""
     sizes = sorted(ast.SIZES, key=lambda size: size != "base")
     made: dict[str, Callable[[], Encoder]] = {f"ast-{size}": partial(_ast, size) for size in sizes}
     return made | {f"mast-{size}": partial(_mast, size) for size in mast.SIZES}
@@ -76,7 +76,7 @@ def _mast(size: str) -> Encoder:
 @click.argument("method", type=click.Choice(["mast"]))
 @click.option("--frames", default=FRAMES, show_default=True, help="Of 10 ms; AST takes no more than 1024.")
 def main(method: str, frames: int) -> None:
-    """Prints what METHOD's sizes cost beside AST's, and the share of AST-base's cost that they save."""
+    """Prints the cost of METHOD's sizes beside AST's, relative to AST-base."""
     click.echo(f"{method} beside AST: 128 x {frames}, {CLASSES} classes")
     click.echo("")
     click.echo(
@@ -85,12 +85,12 @@ def main(method: str, frames: int) -> None:
     click.echo("|---|---|---|---|---|---|---|")
     base = None
     for name, make in contenders().items():
-        found = cost(make, frames)
-        base = base or found
+        measured = cost(make, frames)
+        base = base or measured
         click.echo(
-            f"| {name} | {found.parameters / 1e6:.2f} | {found.parameters / base.parameters:.1%} "
-            f"| {found.products / 1e9:.2f} | {base.products / found.products:.2f}x "
-            f"| {found.outside / 1e9:.2f} | {base.outside / found.outside:.2f}x |"
+            f"| {name} | {measured.parameters / 1e6:.2f} | {measured.parameters / base.parameters:.1%} "
+            f"| {measured.products / 1e9:.2f} | {base.products / measured.products:.2f}x "
+            f"| {measured.outside / 1e9:.2f} | {base.outside / measured.outside:.2f}x |"
         )
 
 

@@ -1,4 +1,4 @@
-"""The page of results: every model on every task, with intervals, made from files of results alone.
+"""Makes the page of results, every model on every task with intervals, from files of results.
 
 python -m evaluation.reports.results results -o docs/results.md
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from ..scoring.bootstrap import student
-from . import compare, dots
+from . import compare, score_plot
 from .compare import Result, ResultsError
 
 INTRODUCTION = """\
@@ -26,7 +26,7 @@ reverberation."""
 
 
 def page(results: Sequence[Result], out: Path, baselines: Sequence[str] = (), picture: bool = True) -> str:
-    """The whole page; pictures are written beside ``out``."""
+    """The page in Markdown. Writes its pictures beside ``out``."""
     suites = originals(results)
     now = datetime.now(timezone.utc).strftime("%Y-%m-%d")
     lines = [
@@ -37,30 +37,36 @@ def page(results: Sequence[Result], out: Path, baselines: Sequence[str] = (), pi
         INTRODUCTION,
     ]
     for suite in suites:
-        mine = [result for result in results if result.suite == suite]
-        tasks = sorted({task for result in mine for task in result.tasks})
-        rivals = [r for r in mine if r.label in baselines or (not baselines and r.is_baseline)]
+        in_suite = [result for result in results if result.suite == suite]
+        tasks = sorted({task for result in in_suite for task in result.tasks})
+        rivals = [r for r in in_suite if r.label in baselines or (not baselines and r.is_baseline)]
         perturbed = {s.removeprefix(suite).lstrip("-_+"): s for s in suites[suite]}
         lines += ["", f"## {suite}", ""]
         if picture:
             image = out.with_name(f"{out.stem}.png" if len(suites) == 1 else f"{out.stem}-{suite}.png")
-            dots.draw(image, suite, mine, tasks)
+            score_plot.draw(image, suite, in_suite, tasks)
             lines += [f"![Scores of every model on every task, with intervals]({image.name})", ""]
-        lines += [*_summary(mine, tasks, rivals, results, perturbed), "", *_table(mine, tasks), "", *_origins(mine)]
+        lines += [
+            *_summary(in_suite, tasks, rivals, results, perturbed),
+            "",
+            *_table(in_suite, tasks),
+            "",
+            *_origins(in_suite),
+        ]
     return "\n".join(lines) + "\n"
 
 
 def originals(results: Sequence[Result]) -> dict[str, list[str]]:
-    """Suites, each with those that are it under a perturbation: named after it, with a suffix."""
+    """Suite -> its perturbed versions, whose names are the suite's with a suffix."""
     names = sorted({result.suite for result in results})
-    found: dict[str, list[str]] = {}
+    suites: dict[str, list[str]] = {}
     for name in names:
-        origin = next((other for other in found if name.startswith((f"{other}-", f"{other}_", f"{other}+"))), None)
+        origin = next((other for other in suites if name.startswith((f"{other}-", f"{other}_", f"{other}+"))), None)
         if origin is None:
-            found[name] = []
+            suites[name] = []
         else:
-            found[origin].append(name)
-    return found
+            suites[origin].append(name)
+    return suites
 
 
 def _summary(
@@ -70,7 +76,7 @@ def _summary(
     everything: Sequence[Result],
     perturbed: dict[str, str],
 ) -> Iterator[str]:
-    """A row a model: means, wins and losses against each baseline, what each perturbation costs."""
+    """A row a model: means, wins and losses against each baseline, drop under each perturbation."""
     against = [f"against {r.label}" for r in rivals]
     twins = {name: {r.label: r for r in everything if r.suite == suite} for name, suite in perturbed.items()}
     shared = {name: _perturbed_tasks(results, twins[name]) for name in perturbed}
@@ -93,24 +99,26 @@ def _summary(
             twin = twins[name].get(result.label)
             lost = compare.drop(result, twin, shared[name]) if twin else None
             cells.append("-" if lost is None else f"{100 * lost:.1f}")
-        millions = f"{result.told['parameters'] / 1e6:.1f} M"
-        yield _row(result.label, *cells, millions, str(result.told["scene_embedding_size"]))
+        millions = f"{result.content['parameters'] / 1e6:.1f} M"
+        yield _row(result.label, *cells, millions, str(result.content["scene_embedding_size"]))
 
 
 def _perturbed_tasks(results: Sequence[Result], twins: dict[str, Result]) -> list[str]:
-    """Tasks that some model was scored on under a perturbation."""
-    found = [compare.damaged(result, twins[result.label]) for result in results if result.label in twins]
-    return sorted({task for scores in found for task in scores})
+    """The tasks with a perturbed score of some model."""
+    scores_of_models = [
+        compare.perturbed_scores(result, twins[result.label]) for result in results if result.label in twins
+    ]
+    return sorted({task for scores in scores_of_models for task in scores})
 
 
 def _table(results: Sequence[Result], tasks: Sequence[str]) -> Iterator[str]:
-    """A row a task, a column a model; the best value in bold."""
+    """A row a task, a column a model; the best value is bold."""
     yield _row("task", "score", "groups", "chance", *(result.label for result in results))
     yield _row("---", "---", "---:", "---:", *["---:"] * len(results))
     for task in tasks:
-        known = [result for result in results if task in result.tasks]
-        line = known[0].tasks[task]
-        best = max(result.tasks[task]["value"] for result in known)
+        scored = [result for result in results if task in result.tasks]
+        line = scored[0].tasks[task]
+        best = max(result.tasks[task]["value"] for result in scored)
         groups = str(line["test_groups"]) if line["drawn"] == "groups" else f"{line['test_clips']} clips"
         cells = []
         for result in results:
@@ -120,15 +128,15 @@ def _table(results: Sequence[Result], tasks: Sequence[str]) -> Iterator[str]:
 
 
 def _origins(results: Sequence[Result]) -> Iterator[str]:
-    """Where each row comes from: its command, date and versions."""
+    """The command, date and versions behind each row."""
     yield "How each was made:"
     yield ""
     for result in results:
-        told = result.told
+        content = result.content
         date = max(line["date"] for line in result.tasks.values())[:10]
-        versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
-        weights = f"; weights {told['model_sha256'][:12]}" if told["model_sha256"] else ""
-        yield f"- {result.label}: `{told['command']}` ({date}, {told['device']}; {versions}{weights})"
+        versions = ", ".join(f"{name} {version}" for name, version in content["versions"].items())
+        weights = f"; weights {content['model_sha256'][:12]}" if content["model_sha256"] else ""
+        yield f"- {result.label}: `{content['command']}` ({date}, {content['device']}; {versions}{weights})"
 
 
 def _half(interval: compare.Interval) -> tuple[float, float]:

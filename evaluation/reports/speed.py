@@ -1,15 +1,15 @@
-"""Throughput, side by side in one process.
+"""Measures the throughput of models side by side in one process.
 
     python -m evaluation.reports.speed msm-mae --size base
     python -m evaluation.reports.speed mast --size base
 
-MSM-MAE runs beside a plain re-creation of how the authors' code runs: it pads every clip to whole windows, adds a
-window of nothing when it already is one, encodes window after window and builds the attention matrix. That path runs on
-the same random weights and the same log-mel module, so what differs is the path alone. MAST runs beside AST of the same
-name, both by our layers and with fused attention, and without relative positions, to show what those cost.
+MSM-MAE runs beside a plain re-implementation of the authors' path. That path pads every clip to whole windows, adds an
+empty window if the clip already fits, encodes one window after another and computes the attention matrix. It uses the
+same random weights and log-mel module, so only the path differs. MAST runs beside the AST of the same size, both with
+our layers and fused attention. A third model, MAST without relative positions, shows what these cost.
 
-Rounds of the contenders alternate, and the best round of each counts: on a shared machine the minimum is what the code
-costs, the rest is the neighbours. Where they never leave, ``--clock cpu`` counts this process's own seconds.
+The rounds of the models alternate, and the best round of each counts: on a shared machine the minimum is closest to
+the cost of the code. On a busy machine ``--clock cpu`` counts this process's own seconds.
 """
 
 import json
@@ -31,18 +31,18 @@ from ..baselines import ast
 
 
 class Model(Protocol):
-    """What is timed."""
+    """A model to time."""
 
     def scene(self, audio: Tensor) -> Tensor: ...
 
 
-Contenders = dict[str, tuple[Model, str]]  # name -> model, and the name of the one that it is compared with
+Contenders = dict[str, tuple[Model, str]]  # name -> model, name of its reference
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 class AuthorsPath(nn.Module):
-    """MSM-MAE as published: full windows, one by one, attention written out, float32."""
+    """MSM-MAE as published: full windows one by one, eager attention, float32."""
 
     def __init__(self, encoder: MsmMae) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class AuthorsPath(nn.Module):
 
 
 def eager_attention(layer: Attention, x: Tensor) -> Tensor:
-    """The same attention with its matrix written out."""
+    """The layer's attention with an explicit attention matrix."""
     batch, tokens, dim = x.shape
     q, k, v = layer.qkv(x).reshape(batch, tokens, 3, layer.heads, dim // layer.heads).permute(2, 0, 3, 1, 4)
     weights = ((q @ k.transpose(-2, -1)) * (dim // layer.heads) ** -0.5).softmax(dim=-1)
@@ -85,7 +85,7 @@ def eager_attention(layer: Attention, x: Tensor) -> Tensor:
 
 
 def msm_mae_beside_authors(size: str, frames: int, device: torch.device) -> Contenders:
-    """MSM-MAE in both precisions against the authors' path in theirs."""
+    """MSM-MAE in fp32 and bf16, beside the authors' path in fp32."""
     encoder = MsmMae(Config.of_size(size, frames=frames)).to(device).eval()
     first = "authors fp32"
     return {
@@ -96,7 +96,7 @@ def msm_mae_beside_authors(size: str, frames: int, device: torch.device) -> Cont
 
 
 def mast_beside_ast(size: str, frames: int, device: torch.device) -> Contenders:
-    """MAST, also without relative positions, against AST, in either precision."""
+    """MAST with and without relative positions, beside AST, in fp32 and bf16."""
     encoders: dict[str, Encoder] = {
         "ast": ast.Ast(ast.Config.of_size(size, frames=frames)),
         "mast": mast.Mast(mast.Config.of_size(size, frames=frames)),
@@ -118,7 +118,7 @@ METHODS: dict[str, tuple[Callable[[str, int, torch.device], Contenders], int]] =
 def best_seconds(
     contenders: Mapping[str, Callable[[], object]], rounds: int, device: torch.device, clock: str = "wall"
 ) -> dict[str, float]:
-    """The fastest of ``rounds`` alternating runs of each contender, after one that does not count."""
+    """The seconds of each model's fastest run in ``rounds`` alternating rounds, after a warm-up round."""
     best, now = dict.fromkeys(contenders, float("inf")), CLOCKS[clock]
     for number in range(rounds + 1):
         for name, run in contenders.items():
@@ -152,7 +152,7 @@ def main(
     clock: str,
     as_json: bool,
 ) -> None:
-    """Prints clips per second of METHOD and of what it is compared with, in fp32 and in bf16."""
+    """Prints clips per second of METHOD and of its reference models, in fp32 and bf16."""
     torch.manual_seed(0)
     where = torch.device(device)
     make, usual = METHODS[method]

@@ -1,1 +1,1 @@
-"""From embeddings to scores: heads, decoding, intervals, records."""
+"""Scoring of embeddings: heads, decoding, intervals, files of results."""

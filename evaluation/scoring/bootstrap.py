@@ -1,11 +1,11 @@
-"""Intervals by drawing test groups with replacement.
+"""Confidence intervals by a bootstrap over test groups.
 
-Clips of one group (a speaker, a kit) succeed and fail together, so groups are drawn, not clips; with k folds each
-fold's groups are drawn within the fold. The draws of a task are the same for every model: differences are paired.
+Clips of one group (a speaker, a kit) succeed and fail together, so the bootstrap draws groups, not clips. With k folds
+it draws each fold's groups within the fold. All models share the draws of a task, so differences are paired.
 
-An interval is the value and on both sides Student's t times the standard deviation of the draws, corrected for the
-number of groups. Percentiles of the draws, which are more usual, hold the truth in 79 % of trials instead of 95 % when
-there are four groups; these intervals in 95 % (``tests/evaluation/scoring/test_bootstrap.py``).
+An interval reaches Student's t times the standard deviation of the draws to both sides of the value, corrected for the
+number of groups. With four groups these intervals cover the true value in 95 % of trials; the more usual percentiles
+of the draws cover it in 79 % (``tests/evaluation/scoring/test_bootstrap.py``).
 """
 
 import math
@@ -23,24 +23,24 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Draws:
-    """How often each test clip occurs in each draw.
+    """The number of times that each test clip occurs in each draw.
 
     Attributes:
         weights: (draws, clips), float32.
-        degrees: of freedom: groups less folds.
-        correction: what makes the deviation of draws an unbiased standard error.
-        of: what was drawn: "groups", or "clips" where no fold has two groups to draw from.
+        degrees: degrees of freedom: groups less folds.
+        correction: factor from the deviation of the draws to an unbiased standard error.
+        unit: the unit of the draws: "groups", or "clips" if no fold has two groups.
     """
 
     weights: np.ndarray
     degrees: int
     correction: float
-    of: Literal["groups", "clips"]
+    unit: Literal["groups", "clips"]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its 95 % interval, its standard error and the degrees of freedom of that."""
+    """A value with its 95 % interval, its standard error and the error's degrees of freedom."""
 
     value: float
     low: float
@@ -55,18 +55,18 @@ class Interval:
 
     @classmethod
     def drawn(cls, value: float, scores: np.ndarray, draws: Draws) -> "Interval":
-        """Of a score, or a difference of scores, whose values in each draw are known."""
+        """The interval of a score, or of a difference of scores, from its values in each draw."""
         return cls.of(value, draws.correction * float(np.nanstd(scores)), draws.degrees)
 
     @classmethod
     def mean(cls, parts: Sequence["Interval"]) -> "Interval":
-        """Of the mean over independent tasks."""
+        """The interval of the mean over independent tasks."""
         value = sum(part.value for part in parts) / len(parts)
         error = math.sqrt(sum(part.error**2 for part in parts)) / len(parts)
         return cls.of(value, error, sum(part.degrees for part in parts))
 
     def widened(self, error: float, degrees: int) -> "Interval":
-        """With an independent error added; degrees of freedom of the sum after Welch and Satterthwaite."""
+        """Adds an independent error. The degrees of freedom follow Welch and Satterthwaite."""
         if error == 0:
             return self
         both = self.error**2 + error**2
@@ -78,27 +78,27 @@ class Interval:
 
 
 def draw(task: str, folds: np.ndarray, groups: np.ndarray, draws: int = DRAWS) -> Draws:
-    """Draws of a task's test set, seeded by its name."""
+    """The draws of a task's test set, seeded by the task's name."""
     pairs = set(zip(folds.tolist(), groups.tolist(), strict=True))
     rounds = len(set(folds.tolist()))
     if len(pairs) == rounds:
         clips = np.arange(len(groups))
         if len(clips) == rounds:
             raise ValueError(f"{task}: one test clip a fold; an interval needs two")
-        return replace(draw(task, folds, clips, draws), of="clips")
+        return replace(draw(task, folds, clips, draws), unit="clips")
     generator = np.random.default_rng(zlib.crc32(task.encode()))
     weights = np.empty((draws, len(groups)), np.float32)
     for fold in np.unique(folds):
-        mine = np.flatnonzero(folds == fold)
-        names, group_of = np.unique(groups[mine], return_inverse=True)
+        in_fold = np.flatnonzero(folds == fold)
+        names, group_of = np.unique(groups[in_fold], return_inverse=True)
         times = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
-        weights[:, mine] = times[:, group_of]
+        weights[:, in_fold] = times[:, group_of]
     degrees = len(pairs) - rounds
     return Draws(weights, degrees, math.sqrt(len(pairs) / degrees), "groups")
 
 
 def student(degrees: int) -> float:
-    """The quantile of Student's t for the level (Abramowitz and Stegun, 26.7.5, for three degrees and more)."""
+    """The quantile of Student's t for ``LEVEL`` (Abramowitz and Stegun, 26.7.5, from three degrees on)."""
     if degrees < 3:
         return {1: 12.706, 2: 4.303}[degrees]
     z = NormalDist().inv_cdf(0.5 + LEVEL / 2)

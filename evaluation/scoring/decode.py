@@ -1,7 +1,7 @@
-"""Frame probabilities -> events, and events counted: matched onsets, segments in error.
+"""Events from frame probabilities, and their counts: matched onsets and segment errors.
 
-The counts are those of sed_eval, which HEAR's kit calls: onsets of one class matched one to one as often as can be
-within a tolerance, over all classes together; and at one second, what is missed, invented or confused.
+The counts are those of sed_eval, which HEAR's kit calls. Onsets of one class are matched one to one within a tolerance,
+as many as possible; hits are summed over classes. Segments of one second count substitutions, deletions and insertions.
 """
 
 from collections.abc import Sequence
@@ -11,15 +11,15 @@ import numpy as np
 
 from ..tasks.write import Event
 
-APART = 1e9  # ms: onsets of different lanes never meet
+APART = 1e9  # ms between lanes: onsets of different lanes never match
 
 
 @dataclass(frozen=True)
-class Lanes:
-    """Events of all clips and classes: one row an event, in order of lane and time.
+class EventTable:
+    """The events of all clips and classes: one row an event, sorted by lane and time.
 
     Attributes:
-        lane: clip * classes + class.
+        lane: clip * classes + class; a lane is one class of one clip.
         onset, offset: ms.
     """
 
@@ -30,7 +30,7 @@ class Lanes:
     classes: int
 
     @classmethod
-    def of(cls, clips: Sequence[Sequence[Event]], vocabulary: Sequence[str]) -> "Lanes":
+    def of(cls, clips: Sequence[Sequence[Event]], vocabulary: Sequence[str]) -> "EventTable":
         places = {label: i for i, label in enumerate(vocabulary)}
         rows = sorted(
             (clip * len(vocabulary) + places[event.label], event.start, event.end)
@@ -41,20 +41,20 @@ class Lanes:
         return cls(table[:, 0].astype(np.int64), table[:, 1], table[:, 2], len(clips), len(vocabulary))
 
     def per_clip(self) -> np.ndarray:
-        """Events in each clip: (clips,)."""
+        """The number of events in each clip, (clips,)."""
         return np.bincount(self.lane // self.classes, minlength=self.clips)
 
 
 @dataclass(frozen=True)
 class Probabilities:
-    """What a head says of every frame: (clips, classes, frames), nothing behind a clip's end; centres in ms."""
+    """A head's probabilities, (clips, classes, frames), zero after a clip's end; frame centres in ms."""
 
     values: np.ndarray
     times: np.ndarray  # (clips, frames)
 
     @classmethod
     def of(cls, clips: Sequence[np.ndarray], times: Sequence[np.ndarray]) -> "Probabilities":
-        """From (frames, classes) and (frames,) a clip."""
+        """Stacks (frames, classes) and (frames,) of each clip."""
         longest = max(len(clip) for clip in clips)
         values = np.zeros((len(clips), clips[0].shape[1], longest), np.float32)
         padded = np.zeros((len(clips), longest))
@@ -65,12 +65,12 @@ class Probabilities:
 
     @property
     def hop(self) -> float:
-        """ms from frame to frame."""
+        """Hop between frames in ms."""
         steps = np.diff(self.times[:, :2], axis=1)
         return float(steps.max()) if steps.size else 0.0
 
-    def events(self, threshold: float, median_ms: float) -> Lanes:
-        """Runs of frames over a threshold, after a median filter of about so many ms; from centre to centre."""
+    def events(self, threshold: float, median_ms: float) -> EventTable:
+        """Runs of frames above a threshold, smoothed by a median filter of about ``median_ms``."""
         active = self.values > threshold
         half = max(0, round((median_ms / self.hop - 1) / 2)) if self.hop else 0  # 2 * half + 1 frames
         if half:
@@ -81,19 +81,19 @@ class Probabilities:
         clip, kind, first = np.nonzero(edges > 0)
         last = np.nonzero(edges < 0)[2] - 1
         clips, classes = self.values.shape[:2]
-        return Lanes(clip * classes + kind, self.times[clip, first], self.times[clip, last], clips, classes)
+        return EventTable(clip * classes + kind, self.times[clip, first], self.times[clip, last], clips, classes)
 
 
-def matched(found: Lanes, real: Lanes, tolerance: float) -> np.ndarray:
-    """The largest number of pairs of onsets of one class, at most a tolerance apart, in each clip: (clips,).
+def matched_onsets(predicted: EventTable, reference: EventTable, tolerance: float) -> np.ndarray:
+    """The maximum number of onset pairs of one class within a tolerance, in each clip: (clips,).
 
-    On a line with one tolerance for all, pairing from left to right leaves no better pairing.
+    On a line with a constant tolerance, greedy pairing from left to right is optimal.
     """
-    hits = np.zeros(found.clips, np.int64)
-    a, b = found.lane * APART + found.onset, real.lane * APART + real.onset
+    hits = np.zeros(predicted.clips, np.int64)
+    a, b = predicted.lane * APART + predicted.onset, reference.lane * APART + reference.onset
     order_a, order_b = np.argsort(a), np.argsort(b)
     left, right = a[order_a].tolist(), b[order_b].tolist()
-    clips = (real.lane[order_b] // real.classes).tolist()
+    clips = (reference.lane[order_b] // reference.classes).tolist()
     i = j = 0
     while i < len(left) and j < len(right):
         if abs(left[i] - right[j]) <= tolerance:
@@ -106,17 +106,17 @@ def matched(found: Lanes, real: Lanes, tolerance: float) -> np.ndarray:
     return hits
 
 
-def segment_error_rate(found: Lanes, real: Lanes, segment_ms: float = 1000.0) -> float:
-    """Substituted, deleted and inserted labels of segments, over the labels there are."""
-    length = 1 + int(max([*found.offset, *real.offset, 0.0]) // segment_ms)
-    rolls = [_roll(lanes, length, segment_ms) for lanes in (found, real)]
-    told, true = (roll.sum(1) for roll in rolls)
-    right = (rolls[0] & rolls[1]).sum(1)
-    return float((np.maximum(told, true) - right).sum() / max(1, true.sum()))
+def segment_error_rate(predicted: EventTable, reference: EventTable, segment_ms: float = 1000.0) -> float:
+    """Substitutions, deletions and insertions in segments, divided by the reference labels."""
+    length = 1 + int(max([*predicted.offset, *reference.offset, 0.0]) // segment_ms)
+    rolls = [_roll(lanes, length, segment_ms) for lanes in (predicted, reference)]
+    active, active_reference = (roll.sum(1) for roll in rolls)
+    correct = (rolls[0] & rolls[1]).sum(1)
+    return float((np.maximum(active, active_reference) - correct).sum() / max(1, active_reference.sum()))
 
 
-def _roll(lanes: Lanes, length: int, segment_ms: float) -> np.ndarray:
-    """Which classes sound in which segments: (clips, classes, segments)."""
+def _roll(lanes: EventTable, length: int, segment_ms: float) -> np.ndarray:
+    """The active classes of each segment: (clips, classes, segments)."""
     roll = np.zeros((lanes.clips * lanes.classes, length), bool)
     first = np.floor(lanes.onset / segment_ms).astype(int)
     last = np.ceil(lanes.offset / segment_ms).astype(int)

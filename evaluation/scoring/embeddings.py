@@ -1,8 +1,8 @@
-"""Embeddings of a task's clips by any HEAR module, made once and kept.
+"""Embeddings of a task's clips by any HEAR module, computed once and cached.
 
-A clip never shares padding with another: the package's own embedders take clips of any lengths, any other module gets
-batches of one exact length. What is kept is named by all that it depends on: the source files of module and model,
-the weight file's bytes, the options, the kind of device, the bytes of the clips.
+Clips are never padded to each other: the package's own embedders take clips of any lengths, any other module gets
+batches of one exact length. The cache key hashes everything that the embeddings depend on: the source files of module
+and model, the weight file, the options, the kind of device, and the clips.
 """
 
 import hashlib
@@ -24,21 +24,21 @@ from hear_audioformer import Embedder, WeightsError, __version__, audio, checkpo
 from hear_audioformer.files import atomic_write
 from hear_audioformer.read_ahead import read_ahead
 
-from ..tasks.tasks import Item, Reading
+from ..tasks.tasks import Item, Task
 from .code_files import source_hash
 
-SECONDS = 120.0  # of audio that share a call
-AHEAD = 256  # clips that are decoded ahead
+SECONDS = 120.0  # of audio in one call
+AHEAD = 256  # clips decoded in advance
 
 
 @dataclass(frozen=True)
 class Timestamps:
-    """Timestamp embeddings of a task's clips, on disk in half precision: only what is asked for is read.
+    """Timestamp embeddings of a task's clips, memory-mapped from a file in half precision.
 
     Attributes:
-        matrix: all frames of all clips, (frames, dim).
-        starts, lengths: where a clip's frames are; one a clip.
-        times: their centres in ms, (frames of the clip,); one a clip.
+        matrix: the frames of all clips, (frames, dim).
+        starts, lengths: the first frame of each clip, and its number of frames.
+        times: the centres of each clip's frames in ms, (frames of the clip,).
     """
 
     matrix: np.ndarray
@@ -47,12 +47,12 @@ class Timestamps:
     times: list[np.ndarray]
 
     def frames(self, clip: int) -> np.ndarray:
-        """(frames, dim)."""
+        """One clip's embeddings, (frames, dim)."""
         return self.matrix[self.starts[clip] : self.starts[clip] + self.lengths[clip]]
 
 
 class Model:
-    """A HEAR module with a model loaded, and a name for everything that its embeddings depend on."""
+    """A HEAR module with its loaded model, and the identity of everything that its embeddings depend on."""
 
     def __init__(self, module: str, source: str = "", options: dict[str, Any] | None = None) -> None:
         self.module: ModuleType = importlib.import_module(module)
@@ -63,11 +63,11 @@ class Model:
         self.loaded.to(self.device)
         self.sample_rate = int(self.loaded.sample_rate)
         self.sha256 = _sha256_of_weights(self.module, source)
-        self.code = source_hash(self.module, self.loaded)  # as it was loaded, whatever becomes of the files
+        self.code = source_hash(self.module, self.loaded)  # hashed now, as the files may change later
 
     @property
     def name(self) -> str:
-        """The weight file's name without suffix, or the model's, with the options behind it."""
+        """The model's name, or the weight file's without suffix, followed by the options."""
         source = self.source.rstrip("/").rsplit("/", 1)[-1]
         stem = source.removesuffix(".safetensors") or "default"
         return "-".join([stem, *(f"{key}={value}" for key, value in sorted(self.options.items()))]).replace("/", "_")
@@ -84,8 +84,8 @@ class Model:
         }
 
 
-def scenes(task: Reading, model: Model, cache: Path, batch_size: int | None = None) -> np.ndarray:
-    """Scene embeddings of a task's clips, in their order: (clips, dim), float32."""
+def scenes(task: Task, model: Model, cache: Path, batch_size: int | None = None) -> np.ndarray:
+    """Scene embeddings of a task's clips: (clips, dim), float32."""
     file = _cache_file(task, model, cache, "scene")
     if file.exists():
         return np.load(file)
@@ -101,8 +101,8 @@ def scenes(task: Reading, model: Model, cache: Path, batch_size: int | None = No
     return out
 
 
-def timestamps(task: Reading, model: Model, cache: Path, batch_size: int | None = None) -> Timestamps:
-    """Timestamp embeddings of a task's clips, in their order."""
+def timestamps(task: Task, model: Model, cache: Path, batch_size: int | None = None) -> Timestamps:
+    """Timestamp embeddings of a task's clips."""
     index = _cache_file(task, model, cache, "timestamps")
     frames = index.with_suffix(".f16")
     if not index.exists():  # written last
@@ -116,28 +116,31 @@ def timestamps(task: Reading, model: Model, cache: Path, batch_size: int | None 
     return Timestamps(matrix, held["starts"], held["lengths"], [times[clip] for clip in range(len(times))])
 
 
-def _stream(task: Reading, model: Model, handle: BinaryIO, batch_size: int | None) -> dict[str, np.ndarray]:
-    """Writes frames as they come and returns where each clip's are, and when."""
+def _stream(task: Task, model: Model, handle: BinaryIO, batch_size: int | None) -> dict[str, np.ndarray]:
+    """Writes frames to a file batch by batch. Returns the start, length and frame times of each clip."""
     starts, lengths = np.zeros((2, len(task.items)), np.int64)
     times, written = [], 0
     for places, clips in _batches(task, model.sample_rate, batch_size, mixed=False):
         with torch.no_grad():
             stacked = torch.stack(list(clips)).to(model.device)
             embeddings, centres = model.module.get_timestamp_embeddings(stacked, model.loaded)
-        for place, rows, when in zip(places, embeddings.cpu(), centres.cpu(), strict=True):
+        for clip, rows, when in zip(places, embeddings.cpu(), centres.cpu(), strict=True):
             half = rows.half().numpy()
             _refuse_nan(half, task)
             handle.write(half.tobytes())
-            starts[place], lengths[place] = written, len(half)
+            starts[clip], lengths[clip] = written, len(half)
             times.append(when.float().numpy())
             written += len(half)
     return {"starts": starts, "lengths": lengths, "times": np.concatenate(times)}
 
 
 def _batches(
-    task: Reading, rate: int, batch_size: int | None, mixed: bool
+    task: Task, rate: int, batch_size: int | None, mixed: bool
 ) -> Iterator[tuple[list[int], Sequence[Tensor]]]:
-    """Places of clips and the clips, decoded ahead in order of length; all of one length unless ``mixed``."""
+    """Batches of clips with their indices, in order of length and decoded in advance.
+
+    All clips of a batch have one length unless ``mixed``.
+    """
     lengths = [soundfile.info(task.audio(item, rate)).frames for item in task.items]
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     places: list[int] = []
@@ -158,18 +161,18 @@ def _batches(
         yield places, clips
 
 
-def _read(task: Reading, item: Item, rate: int) -> Tensor:
+def _read(task: Task, item: Item, rate: int) -> Tensor:
     return audio.read(task.audio(item, rate), rate)
 
 
-def _cache_file(task: Reading, model: Model, cache: Path, kind: str) -> Path:
-    identity = {**model.identity, "kind": kind, "clips": task.fingerprint(model.sample_rate)}
+def _cache_file(task: Task, model: Model, cache: Path, kind: str) -> Path:
+    identity = {**model.identity, "kind": kind, "clips": task.audio_hash(model.sample_rate)}
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
     return cache / f"{task.name}-{key}.{'npy' if kind == 'scene' else 'npz'}"
 
 
 def _sha256_of_weights(module: ModuleType, source: str) -> str | None:
-    """The hash of the weight file behind a model's name, where there is one."""
+    """SHA-256 of a model's weight file, or None without one."""
     if Path(source).is_file():
         return checkpoint.sha256(source)
     if not source and not module.__name__.startswith("hear_audioformer"):
@@ -177,10 +180,10 @@ def _sha256_of_weights(module: ModuleType, source: str) -> str | None:
     try:
         return checkpoint.sha256(weights.resolve(source, getattr(module, "METHOD", None)))
     except WeightsError:
-        return None  # a name that only the module itself knows
+        return None  # a name that only the module can resolve
 
 
-def _refuse_nan(embeddings: np.ndarray, task: Reading) -> None:
+def _refuse_nan(embeddings: np.ndarray, task: Task) -> None:
     if not np.isfinite(embeddings).all():
         raise ValueError(
             f"{task.name}: the module returned NaN, infinite or huge values; `hear-audioformer validate` it"

@@ -1,8 +1,8 @@
 """Linear heads on frozen embeddings: logistic regression, exact and fast.
 
-Features are standardised by the clips that a head is fitted on, and divided by the root of their number, so that one
-grid of penalties serves embeddings of any width. The convex problem is then solved by L-BFGS in the basis of the
-features' principal axes, each scaled by a bound on the curvature along it (Boehning 1992): some twenty steps do.
+Features are standardised over the clips that a head is fitted on, and divided by the square root of their width, so
+that one grid of penalties serves embeddings of any width. L-BFGS then solves the convex problem in the basis of the
+principal axes, each scaled by a bound on the curvature along it (Boehning 1992). About twenty steps suffice.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,21 +15,21 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Kind = Literal["multiclass", "multilabel"]
-PENALTIES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)  # on half the squared weights, beside the mean loss
-FAINT = 1e-7  # of the strongest axis: weaker ones are the rounding of single precision
+PENALTIES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)  # factors of half the squared weights
+FAINT = 1e-7  # share of the largest eigenvalue: smaller ones are rounding errors of float32
 STEPS = 200
-PATIENCE = 2  # weaker penalties tried after the best
+PATIENCE = 2  # weaker penalties to try after the best
 
 
 @dataclass(frozen=True)
-class Standard:
-    """Means and deviations of training features; one that never varies there is dropped."""
+class Standardiser:
+    """Means and scales of the training features. Constant features have scale 0."""
 
     mean: Tensor
     scale: Tensor
 
     @classmethod
-    def of(cls, features: Tensor) -> "Standard":
+    def of(cls, features: Tensor) -> "Standardiser":
         std, mean = torch.std_mean(features.double(), dim=0, correction=0)
         flat = std <= 1e-6 * (mean.abs() + std.mean())
         scale = torch.where(flat, 0.0, 1 / torch.where(flat, 1.0, std)) / features.shape[1] ** 0.5
@@ -40,10 +40,10 @@ class Standard:
 
 
 @dataclass(frozen=True)
-class Linear:
+class LinearHead:
     """A fitted head."""
 
-    standard: Standard
+    standard: Standardiser
     weight: Tensor  # (features, classes)
     bias: Tensor  # (classes,)
 
@@ -54,15 +54,15 @@ class Linear:
 
 def fit_path(
     features: Tensor, targets: Tensor, kind: Kind, penalties: Sequence[float] = PENALTIES, balanced: bool = False
-) -> Iterator[Linear]:
-    """Heads for each penalty, strongest first, each started where the last one ended; fitted as they are asked for.
+) -> Iterator[LinearHead]:
+    """A generator of heads for each penalty, strongest first. Each fit starts from the previous solution.
 
     Args:
         features: (clips, features).
-        targets: one-hot or many-hot, (clips, classes).
-        balanced: every class has the same total weight in the loss, as it has in mean recall.
+        targets: one-hot or multi-hot, (clips, classes).
+        balanced: gives every class the same total weight in the loss, as mean recall does.
     """
-    standard = Standard.of(features)
+    standard = Standardiser.of(features)
     axes, coordinates = principal_axes(standard(features))
     weights = _balance(targets) if balanced else torch.full((len(targets),), 1 / len(targets))
     energy = coordinates.square().T @ weights
@@ -71,14 +71,14 @@ def fit_path(
     for penalty in penalties:
         bound = torch.cat([curvature * energy + penalty, torch.tensor([curvature])])
         solution = _solve(coordinates, targets, weights, kind, penalty, bound.rsqrt()[:, None], solution)
-        yield Linear(standard, axes @ solution[:-1], solution[-1])
+        yield LinearHead(standard, axes @ solution[:-1], solution[-1])
 
 
 def principal_axes(x: Tensor) -> tuple[Tensor, Tensor]:
-    """An orthonormal basis of the rows of x in which its columns are uncorrelated, (features, k), and x in it.
+    """The principal axes of x, (features, k), and the coordinates of x in them, (clips, k).
 
-    A quadratic penalty does not see rotations, and a solution has no part outside the span of the clips: with fewer
-    clips than features the problem shrinks to their number.
+    A quadratic penalty is invariant to rotation, and the solution lies in the span of the clips. With fewer clips than
+    features, k is at most the number of clips.
     """
     if len(x) >= x.shape[1]:
         energy, axes = _eigen(x.T @ x / len(x))
@@ -91,7 +91,7 @@ def principal_axes(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _eigen(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues, rising, and vectors; in float64 where float32 finds none, as of many features that never vary."""
+    """Eigenvalues in ascending order, and eigenvectors. Falls back to float64 if float32 does not converge."""
     try:
         return torch.linalg.eigh(x)
     except torch.linalg.LinAlgError:
@@ -100,7 +100,7 @@ def _eigen(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _balance(targets: Tensor) -> Tensor:
-    """Weights of clips that sum to one, equally over the classes that occur."""
+    """Weights of clips that sum to one. Every class that occurs has the same total."""
     counts = targets.sum(0)
     share = targets / counts.clamp(min=1)
     return share.sum(1) / (counts > 0).sum()
@@ -122,7 +122,7 @@ def _solve(
     indices = targets.argmax(1)
 
     def loss() -> float:
-        """Fills in the gradient by hand: half the time of the tape's."""
+        """Sets the gradient in closed form, which takes half the time of autograd."""
         solution = (scaled * step).detach()
         logits = torch.addmm(solution[-1], x, solution[:-1])
         if kind == "multiclass":
@@ -140,14 +140,14 @@ def _solve(
     return (scaled * step).detach()
 
 
-def falling(scores: Sequence[float]) -> bool:
-    """Whether penalties so weak were tried that going on is of no use."""
+def past_best(scores: Sequence[float]) -> bool:
+    """Whether the last ``PATIENCE`` penalties scored worse than the best."""
     return len(scores) > PATIENCE and max(scores[-PATIENCE:]) < max(scores)
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """The head that did best on the validation clips, and what was chosen there."""
+class SelectedHead:
+    """The head with the best validation score, and its hyper-parameters."""
 
     head: Callable[[Tensor], Tensor]  # features -> logits
     choice: dict[str, float]
@@ -158,19 +158,19 @@ def choose(
     train: tuple[Tensor, Tensor],
     valid: tuple[Tensor, Tensor],
     kind: Kind,
-    rate: Callable[[np.ndarray], float],
+    score_of: Callable[[np.ndarray], float],
     balanced: bool = False,
-) -> Chosen:
-    """Picks the penalty by ``rate`` (logits of the validation clips -> score), among equals the strongest.
+) -> SelectedHead:
+    """Selects the penalty by ``score_of`` (validation logits -> score); among equals the strongest.
 
-    The head is then fitted again on the training and validation clips together.
+    Then fits the head again on the training and validation clips together.
     """
     scores: list[float] = []
     for head in fit_path(*train, kind, balanced=balanced):
-        scores.append(rate(head(valid[0]).numpy()))
-        if falling(scores):
+        scores.append(score_of(head(valid[0]).numpy()))
+        if past_best(scores):
             break
     best = int(np.argmax(scores))
     both = torch.cat([train[0], valid[0]]), torch.cat([train[1], valid[1]])
     head = next(fit_path(*both, kind, [PENALTIES[best]], balanced))
-    return Chosen(head, {"penalty": PENALTIES[best]}, scores[best])
+    return SelectedHead(head, {"penalty": PENALTIES[best]}, scores[best])

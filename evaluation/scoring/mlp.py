@@ -1,4 +1,4 @@
-"""A head with one hidden layer, nearer to the kit of HEAR; slower than the linear one, and less exact."""
+"""A head with one hidden layer, as in HEAR's kit. It is slower and less exact than the linear head."""
 
 import copy
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .heads import Chosen, Kind, Standard
+from .heads import Kind, SelectedHead, Standardiser
 
 HIDDEN, DROPOUT, RATE, BATCH = 1024, 0.1, 1e-3, 256
 EPOCHS, PATIENCE = 200, 20
@@ -18,13 +18,13 @@ def choose(
     train: tuple[Tensor, Tensor],
     valid: tuple[Tensor, Tensor],
     kind: Kind,
-    rate: Callable[[np.ndarray], float],
+    score_of: Callable[[np.ndarray], float],
     balanced: bool = False,
-) -> Chosen:
-    """Trains on the training clips and keeps the weights of the epoch with the best ``rate`` of validation logits."""
+) -> SelectedHead:
+    """Trains on the training clips. Keeps the weights of the epoch with the best validation score."""
     features, targets = train
-    standard = Standard.of(features)
-    widen = features.shape[1] ** 0.5  # to unit variance, which is what the layers are initialised for
+    standard = Standardiser.of(features)
+    widen = features.shape[1] ** 0.5  # to unit variance, which the initialisation assumes
     x, x_valid = standard(features) * widen, standard(valid[0]) * widen
     weights = len(targets) / targets.sum(0).clamp(min=1) / targets.shape[1] if balanced else None
     with torch.random.fork_rng():
@@ -37,7 +37,7 @@ def choose(
         for _ in range(EPOCHS):
             _epoch(net, optimiser, x, targets, kind, weights)
             with torch.no_grad():
-                now = rate(net.eval()(x_valid).numpy())
+                now = score_of(net.eval()(x_valid).numpy())
             since += 1
             if now > score:
                 best, score, since = copy.deepcopy(net.state_dict()), now, 0
@@ -45,7 +45,7 @@ def choose(
                 break
     net.load_state_dict(best)
     net.requires_grad_(False)
-    return Chosen(lambda new: net(standard(new) * widen), {}, score)
+    return SelectedHead(lambda new: net(standard(new) * widen), {}, score)
 
 
 def _epoch(

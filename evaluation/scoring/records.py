@@ -1,4 +1,4 @@
-"""Files of results: JSON that holds the outcome of every test clip, so that pages and comparisons compute no model."""
+"""Files of results: JSON with the outcome of every test clip, so that reports need not run a model."""
 
 import json
 import platform
@@ -13,18 +13,18 @@ import torch
 from hear_audioformer import __version__
 from hear_audioformer.files import write_text
 
-from ..tasks.tasks import Reading
+from ..tasks.tasks import Task
 from .bootstrap import Draws, Interval, draw
 from .embeddings import Model
 from .scene import Outcome
 from .scores import Columns, folded
 
 FORMAT = 1
-UNBOUNDED = ("d_prime",)  # scores that are no shares
+UNBOUNDED = ("d_prime",)  # scores not limited to [0, 1]
 
 
 def facts(model: Model, suite: str, head: str, command: str) -> dict[str, Any]:
-    """What was scored, on what, with what."""
+    """The header of a file of results: model, suite, head, command and versions."""
     return {
         "format": FORMAT,
         **model.identity,
@@ -46,8 +46,8 @@ def facts(model: Model, suite: str, head: str, command: str) -> dict[str, Any]:
     }
 
 
-def entry(task: Reading, outcome: Outcome, seconds: dict[str, float]) -> dict[str, Any]:
-    """A task's line: values with intervals, what guessing gives, and the columns behind them."""
+def entry(task: Task, outcome: Outcome, seconds: dict[str, float]) -> dict[str, Any]:
+    """A task's entry: scores with intervals, the chance score, and the columns they come from."""
     drawn = draw(task.name, outcome.folds, outcome.groups)
     names, groups = np.unique(outcome.groups, return_inverse=True)
     others = {name: rated(task.score, columns, outcome.folds, drawn) for name, columns in outcome.others.items()}
@@ -61,7 +61,7 @@ def entry(task: Reading, outcome: Outcome, seconds: dict[str, float]) -> dict[st
         "clips": len(task.items),
         "test_clips": len(groups),
         "test_groups": len(names),
-        "drawn": drawn.of,
+        "drawn": drawn.unit,
         "classes": len(task.vocabulary),
         "chosen": outcome.chosen,
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
@@ -73,7 +73,7 @@ def entry(task: Reading, outcome: Outcome, seconds: dict[str, float]) -> dict[st
 
 
 def rated(score: str, columns: Columns, folds: np.ndarray, drawn: Draws) -> dict[str, Any]:
-    """A score of the test clips with its interval, which ends where the score does."""
+    """A score of the test clips with its interval, clipped to the score's range."""
     value = folded(score, columns, folds, np.ones((1, len(folds)), np.float32))[0]
     interval = Interval.drawn(value, folded(score, columns, folds, drawn.weights), drawn)
     if score in UNBOUNDED:
@@ -81,13 +81,13 @@ def rated(score: str, columns: Columns, folds: np.ndarray, drawn: Draws) -> dict
     return {**asdict(interval), "low": max(0.0, interval.low), "high": min(1.0, interval.high)}
 
 
-def add(file: Path, told: dict[str, Any], task: str, line: dict[str, Any]) -> None:
-    """Puts a task into a file of results; the file's other tasks stay if they are of the same model."""
-    known = json.loads(file.read_text()) if file.exists() else {}
-    same = all(known.get(key) == told[key] for key in ("module", "model", "options", "head"))
-    lines = known["tasks"] if same else {}
-    lines[task] = line
-    write_text(file, json.dumps({**told, "tasks": dict(sorted(lines.items()))}))
+def add(file: Path, run_facts: dict[str, Any], task: str, task_entry: dict[str, Any]) -> None:
+    """Adds a task to a file of results. Keeps the file's other tasks if they are of the same model."""
+    content = json.loads(file.read_text()) if file.exists() else {}
+    same = all(content.get(key) == run_facts[key] for key in ("module", "model", "options", "head"))
+    tasks = content["tasks"] if same else {}
+    tasks[task] = task_entry
+    write_text(file, json.dumps({**run_facts, "tasks": dict(sorted(tasks.items()))}))
 
 
 def _listed(column: np.ndarray) -> list[Any]:

@@ -1,1 +1,1 @@
-"""Suites of tasks made of free recordings: ``open`` to report by, ``dev`` to choose by."""
+"""Suites of tasks from free recordings: ``open`` for reported scores, ``dev`` for choosing hyper-parameters."""

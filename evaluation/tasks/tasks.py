@@ -1,6 +1,6 @@
-"""Tasks in HEAR's format, read back: which clips there are, what is told of them, who tests whom.
+"""Tasks in HEAR's format, read from disk: clips, labels, and the folds of training, validation and test splits.
 
-A task says how it is scored under ``open_suite`` in its metadata; one of HEAR's own says it by its first metric.
+A task of a suite names its score under ``open_suite`` in its metadata. For HEAR's own tasks the first metric decides.
 """
 
 import csv
@@ -31,7 +31,7 @@ class TaskError(ValueError):
 
 @dataclass(frozen=True)
 class Item:
-    """One clip of a task; ``labels`` are places in the vocabulary, ``events`` those of an event task."""
+    """One clip of a task. ``labels`` are indices into the vocabulary; event tasks have ``events`` instead."""
 
     split: str
     file: str
@@ -42,7 +42,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Fold:
-    """Splits by their use in one round: heads are fitted on ``train``, chosen on ``valid``, scored on ``test``."""
+    """The splits of one round: heads are fitted on ``train``, selected on ``valid`` and scored on ``test``."""
 
     train: tuple[str, ...]
     valid: str
@@ -50,8 +50,8 @@ class Fold:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """A task as it stands on disk."""
+class Task:
+    """A task on disk, without its audio."""
 
     folder: Path
     metadata: dict[str, Any]
@@ -60,7 +60,7 @@ class Reading:
 
     @property
     def name(self) -> str:
-        """The task's own; of HEAR's tasks, some of which share a name, the folder's."""
+        """The task's name; for HEAR's own tasks the folder's, as some of them share a name."""
         return str(self.metadata["task_name"]) if "open_suite" in self.metadata else self.folder.name
 
     @property
@@ -77,22 +77,22 @@ class Reading:
         own = self.metadata.get("open_suite", {}).get("score")
         metric = self.metadata["evaluation"][0]
         score = str(own or HEAR_METRICS.get(metric))
-        known = EVENT_SCORES if self.is_event else SCENE_SCORES
-        if score not in known:
-            raise TaskError(f"{self.folder}: score {own or metric!r} is not one of {', '.join(known)}")
+        allowed = EVENT_SCORES if self.is_event else SCENE_SCORES
+        if score not in allowed:
+            raise TaskError(f"{self.folder}: score {own or metric!r} is not one of {', '.join(allowed)}")
         if self.multilabel and not self.is_event and score != "mean_precision":
             raise TaskError(f"{self.folder}: a multilabel task is scored by mean_precision (mAP), not {score}")
         return score
 
     @property
     def chance(self) -> float | None:
-        """What guessing scores, where the task says it."""
-        told = self.metadata.get("open_suite", {}).get("chance")
-        return None if told is None else float(told)
+        """The score of guessing, if the task gives it."""
+        chance = self.metadata.get("open_suite", {}).get("chance")
+        return None if chance is None else float(chance)
 
     @cached_property
     def folds(self) -> tuple[Fold, ...]:
-        """One round for train/valid/test; for k folds, fold i tests, the next one validates, the rest train."""
+        """One round for train/valid/test. With k folds, fold i is for test, fold i + 1 for validation."""
         names = sorted(self.metadata["splits"])
         if self.metadata["split_mode"] == "trainvaltest":
             return (Fold(("train",), "valid", "test"),)
@@ -105,18 +105,18 @@ class Reading:
         return tuple(rounds)
 
     def audio(self, item: Item, rate: int) -> Path:
-        """A clip's file at a rate, or at the highest rate there is (the caller resamples)."""
+        """A clip's file at a rate, or else at the highest available rate; the caller resamples."""
         return self.folder / str(self.tree(rate)) / item.split / item.file
 
     def tree(self, rate: int) -> int:
-        """The rate of the files to read for a model's rate."""
-        there = [int(entry.name) for entry in self.folder.iterdir() if entry.name.isdecimal()]
-        if not there:
+        """The rate of the folder to read for a model's rate."""
+        rates = [int(entry.name) for entry in self.folder.iterdir() if entry.name.isdecimal()]
+        if not rates:
             raise TaskError(f"{self.folder}: no folder of audio such as {rate}/")
-        return rate if rate in there else max(there)
+        return rate if rate in rates else max(rates)
 
-    def fingerprint(self, rate: int) -> str:
-        """A hash of every clip's bytes and place, so that embeddings of an older version are never taken for these."""
+    def audio_hash(self, rate: int) -> str:
+        """SHA-256 of every clip's name and bytes. Cached embeddings of another version have another key."""
         digest = hashlib.sha256()
         for item in self.items:
             digest.update(f"\0{item.split}/{item.file}\0".encode())
@@ -124,24 +124,24 @@ class Reading:
         return digest.hexdigest()
 
 
-def find(suite: Path, only: tuple[str, ...] = ()) -> list[Reading]:
-    """The tasks of a folder in order of name; ``only`` those whose name or folder is given."""
-    readings = [read(file.parent) for file in sorted(suite.glob("*/task_metadata.json"))]
-    if not readings:
+def find(suite: Path, only: tuple[str, ...] = ()) -> list[Task]:
+    """The tasks of a folder, sorted by name; with ``only``, those with one of these names or folders."""
+    tasks = [read(file.parent) for file in sorted(suite.glob("*/task_metadata.json"))]
+    if not tasks:
         raise TaskError(f"{suite} holds no tasks (folders with task_metadata.json)")
-    known = {name for reading in readings for name in _names(reading)}
-    if unknown := sorted(set(only) - known):
-        names = ", ".join(reading.name for reading in readings)
-        raise TaskError(f"no task {', '.join(unknown)} in {suite}; there are {names}")
-    return [reading for reading in readings if not only or _names(reading) & set(only)]
+    names = {name for task in tasks for name in _names(task)}
+    if unknown := sorted(set(only) - names):
+        listing = ", ".join(task.name for task in tasks)
+        raise TaskError(f"no task {', '.join(unknown)} in {suite}; there are {listing}")
+    return [task for task in tasks if not only or _names(task) & set(only)]
 
 
-def _names(reading: Reading) -> set[str]:
-    return {str(reading.metadata["task_name"]), reading.folder.name}
+def _names(task: Task) -> set[str]:
+    return {str(task.metadata["task_name"]), task.folder.name}
 
 
-def read(folder: Path) -> Reading:
-    """A task without its audio."""
+def read(folder: Path) -> Task:
+    """Reads a task's tables."""
     metadata = json.loads((folder / "task_metadata.json").read_text())
     with open(folder / "labelvocabulary.csv", newline="") as file:
         rows = sorted((int(row["idx"]), row["label"]) for row in csv.DictReader(file))
@@ -152,11 +152,11 @@ def read(folder: Path) -> Reading:
         for split in sorted(metadata["splits"])
         for item in _items(folder, split, {label: i for i, label in enumerate(vocabulary)}, groups, metadata)
     )
-    return Reading(folder, metadata, vocabulary, items)
+    return Task(folder, metadata, vocabulary, items)
 
 
 def _groups(file: Path) -> dict[tuple[str, str], str]:
-    """(split, file) -> group; HEAR's own tasks have none, there every clip is its own."""
+    """(split, file) -> group. HEAR's own tasks have no groups: each clip is its own."""
     if not file.is_file():
         return {}
     with open(file, newline="") as lines:
@@ -166,16 +166,16 @@ def _groups(file: Path) -> dict[tuple[str, str], str]:
 def _items(
     folder: Path,
     split: str,
-    places: dict[str, int],
+    classes: dict[str, int],
     groups: dict[tuple[str, str], str],
     metadata: dict[str, Any],
 ) -> Iterator[Item]:
-    for file, told in sorted(json.loads((folder / f"{split}.json").read_text()).items()):
+    for file, labels in sorted(json.loads((folder / f"{split}.json").read_text()).items()):
         group = groups.get((split, file), f"{split}/{file}")
         if metadata["embedding_type"] == "event":
-            events = tuple(Event(str(e["label"]), float(e["start"]), float(e["end"])) for e in told)
+            events = tuple(Event(str(e["label"]), float(e["start"]), float(e["end"])) for e in labels)
             yield Item(split, file, group, events=events)
             continue
-        if metadata["prediction_type"] == "multiclass" and len(told) != 1:
-            raise TaskError(f"{folder}: {split}/{file} has {len(told)} labels; a multiclass clip has one")
-        yield Item(split, file, group, tuple(places[str(label)] for label in told))
+        if metadata["prediction_type"] == "multiclass" and len(labels) != 1:
+            raise TaskError(f"{folder}: {split}/{file} has {len(labels)} labels; a multiclass clip has one")
+        yield Item(split, file, group, tuple(classes[str(label)] for label in labels))

@@ -1,11 +1,11 @@
-"""Tasks on disk as HEAR's kit reads them, with one file more: ``groups.csv``, the source of each clip.
+"""Writes tasks in the format of HEAR's kit, with one extra file: ``groups.csv``, the source of each clip.
 
     TASKS/<name>-<version>-full/
         task_metadata.json   labelvocabulary.csv   <split>.json   groups.csv
         <rate>/<split>/<file>.wav
 
-Clips of one group (a speaker, a kit, a package) are not independent: intervals are drawn over groups. The kit ignores
-the file.
+Clips of one group (a speaker, a kit, a package) are not independent, so confidence intervals resample groups. The kit
+ignores the file.
 """
 
 import csv
@@ -28,7 +28,7 @@ VERSION = "open1"
 
 @dataclass(frozen=True)
 class Event:
-    """A labelled stretch of a clip, in milliseconds."""
+    """A labelled event in a clip; times in milliseconds."""
 
     label: str
     start: float
@@ -40,7 +40,7 @@ Labels = Sequence[str] | Sequence[Event]
 
 @dataclass(frozen=True)
 class Clip:
-    """One file of a task: its name without folder, 16-kHz mono int16 samples, what is to be told of it, its source."""
+    """One clip of a task: split, name without suffix, 16-kHz mono int16 samples, labels and group."""
 
     split: str
     name: str
@@ -50,8 +50,8 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class Task:
-    """What HEAR's metadata say of a task; ``sample_duration`` in seconds cuts and pads, None leaves each clip's own."""
+class TaskMetadata:
+    """A task's metadata in HEAR's terms. Clips are cut or padded to ``sample_duration`` seconds, unless it is None."""
 
     name: str
     embedding_type: Literal["scene", "event"]
@@ -67,27 +67,27 @@ class Task:
         return f"{self.name}-{VERSION}-full"
 
 
-def write(tasks: Path, task: Task, clips: Iterable[Clip], rates: Sequence[int] = (RATE,)) -> Path:
-    """Writes a whole task, or nothing: the folder appears when all is in it, and replaces an older one."""
+def write(tasks: Path, task: TaskMetadata, clips: Iterable[Clip], rates: Sequence[int] = (RATE,)) -> Path:
+    """Writes a task. Its folder appears when it is complete, and replaces an older one."""
     target = tasks / task.folder
-    # beside the tasks' folder: HEAR's kit takes every entry inside it for a task
+    # beside the tasks' folder, since HEAR's kit treats every entry inside it as a task
     work = tasks.parent / f".{tasks.name}-{task.folder}.part"
     shutil.rmtree(work, ignore_errors=True)
-    told: dict[str, dict[str, Any]] = {split: {} for split in task.splits}
+    annotations: dict[str, dict[str, Any]] = {split: {} for split in task.splits}
     groups: list[tuple[str, str, str]] = []
     for clip in clips:
         file = f"{clip.name}.wav"
-        if any(file in known for known in told.values()):
+        if any(file in files_of_split for files_of_split in annotations.values()):
             raise ValueError(f"{task.name}: two clips are named {clip.name}")
         for rate in rates:
             path = work / str(rate) / clip.split / file
             path.parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(path, _fitted(clip.pcm, task.sample_duration, rate), rate, subtype="PCM_16")
-        told[clip.split][file] = [asdict(label) if isinstance(label, Event) else label for label in clip.labels]
+        annotations[clip.split][file] = [asdict(label) if isinstance(label, Event) else label for label in clip.labels]
         groups.append((clip.split, file, clip.group))
-    if empty := [split for split, files in told.items() if not files]:
+    if empty := [split for split, files in annotations.items() if not files]:
         raise ValueError(f"{task.name}: no clips in {', '.join(empty)}")
-    _write_tables(work, task, told, groups)
+    _write_tables(work, task, annotations, groups)
     shutil.rmtree(target, ignore_errors=True)
     tasks.mkdir(parents=True, exist_ok=True)
     work.replace(target)
@@ -95,13 +95,13 @@ def write(tasks: Path, task: Task, clips: Iterable[Clip], rates: Sequence[int] =
 
 
 def _write_tables(
-    folder: Path, task: Task, told: dict[str, dict[str, Any]], groups: Sequence[tuple[str, str, str]]
+    folder: Path, task: TaskMetadata, annotations: dict[str, dict[str, Any]], groups: Sequence[tuple[str, str, str]]
 ) -> None:
-    for split, files in told.items():
+    for split, files in annotations.items():
         (folder / f"{split}.json").write_text(json.dumps(files, indent=1))
     names = {
         item["label"] if isinstance(item, dict) else item
-        for files in told.values()
+        for files in annotations.values()
         for items in files.values()
         for item in items
     }
@@ -128,7 +128,7 @@ def _write_tables(
 
 
 def _fitted(pcm: np.ndarray, seconds: float | None, rate: int) -> np.ndarray:
-    """Samples at a rate, cut or padded with silence to the task's duration."""
+    """Resamples, and cuts or pads with silence to the task's duration."""
     if rate != RATE:
         samples = audio.resample(torch.as_tensor(pcm).float() / 32768, RATE, rate)
         pcm = samples.mul(32768).round().clamp(-32768, 32767).short().numpy()

@@ -121,7 +121,7 @@ def manifest(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def told(folder: Path) -> dict[str, Any]:
+def corpus_json(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "corpus.json").read_text())
 
 
@@ -138,14 +138,14 @@ class Server:
 @contextmanager
 def served(folder: Path) -> Iterator[Server]:
     """The archive over HTTP, on this machine."""
-    told = Server()
+    state = Server()
 
     class Handler(SimpleHTTPRequestHandler):
         def do_GET(self) -> None:
-            told.asked[self.path.rsplit("/", 1)[-1]] += 1
-            if told.stalling and told.stalling in self.path:
-                told.stalled.set()
-                told.go.wait(60)
+            state.asked[self.path.rsplit("/", 1)[-1]] += 1
+            if state.stalling and state.stalling in self.path:
+                state.stalled.set()
+                state.go.wait(60)
             super().do_GET()
 
         def log_message(self, *_: object) -> None:
@@ -154,11 +154,11 @@ def served(folder: Path) -> Iterator[Server]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    told.url = f"http://127.0.0.1:{server.server_address[1]}"
+    state.url = f"http://127.0.0.1:{server.server_address[1]}"
     try:
-        yield told
+        yield state
     finally:
-        told.go.set()
+        state.go.set()
         server.shutdown()
         server.server_close()
 

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from corpora import bundles, catalogue, clips
-from corpora.clips import RATE, Prints
+from corpora.clips import RATE, Fingerprints
 from hear_audioformer.audio import AudioError
 from tests.corpora.archive import encoded, sound
 
@@ -25,11 +25,11 @@ def test_any_rate_becomes_16_khz(tmp_path: Path, rate: int) -> None:
     path = tmp_path / "x.wav"
     time = np.arange(rate) / rate
     soundfile.write(path, np.stack([0.5 * np.sin(2 * np.pi * 440 * time)] * 2, 1), rate, subtype="FLOAT")
-    samples, found = clips.decode(path)
-    assert (samples.dtype, found) == (np.int16, rate)
+    samples, source_rate = clips.decode(path)
+    assert (samples.dtype, source_rate) == (np.int16, rate)
     assert len(samples) == RATE
-    wanted = 0.5 * np.sin(2 * np.pi * 440 * np.arange(len(samples)) / RATE) * 32767
-    assert np.abs(samples - wanted)[400:-400].max() < (1 if rate == RATE else 40)
+    expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(len(samples)) / RATE) * 32767
+    assert np.abs(samples - expected)[400:-400].max() < (1 if rate == RATE else 40)
     assert abs(int(np.abs(np.fft.rfft(samples[:RATE], RATE)).argmax()) - 440) <= 1
 
 
@@ -75,19 +75,19 @@ def test_broken_files_are_named(tmp_path: Path, content: bytes) -> None:
 @pytest.mark.parametrize("rate", [16000, 22050])
 def test_faults(tmp_path: Path, rate: int) -> None:
     soundfile.write(tmp_path / "x.wav", np.zeros(0), rate)
-    assert clips.fault(clips.decode(tmp_path / "x.wav")[0]) == "too short"
-    assert clips.fault(pcm(0)[:799]) == "too short"
-    assert clips.fault(pcm(0)[:800]) == ""
-    assert clips.fault(np.full(RATE, 32, np.int16)) == "silent"
-    assert clips.fault(np.full(RATE, -32768, np.int16)) == ""
+    assert clips.drop_reason(clips.decode(tmp_path / "x.wav")[0]) == "too short"
+    assert clips.drop_reason(pcm(0)[:799]) == "too short"
+    assert clips.drop_reason(pcm(0)[:800]) == ""
+    assert clips.drop_reason(np.full(RATE, 32, np.int16)) == "silent"
+    assert clips.drop_reason(np.full(RATE, -32768, np.int16)) == ""
 
 
-def test_a_print_knows_its_recording_again(tmp_path: Path) -> None:
+def test_a_fingerprint_recognises_its_recording(tmp_path: Path) -> None:
     """At another level always, coded with loss and with silence around nearly so; and takes no other for it."""
-    known = Prints([(clips.sha256_of(pcm(seed)), clips.print_of(pcm(seed))) for seed in range(20)])
+    fingerprints = Fingerprints([(clips.sha256_of(pcm(seed)), clips.fingerprint_of(pcm(seed))) for seed in range(20)])
 
     def is_known(samples: np.ndarray) -> bool:
-        return (clips.sha256_of(samples), clips.print_of(samples)) in known
+        return (clips.sha256_of(samples), clips.fingerprint_of(samples)) in fingerprints
 
     coded = 0
     for seed in range(20):
@@ -97,25 +97,25 @@ def test_a_print_knows_its_recording_again(tmp_path: Path) -> None:
         coded += is_known(clips.decode(tmp_path / "x.ogg")[0])
     assert coded >= 16
     assert not any(is_known(pcm(seed)) for seed in range(20, 80))
-    assert ("x", None) not in known
-    assert ("x", clips.print_of(pcm(0))) not in Prints([])
+    assert ("x", None) not in fingerprints
+    assert ("x", clips.fingerprint_of(pcm(0))) not in Fingerprints([])
 
 
-def test_prints_survive_their_file(tmp_path: Path) -> None:
+def test_fingerprints_survive_their_file(tmp_path: Path) -> None:
     tiny = pcm(1)[:500]
-    entries = [("p", clips.sha256_of(one), clips.print_of(one)) for one in (pcm(0), tiny)]
+    entries = [("p", clips.sha256_of(samples), clips.fingerprint_of(samples)) for samples in (pcm(0), tiny)]
     assert entries[1][2] is None
-    assert clips.write_prints(tmp_path / "prints.csv", entries) == 2
-    known = clips.read_prints([tmp_path / "prints.csv"])
-    assert (entries[1][1], None) in known
-    assert ("another", entries[0][2]) in known
+    assert clips.write_fingerprints(tmp_path / "prints.csv", entries) == 2
+    fingerprints = clips.read_fingerprints([tmp_path / "prints.csv"])
+    assert (entries[1][1], None) in fingerprints
+    assert ("another", entries[0][2]) in fingerprints
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match=r"x\.csv: is no file of prints"):
-        clips.read_prints([tmp_path / "x.csv"])
+        clips.read_fingerprints([tmp_path / "x.csv"])
 
 
 def test_fingerprint_does_not_depend_on_the_order() -> None:
-    assert clips.fingerprint(["b", "a"]) == clips.fingerprint(["a", "b"]) != clips.fingerprint(["a", "c"])
+    assert clips.corpus_hash(["b", "a"]) == clips.corpus_hash(["a", "b"]) != clips.corpus_hash(["a", "c"])
 
 
 def test_queen() -> None:
@@ -128,10 +128,10 @@ def test_queen() -> None:
 
 
 def test_riffs() -> None:
-    one, two = encoded(sound(0)), encoded(sound(1, 0.5), 8000)
-    found = list(bundles.riffs(b"head" + one + b"RIFFraff" + two + b"RIFF"))
-    assert [data for _, data in found] == [one, two]
-    assert found[0][0] == "00000004.wav"
+    first, second = encoded(sound(0)), encoded(sound(1, 0.5), 8000)
+    recordings = list(bundles.riffs(b"head" + first + b"RIFFraff" + second + b"RIFF"))
+    assert [data for _, data in recordings] == [first, second]
+    assert recordings[0][0] == "00000004.wav"
 
 
 def test_soundfont_and_patch(tmp_path: Path) -> None:
@@ -147,9 +147,9 @@ def test_soundfont_and_patch(tmp_path: Path) -> None:
     lists += chunk(b"LIST", b"pdta" + chunk(b"shdr", header + right + end))
     [(name, data)] = bundles.soundfont(chunk(b"RIFF", b"sfbk" + lists))
     assert name == "0000_Piano.wav"
-    found, rate = soundfile.read(io.BytesIO(data), dtype="int16")
+    decoded, rate = soundfile.read(io.BytesIO(data), dtype="int16")
     assert rate == 22050
-    assert (found == samples[100:8100]).all()
+    assert (decoded == samples[100:8100]).all()
     for modes, raw in ((1, samples.tobytes()), (3, (samples ^ -0x8000).tobytes())):
         wave = bytearray(96)
         struct.pack_into("<IIIH", wave, 8, len(raw), 0, 0, 16000)
@@ -160,10 +160,10 @@ def test_soundfont_and_patch(tmp_path: Path) -> None:
 
 def test_the_evaluations_prints_ship_and_cover_every_evaluation_package() -> None:
     """G.722 prompts stand in as their 8-kHz WAV packages, since the file was made without ffmpeg."""
-    from corpora.corpus import EVALUATION
+    from corpora.corpus import EVALUATION_FINGERPRINTS
 
-    with gzip.open(EVALUATION, "rt") as file:
+    with gzip.open(EVALUATION_FINGERPRINTS, "rt") as file:
         packages = {row["package"] for row in csv.DictReader(file)}
     wanted = {name.replace("-g722", "-wav") for name in catalogue.SETS["eval"]}
     assert packages == wanted
-    assert len(clips.read_prints([EVALUATION]).bits) > 20000
+    assert len(clips.read_fingerprints([EVALUATION_FINGERPRINTS]).bits) > 20000

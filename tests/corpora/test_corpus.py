@@ -17,7 +17,19 @@ import soundfile
 
 from corpora import clips, corpus, pack
 from corpora.pack import Pack, PackError
-from tests.corpora.archive import COPYRIGHT, archive, deb, encoded, manifest, mirror, packed, run, served, sound, told
+from tests.corpora.archive import (
+    COPYRIGHT,
+    archive,
+    corpus_json,
+    deb,
+    encoded,
+    manifest,
+    mirror,
+    packed,
+    run,
+    served,
+    sound,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,7 +48,7 @@ def test_packages_become_shards_a_manifest_and_a_pack(tmp_path: Path, form: str)
     result = run(out, "--mirror", archive(tmp_path / "mirror"), *ALL, "--format", form, "--keep")
     assert result.exit_code == 1  # broken.ogg
     assert "various: usr/share/games/various/broken.ogg: " in result.output
-    note, rows = told(out), manifest(out)
+    note, rows = corpus_json(out), manifest(out)
     assert note["dropped"] == {"too short": 1, "silent": 1, "duplicate": 1}
     assert len(rows) == note["clips"] == 6
     assert {(row["kind"], row["package"]) for row in rows} == {
@@ -54,7 +66,7 @@ def test_packages_become_shards_a_manifest_and_a_pack(tmp_path: Path, form: str)
     assert all((out / "licences" / name / "copyright").read_text() == COPYRIGHT for name in ALL[1::2])
     assert not (out / "parts").exists()
     array = packed(out)
-    assert array.fingerprint == note["fingerprint"] == clips.fingerprint(row["sha256"] for row in rows)
+    assert array.fingerprint == note["fingerprint"] == clips.corpus_hash(row["sha256"] for row in rows)
     assert [array.packages[i] for i in array.package_of] == [row["package"] for row in rows]
     assert [array.kinds[i] for i in array.kind_of] == [row["kind"] for row in rows]
     assert array.keys == [row["key"] for row in rows]
@@ -117,7 +129,7 @@ def test_a_killed_run_goes_on_and_fetches_nothing_twice(tmp_path: Path) -> None:
         ".lock", "corpus.json", "licences", "manifest.csv", "shards",
     ]  # fmt: skip
     run(tmp_path / "straight", "--mirror", folder, *ALL)
-    assert told(out)["fingerprint"] == told(tmp_path / "straight")["fingerprint"]
+    assert corpus_json(out)["fingerprint"] == corpus_json(tmp_path / "straight")["fingerprint"]
     for shard in (out / "shards").iterdir():
         assert shard.read_bytes() == (tmp_path / "straight" / "shards" / shard.name).read_bytes()
 
@@ -159,12 +171,12 @@ def test_a_broken_package_stops_no_other(tmp_path: Path) -> None:
     assert "other options" in run(*words, "--format", "opus").output
     assert "  music: the download's SHA-256" in result.output
     assert "  none: not in" in result.output
-    assert told(out)["clips"] == 3
+    assert corpus_json(out)["clips"] == 3
     (folder / "pool" / "music_2-3_all.deb").write_bytes(good)
     (folder / "pool" / "speech_2-3_all.deb").unlink()  # is not asked for again
     result = run(*words)
-    assert [line.split(":")[0] for line in told(out)["failed"]] == ["none"]
-    assert told(out)["clips"] == 5
+    assert [line.split(":")[0] for line in corpus_json(out)["failed"]] == ["none"]
+    assert corpus_json(out)["clips"] == 5
     assert run(*words[:-2]).exit_code == 0  # content with what there is
     assert not (out / "parts").exists()
 
@@ -188,7 +200,7 @@ def test_packages_of_the_evaluation_are_refused(tmp_path: Path, name: str) -> No
 def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
     words = (tmp_path / "out", "--mirror", archive(tmp_path / "mirror"), "--package", "speech")
     (tmp_path / "out").mkdir()
-    with corpus.alone(tmp_path / "out"):
+    with corpus.locked(tmp_path / "out"):
         result = run(*words)
     assert (result.exit_code, "another run is at work" in result.output) == (2, True)
     assert run(*words).exit_code == 0
@@ -208,7 +220,7 @@ def test_packs_that_are_not_what_they_say_are_refused(tmp_path: Path) -> None:
         file.write(b"xx")
     with pytest.raises(PackError, match="not as long"):
         Pack.open(out)
-    note = told(out)
+    note = corpus_json(out)
     (out / "corpus.json").write_text(json.dumps({**note, "fingerprint": "0"}))
     with pytest.raises(PackError, match=r"not those of corpus\.json"):
         pack.make(out)

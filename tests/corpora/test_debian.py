@@ -27,16 +27,16 @@ def test_found_downloaded_and_verified(tmp_path: Path, over_http: bool) -> None:
     folder = mirror(tmp_path / "mirror", {"x": deb(FILES), "y": b"!<arch>\n"})
     with served(folder) as server:
         where = server.url if over_http else str(folder)
-        found = debian.find("x", where, "bookworm")
-        assert found.version == "1:2-3"
-        path = debian.download(found, tmp_path)
+        result = debian.find("x", where, "bookworm")
+        assert result.version == "1:2-3"
+        path = debian.download(result, tmp_path)
         assert path.read_bytes() == deb(FILES)
-        debian.download(found, tmp_path)
+        debian.download(result, tmp_path)
         assert server.asked["x_2-3_all.deb"] == over_http
         (folder / "pool" / "x_2-3_all.deb").write_bytes(deb({}))
         path.unlink()
         with pytest.raises(DebianError, match="SHA-256"):
-            debian.download(found, tmp_path)
+            debian.download(result, tmp_path)
         assert not list(tmp_path.glob("x*"))
         with pytest.raises(DebianError, match="z: not in"):
             debian.find("z", where, "bookworm")
@@ -92,6 +92,6 @@ def test_kinds(package: str, path: str, seconds: float, kind: str) -> None:
 
 
 def test_labels() -> None:
-    found = catalogue.labels_of("fillets-ng-data-nl", "usr/share/games/fillets-ng/sound/alibaba/nl/ali-m-zima.ogg")
-    assert found == {"language": "nl", "group": "alibaba", "speaker": "fillets-ng-data-nl-m"}
+    result = catalogue.labels_of("fillets-ng-data-nl", "usr/share/games/fillets-ng/sound/alibaba/nl/ali-m-zima.ogg")
+    assert result == {"language": "nl", "group": "alibaba", "speaker": "fillets-ng-data-nl-m"}
     assert catalogue.labels_of("0ad-data", "usr/x.ogg") == {}

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from corpora import clips, pieces, shards
 from corpora.index import Index
-from tests.corpora.archive import archive, manifest, packed, run, told
+from tests.corpora.archive import archive, corpus_json, manifest, packed, run
 
 
 def command(*words: object) -> Result:
@@ -39,7 +39,7 @@ def carried(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_corpus_arrives(corpus: Path, carried: Path, tmp_path: Path) -> None:
     result = command("unpack", *carried.iterdir(), tmp_path / "new")
     assert result.exit_code == 0, result.output
-    note, original = told(tmp_path / "new"), told(corpus)
+    note, original = corpus_json(tmp_path / "new"), corpus_json(corpus)
     assert note["original"] == {"fingerprint": original["fingerprint"], "format": "flac"}
     assert (note["format"], note["clips"], note["packages"]) == ("opus", 5, original["packages"])
     assert note["fingerprint"] != original["fingerprint"]
@@ -48,7 +48,7 @@ def test_a_corpus_arrives(corpus: Path, carried: Path, tmp_path: Path) -> None:
     assert [row["original_sha256"] for row in rows] == [row["sha256"] for row in before]
     for about, data in shards.read(tmp_path / "new"):
         assert about["sha256"] == hashlib.sha256(data).hexdigest()
-    assert note["fingerprint"] == clips.fingerprint(row["sha256"] for row in rows)
+    assert note["fingerprint"] == clips.corpus_hash(row["sha256"] for row in rows)
     for path in (corpus / "licences").rglob("*"):
         if path.is_file():
             assert (tmp_path / "new" / path.relative_to(corpus)).read_text() == path.read_text()
@@ -57,7 +57,7 @@ def test_a_corpus_arrives(corpus: Path, carried: Path, tmp_path: Path) -> None:
 def test_what_arrives_can_be_trained_on(corpus: Path, carried: Path, tmp_path: Path) -> None:
     assert command("unpack", carried, tmp_path / "new").exit_code == 0
     pack, original, index = packed(tmp_path / "new"), packed(corpus), Index.open(tmp_path / "new")
-    assert pack.fingerprint == index.fingerprint == told(tmp_path / "new")["fingerprint"]
+    assert pack.fingerprint == index.fingerprint == corpus_json(tmp_path / "new")["fingerprint"]
     assert np.array_equal(pack.lengths, original.lengths)
     assert np.array_equal(index.lengths, original.lengths)
     for clip in range(len(pack)):
@@ -70,14 +70,14 @@ def test_pieces_of_opus_are_the_clips_themselves(carried: Path, tmp_path: Path) 
     assert command("pack", tmp_path / "new", tmp_path / "again").exit_code == 0
     assert (tmp_path / "again" / "000000.tar").read_bytes() == (carried / "000000.tar").read_bytes()
     assert command("unpack", tmp_path / "again", tmp_path / "newer").exit_code == 0
-    assert told(tmp_path / "newer")["original"] == told(tmp_path / "new")["original"]
+    assert corpus_json(tmp_path / "newer")["original"] == corpus_json(tmp_path / "new")["original"]
 
 
 def test_no_piece_is_larger_than_asked(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pieces, "encode", lambda pcm, form: bytes(300_000))
-    told = pieces.pack(corpus, tmp_path / "out", 1, jobs=1)
+    monkeypatch.setattr(pieces, "encode", lambda pcm, encoding: bytes(300_000))
+    summary = pieces.pack(corpus, tmp_path / "out", 1, jobs=1)
     sizes = {path.name: path.stat().st_size for path in (tmp_path / "out").iterdir()}
-    assert told["pieces"].keys() | {pieces.ABOUT} == sizes.keys() == {"000000.tar", "000001.tar", pieces.ABOUT}
+    assert summary["pieces"].keys() | {pieces.ABOUT} == sizes.keys() == {"000000.tar", "000001.tar", pieces.ABOUT}
     assert max(sizes.values()) <= 1_000_000
 
 

@@ -33,8 +33,8 @@ def test_what_a_path_says(package: str, path: str, kind: str, tags: tuple[str, .
 
 
 def test_languages_and_the_users_own_labels() -> None:
-    told = catalogue.labels_of("fillets-ng-data-cs", "sound/cave/cs/jes-v-ven.ogg")
-    assert tags_of("fillets-ng-data-cs", "x", "speech", 2.0, told) == ("czech", "speech")
+    labels = catalogue.labels_of("fillets-ng-data-cs", "sound/cave/cs/jes-v-ven.ogg")
+    assert tags_of("fillets-ng-data-cs", "x", "speech", 2.0, labels) == ("czech", "speech")
     random = catalogue.labels_of("fillets-ng-data-cs", "sound/cave/cs/rand-4.ogg")
     assert tags_of("fillets-ng-data-cs", "x", "speech", 2.0, random) == ()  # either fish, held out or not
     assert tags_of("mine", "x.wav", "other", 2.0, {"label": "rain; dog ;"}) == ("dog", "rain")

@@ -79,10 +79,10 @@ def recording(package: str, path: str, number: int = 0) -> Recording:
 
 
 def by_split(clips: Iterable[Clip]) -> dict[str, list[Clip]]:
-    found = defaultdict(list)
+    clips_of_split = defaultdict(list)
     for clip in clips:
-        found[clip.split].append(clip)
-    return found
+        clips_of_split[clip.split].append(clip)
+    return clips_of_split
 
 
 def groups(clips: Iterable[Clip]) -> set[str]:

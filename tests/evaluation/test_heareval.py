@@ -80,15 +80,15 @@ def write_task(folder: Path) -> None:
     (folder / "fold00.json").write_text("{}")
 
 
-def call(here: Path, *arguments: str) -> click.testing.Result:
-    places = ["--tasks", str(here / "tasks"), "--out", str(here / "out")]
+def call(folder: Path, *arguments: str) -> click.testing.Result:
+    places = ["--tasks", str(folder / "tasks"), "--out", str(folder / "out")]
     return click.testing.CliRunner().invoke(heareval.main, [MODULE, *places, *arguments])
 
 
-def calls(here: Path) -> list[str]:
+def calls(folder: Path) -> list[str]:
     """What was asked of the kit since the last question."""
-    made = (here / "calls").read_text().splitlines() if (here / "calls").exists() else []
-    (here / "calls").unlink(missing_ok=True)
+    made = (folder / "calls").read_text().splitlines() if (folder / "calls").exists() else []
+    (folder / "calls").unlink(missing_ok=True)
     return made
 
 
@@ -189,15 +189,15 @@ def test_missing_rate_is_explained(tmp_path: Path) -> None:
 def test_second_run_waits_for_the_childs_end(tmp_path: Path) -> None:
     """Also after the first one's parent was killed: its child still writes."""
     lock = tmp_path / "lock"
-    with environment.alone(lock) as descriptor:
+    with environment.locked(lock) as descriptor:
         child = subprocess.Popen(["sleep", "60"], pass_fds=(descriptor,))
     try:
-        with pytest.raises(KitError, match="another run is still at work"), environment.alone(lock):
+        with pytest.raises(KitError, match="another run is still at work"), environment.locked(lock):
             pass
     finally:
         child.kill()
         child.wait()
-    with environment.alone(lock):
+    with environment.locked(lock):
         pass
 
 
@@ -285,7 +285,7 @@ def test_environment_without_torchaudio(monkeypatch: pytest.MonkeyPatch) -> None
     """Its version is not asked for: ``metadata.version`` raises where a package is missing."""
     asked: list[str] = []
     monkeypatch.setattr(environment.metadata, "version", lambda name: asked.append(name) or "1")
-    assert environment._wanted()["shared"] == {"torch": "1", "numpy": "1"}
+    assert environment._required_state()["shared"] == {"torch": "1", "numpy": "1"}
     assert asked == ["torch", "numpy"]
 
 

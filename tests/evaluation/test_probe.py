@@ -42,14 +42,14 @@ def call(suite: Path, *words: object) -> Result:
     return CliRunner().invoke(probe.main, [MODULE, "--tasks", str(suite), *out, *map(str, words)])
 
 
-def told(suite: Path, model: str = "default", name: str = "toys") -> dict[str, Any]:
+def content(suite: Path, model: str = "default", name: str = "toys") -> dict[str, Any]:
     return json.loads((suite.parent / "results" / MODULE / model / f"{name}.json").read_text())
 
 
 def test_what_is_printed_is_what_is_written(suite: Path) -> None:
     done = call(suite)
     assert done.exit_code == 0, done.output
-    result = told(suite)
+    result = content(suite)
     assert (result["module"], result["suite"], result["head"], result["parameters"]) == (MODULE, "toys", "linear", 0)
     assert list(result["tasks"]) == ["beeps", "folds", "tones"]
     rows = {line.split()[0]: line.split() for line in done.output.splitlines()[2:]}
@@ -69,7 +69,7 @@ def test_what_is_printed_is_what_is_written(suite: Path) -> None:
 
 def test_a_line_says_how_it_came_about(suite: Path) -> None:
     assert call(suite, "--only", "folds").exit_code == 0
-    line = told(suite)["tasks"]["folds"]
+    line = content(suite)["tasks"]["folds"]
     assert (line["clips"], line["test_clips"], line["test_groups"], line["drawn"]) == (48, 48, 16, "groups")
     assert (line["classes"], line["folds"]) == (3, [fold for fold in range(4) for _ in range(12)])
     assert len(line["chosen"]) == 4
@@ -79,11 +79,11 @@ def test_a_line_says_how_it_came_about(suite: Path) -> None:
 
 def test_nothing_is_embedded_twice(suite: Path) -> None:
     call(suite)
-    before = told(suite)
+    before = content(suite)
     stand_in.calls.clear()
     assert call(suite).exit_code == 0
     assert not stand_in.calls
-    assert {name: line["value"] for name, line in told(suite)["tasks"].items()} == {
+    assert {name: line["value"] for name, line in content(suite)["tasks"].items()} == {
         name: line["value"] for name, line in before["tasks"].items()
     }
 
@@ -94,11 +94,11 @@ def test_a_run_that_was_stopped_goes_on(suite: Path) -> None:
     stand_in.calls.clear()
     stand_in.fail_after[:] = [2]  # within the next task
     assert call(suite).exit_code != 0
-    assert list(told(suite)["tasks"]) == ["beeps"]
+    assert list(content(suite)["tasks"]) == ["beeps"]
     stand_in.calls.clear()
     stand_in.fail_after.clear()
     assert call(suite).exit_code == 0
-    assert list(told(suite)["tasks"]) == ["beeps", "folds", "tones"]
+    assert list(content(suite)["tasks"]) == ["beeps", "folds", "tones"]
     assert count
     assert len(stand_in.calls) == 2 * 4  # a call a length of clip; the beeps are kept
     assert not list(suite.parent.rglob("*.part"))
@@ -107,7 +107,7 @@ def test_a_run_that_was_stopped_goes_on(suite: Path) -> None:
 def test_only_some_tasks_leave_the_others_results(suite: Path) -> None:
     call(suite, "--only", "tones")
     call(suite, "--only", "folds-open1-full,beeps")
-    assert list(told(suite)["tasks"]) == ["beeps", "folds", "tones"]
+    assert list(content(suite)["tasks"]) == ["beeps", "folds", "tones"]
     unknown = call(suite, "--only", "tunes")
     assert unknown.exit_code == 1
     assert "no task tunes in" in unknown.output
@@ -127,7 +127,7 @@ def test_models_and_options_stay_apart(suite: Path, tmp_path: Path) -> None:
         (tmp_path / f"times{number}.txt").write_text(number)
         assert call(suite, "--only", "tones", "--model", tmp_path / f"times{number}.txt").exit_code == 0
     assert call(suite, "--only", "tones", "--option", "scale=4.0").exit_code == 0
-    [two, three, four] = [told(suite, name) for name in ("times2.txt", "times3.txt", "default-scale=4.0")]
+    [two, three, four] = [content(suite, name) for name in ("times2.txt", "times3.txt", "default-scale=4.0")]
     assert len({two["model_sha256"], three["model_sha256"]}) == 2
     assert four["options"] == {"scale": 4.0}
     assert len(list((suite.parent / "results" / "embeddings").iterdir())) == 3
@@ -139,14 +139,14 @@ def test_another_file_of_the_same_name_takes_the_place_of_the_first(suite: Path,
     call(suite, "--only", "tones", "--model", tmp_path / "model.txt")
     (tmp_path / "model.txt").write_text("3")
     call(suite, "--only", "folds", "--model", tmp_path / "model.txt")
-    assert list(told(suite, "model.txt")["tasks"]) == ["folds"]
+    assert list(content(suite, "model.txt")["tasks"]) == ["folds"]
 
 
 def test_a_hidden_layer_has_results_of_its_own(suite: Path) -> None:
     done = call(suite, "--head", "mlp", "--only", "tones,beeps")
     assert done.exit_code == 0, done.output
     assert "beeps                        left out" in done.output
-    assert told(suite, name="toys.mlp")["tasks"]["tones"]["value"] > 0.9
+    assert content(suite, name="toys.mlp")["tasks"]["tones"]["value"] > 0.9
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.tasks.write import Clip, Event, Task, write
+from evaluation.tasks.write import Clip, Event, TaskMetadata, write
 
 RATE = 16000
 PITCHES = (500.0, 1500.0, 3000.0)  # in different bands of the stand-in
@@ -42,7 +42,7 @@ def tones(
 
     mode = "trainvaltest" if "train" in splits else "presplit_kfold"
     extra = {"open_suite": {"score": score, "chance": 1 / 3}}
-    task = Task(name, "scene", "multiclass", mode, tuple(splits), None, ("top1_acc",), extra)  # type: ignore[arg-type]
+    task = TaskMetadata(name, "scene", "multiclass", mode, tuple(splits), None, ("top1_acc",), extra)  # type: ignore[arg-type]
     return write(folder, task, made())
 
 
@@ -64,5 +64,5 @@ def beeps(folder: Path, name: str = "beeps", clips: int = 6, score: str = "onset
                 yield Clip(split, f"{split}-{index}", pcm, events, f"{split}-group{index // 2}")
 
     extra = {"open_suite": {"score": score, "chance": 0.0}}
-    task = Task(name, "event", "multilabel", "trainvaltest", TVT, 2.0, ("event_onset_50ms_fms",), extra)
+    task = TaskMetadata(name, "event", "multilabel", "trainvaltest", TVT, 2.0, ("event_onset_50ms_fms",), extra)
     return write(folder, task, made())

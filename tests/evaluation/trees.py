@@ -7,8 +7,8 @@ from pathlib import Path
 
 import soundfile
 
-from corpora import parts
-from corpora.sources import Provenance, Sound
+from corpora import steps
+from corpora.sources import Provenance, SourceRecording
 from evaluation.suites.open.notes import BANKS, FAMILIES
 from evaluation.suites.open.recordings import NOTES, Library, Recording
 from tests.corpora.archive import sound
@@ -48,11 +48,11 @@ class Tree:
         licences = {"copyright": "License: CC0-1.0\n"}
         self.provenance = Provenance(self.step.removesuffix(NOTES), "1", licences=licences)
 
-    def sounds(self, work: Path) -> Iterator[Sound]:
+    def recordings(self, work: Path) -> Iterator[SourceRecording]:
         for path, seconds, labels in self.recordings:
             file = work / "sound.wav"
             soundfile.write(file, sound(hash_of(self.step + path), seconds), 16000)
-            yield Sound(path, file, "", labels)
+            yield SourceRecording(path, file, "", labels)
 
 
 def hash_of(text: str) -> int:
@@ -69,7 +69,7 @@ def library(folder: Path) -> Library:
     """All packages of the suite."""
     folder.mkdir()
     for tree in trees():
-        parts.make(tree, folder, "flac")
+        steps.make(tree, folder, "flac")
     return Library(folder)
 
 
@@ -156,10 +156,10 @@ def _music() -> Iterator[Tree]:
 
 
 def _bank(name: str, place: int) -> Tree:
-    told = [
+    notes = [
         (f"bank!{index:04}.wav", 0.3, {"family": family, "preset": str(index), "pitch": str(60 + index)})
         for index, family in enumerate(FAMILIES)
     ]
     below = (f"bank!{place}.wav", 0.3, {"family": "bass", "preset": "0", "pitch": "24"})
     drum = ("bank!drum.wav", 0.3, {})
-    return Tree(name + NOTES, [*told, below, drum])
+    return Tree(name + NOTES, [*notes, below, drum])

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluation.tasks.tasks import Item, Reading, TaskError, read
+from evaluation.tasks.tasks import Item, Task, TaskError, read
 
 ROLES = ("train", "valid", "test")
 AUDIOSET = {"20k": "balanced_train_segments.csv", "2m": "unbalanced_train_segments.csv"}
@@ -31,7 +31,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Listed(Reading):
+class Listed(Task):
     """A task whose clips lie wherever its table says."""
 
     @property
@@ -42,7 +42,7 @@ class Listed(Reading):
         return self.folder / item.file
 
 
-def open_task(data: Path, layout: str, name: str) -> Reading:
+def open_task(data: Path, layout: str, name: str) -> Task:
     """The task in a folder, or of a table; tables and HEAR's format are known by themselves, else ``layout`` counts."""
     if not data.exists():
         raise TaskError(f"there is no {data}: data=FOLDER names the unpacked data set, or a table (CSV)")
@@ -65,13 +65,13 @@ def open_task(data: Path, layout: str, name: str) -> Reading:
         raise TaskError(f"{data} is not the folder of {layout}: {error.filename} is missing") from error
 
 
-def fingerprint(task: Reading) -> str:
+def fingerprint(task: Task) -> str:
     """A hash of what is told of the clips: files, splits, labels; not of their samples."""
     told = [(item.split, item.file, item.group, item.labels) for item in task.items]
     return hashlib.sha256(json.dumps([task.vocabulary, told]).encode()).hexdigest()
 
 
-def require_files(task: Reading, rate: int) -> None:
+def require_files(task: Task, rate: int) -> None:
     """Fails now rather than in the middle of a run."""
     gone = [path for item in task.items if not (path := task.audio(item, rate)).is_file()]
     if gone:
@@ -168,7 +168,7 @@ LAYOUTS: dict[str, Callable[[Path], Iterator[Row]]] = {
 }
 
 
-def _task(folder: Path, name: str, rows: Sequence[Row]) -> Reading:
+def _task(folder: Path, name: str, rows: Sequence[Row]) -> Task:
     """A task of rows: with roles, or with folds; one label a clip, or any number."""
     splits = sorted({row.split for row in rows})
     roles = [split for split in splits if split in ROLES]

@@ -41,8 +41,8 @@ def sources_of(number: int, corpus: Path) -> Iterator[Source]:
 
 def without_known(sources: list[Source], table: TaggedSet) -> list[Source]:
     """Leaves out what is learnt from and sounds like a validation clip: free games share their effects."""
-    prints = {source: clips.print_of(table.clip(source)) for source in sources if is_effect(source)}
-    held = clips.Prints((source.clip, told) for source, told in prints.items() if source.split == "valid")
+    prints = {source: clips.fingerprint_of(table.clip(source)) for source in sources if is_effect(source)}
+    held = clips.Fingerprints((source.clip, told) for source, told in prints.items() if source.split == "valid")
     return [s for s in sources if s.split == "valid" or s not in prints or (s.clip, prints[s]) not in held]
 
 

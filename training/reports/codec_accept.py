@@ -25,7 +25,7 @@ from torch import Tensor
 
 from evaluation.scoring import scene
 from evaluation.scoring.scores import SCORES
-from evaluation.tasks.tasks import Reading, TaskError, read
+from evaluation.tasks.tasks import Task, TaskError, read
 from hear_audioformer import audio
 from hear_audioformer.audio import AudioError
 
@@ -68,14 +68,14 @@ class Report:
         }
 
 
-def clips(task: Reading, rate: int) -> Iterator[Tensor]:
+def clips(task: Task, rate: int) -> Iterator[Tensor]:
     """The recordings of a task, in its order, (samples,) each."""
     for item in task.items:
         yield audio.read(task.audio(item, rate), rate)[: round(SECONDS * rate)]
 
 
 @torch.no_grad()
-def examine(objective: CodecObjective | Melrvq, task: Reading, listened: int = 100) -> Report:
+def examine(objective: CodecObjective | Melrvq, task: Task, listened: int = 100) -> Report:
     """Asks all four questions; the second of every so-many-th recording, ``listened`` in all."""
     codec = objective.encoder
     size, read = codec.config.codes, min(CODEBOOKS, codec.config.codebooks)
@@ -121,14 +121,14 @@ def unmoved(objective: CodecObjective | Melrvq, sound: Tensor, codes: Tensor) ->
     return later[begin - 1 :] == codes[begin:]
 
 
-def probe(task: Reading, features: Tensor) -> float:
+def probe(task: Task, features: Tensor) -> float:
     """The task's score of a linear head, as ``evaluation.probe`` fits it."""
     outcome = scene.score(task, features.float().numpy())
     once = np.ones((1, len(outcome.folds)), np.float32)
     return float(SCORES[task.score](outcome.columns, once)[0])
 
 
-def show(report: Report, task: Reading, codes: int) -> None:
+def show(report: Report, task: Task, codes: int) -> None:
     """Prints a report."""
 
     def line(name: str, values: list[float], form: str) -> None:

@@ -1,4 +1,4 @@
-"""Development tasks: what pretraining's hyper-parameters are chosen by, so that the evaluation stays unseen.
+"""Development tasks for choosing the hyper-parameters of pretraining, so that the evaluation stays unseen.
 
-Made only of packages that pretraining uses and of synthesis; never of packages of the evaluation.
+They use only packages of the pretraining corpus and synthesis, never packages of the evaluation.
 """

@@ -1,14 +1,14 @@
-"""Drum strokes of General MIDI's drum channel and of computed kits, on kits that were not heard in training."""
+"""Task: the class of a drum stroke, from General MIDI kits and synthesised kits; each fold has its own kits."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
 from ...tasks.write import Clip
-from . import struck
+from . import drum_synthesis
 from .library import share
 from .material import Material
-from .notes import Played, play
+from .notes import NoteKey, play
 from .sound import cut, finish
 
 KEYS = {
@@ -23,7 +23,7 @@ KEYS = {
     "ride": (51, 59),
     "hand-drum": (60, 61, 62, 63, 64),
 }
-# kits of each fold; all of the gm bank in one, since they share most of their samples
+# kits of each fold; those of the gm bank share most samples, so they are in one fold
 FOLDS = {
     "fold00": ("opl3-0",),
     "fold01": ("gm-0", "gm-25", "gm-16", "gm-24"),
@@ -35,34 +35,34 @@ SECONDS = 1.5
 
 
 def clips(material: Material) -> Iterator[Clip]:
-    """As many strokes of each class in each fold, each tuned, struck and damped in its own way."""
+    """Equally many strokes of each class in each fold, with random pitch, velocity and damping."""
     for fold, kits in FOLDS.items():
         strokes = [(label, number, kits[number % len(kits)]) for label in KEYS for number in range(STROKES)]
         sampled = {
-            (label, number, kit): _played(kit, label, number)
+            (label, number, kit): _note_key(kit, label, number)
             for label, number, kit in strokes
             if not kit.startswith("computed")
         }
         sounds = play(list(sampled.values()), material.banks, material.work, SECONDS)
-        for place in strokes:
-            label, number, kit = place
-            if place in sampled:
-                sound = sounds[sampled[place]]
+        for stroke in strokes:
+            label, number, kit = stroke
+            if stroke in sampled:
+                sound = sounds[sampled[stroke]]
             else:
-                sound = struck.stroke(label, int(kit.split("-")[1]), number, SECONDS)
-            tuned = retuned(sound, 2 ** (8 / 12 * (share("tune", *place) - 0.5)))
-            pcm = finish(cut(tuned, 0.0, 0.25 + 1.2 * share("damp", *place)))
+                sound = drum_synthesis.stroke(label, int(kit.split("-")[1]), number, SECONDS)
+            tuned = retuned(sound, 2 ** (8 / 12 * (share("tune", *stroke) - 0.5)))
+            pcm = finish(cut(tuned, 0.0, 0.25 + 1.2 * share("damp", *stroke)))
             yield Clip(fold, f"{label}-{kit}-{number:02d}", pcm, [label], kit)
 
 
-def _played(kit: str, label: str, number: int) -> Played:
-    """A key of the class, the next one each time that the kit's turn comes."""
+def _note_key(kit: str, label: str, number: int) -> NoteKey:
+    """A key of the class; a kit's strokes cycle through the keys."""
     bank, program = kit.split("-")
     key = KEYS[label][number // 4 % len(KEYS[label])]
-    return Played(bank, int(program), key, 50 + int(77 * share("velocity", kit, label, number)), drum=True)
+    return NoteKey(bank, int(program), key, 50 + int(77 * share("velocity", kit, label, number)), drum=True)
 
 
 def retuned(samples: np.ndarray, ratio: float) -> np.ndarray:
-    """Played faster or slower, as a sampler does."""
+    """Resamples to another pitch, as a sampler does."""
     places = np.arange(0, len(samples) - 1, ratio)
     return np.interp(places, np.arange(len(samples)), samples).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The language of a short phrase, by voices that were not heard in training, in words that were not."""
+"""Task: the language of a short phrase. The test has other voices and other phrases than training."""
 
 from collections.abc import Iterator
 
@@ -22,14 +22,14 @@ SECONDS = 1.6  # at most, of a clip
 
 
 def clips(material: Material) -> Iterator[Clip]:
-    """Each phrase of the word lists by a few voices; phrases of odd places are for the test."""
+    """Each phrase of the word lists by a few voices. Phrases with an odd index are for the test."""
     for language, code in LANGUAGES.items():
         phrases = [phrase for part in LEXICON[language] for phrase in part.split(",")]
-        for place, phrase in enumerate(phrases):
-            voices = TEST if place % 2 else TRAIN
+        for index, phrase in enumerate(phrases):
+            voices = TEST if index % 2 else TRAIN
             for voice in sorted(voices, key=lambda voice: rank("lang", phrase, voice.label))[
                 : 3 if voices is TRAIN else 2
             ]:
                 pcm = finish(cut(voice.say(code, phrase, material.work), 0.0, SECONDS))
                 split = splits((language, phrase), voices is TEST)
-                yield Clip(split, f"{language}-{place:02d}-{voice.label}", pcm, [language], f"{language}-{place:02d}")
+                yield Clip(split, f"{language}-{index:02d}-{voice.label}", pcm, [language], f"{language}-{index:02d}")

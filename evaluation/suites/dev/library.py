@@ -1,4 +1,4 @@
-"""The recordings of a pretraining corpus by package and path, and draws from them that stay as the corpus grows."""
+"""The recordings of a pretraining corpus, and draws by hash that stay the same as the corpus grows."""
 
 import csv
 import hashlib
@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Recording:
-    """A clip of the corpus; ``row`` is its place in the pack."""
+    """A clip of the corpus; ``row`` is its index in the pack."""
 
     row: int
     key: str
@@ -34,7 +34,7 @@ class Recording:
 
 
 class Library:
-    """A corpus's manifest beside its pack. Packages of the evaluation are refused."""
+    """A corpus's manifest and pack. Refuses packages of the evaluation."""
 
     def __init__(self, folder: Path) -> None:
         self.pack = Pack.open(folder)
@@ -62,27 +62,27 @@ class Library:
         return (recording for recording in self.recordings if recording.package in packages)
 
     def pcm(self, recording: Recording) -> np.ndarray:
-        """Samples, int16, 16 kHz."""
+        """The samples, int16 at 16 kHz."""
         return self.pack.clip(recording.row)
 
 
 def rank(*words: object) -> int:
-    """A number that depends on these words alone: the order and the chance of every draw here."""
+    """A 64-bit hash of the words: it decides the order and the chance of every draw here."""
     return int.from_bytes(hashlib.sha256("/".join(map(str, words)).encode()).digest()[:8], "big")
 
 
 def share(*words: object) -> float:
-    """A number from 0 to 1 that depends on these words alone."""
+    """A hash of the words as a number from 0 to 1."""
     return rank(*words) / 2**64
 
 
 def draw(recordings: Iterable[Recording], count: int, salt: str) -> list[Recording]:
-    """Some of the recordings: whichever come first in an order that their keys decide."""
+    """The first ``count`` recordings in an order by hashes of their keys."""
     return sorted(recordings, key=lambda recording: rank(salt, recording.key))[:count]
 
 
-def in_turns(items: Iterable[Item], group: Callable[[Item], str], count: int) -> list[Item]:
-    """The first of each group, then the second of each, and so on: no group outweighs the rest."""
+def round_robin(items: Iterable[Item], group: Callable[[Item], str], count: int) -> list[Item]:
+    """``count`` items, taken from the groups in turn, so that no group dominates."""
     queues: dict[str, list[Item]] = {}
     for item in items:
         queues.setdefault(group(item), []).append(item)
@@ -95,5 +95,5 @@ def in_turns(items: Iterable[Item], group: Callable[[Item], str], count: int) ->
 
 
 def splits(words: Sequence[object], tested: bool) -> str:
-    """``test``, or of the rest a tenth ``valid`` and the others ``train``."""
+    """``test`` if ``tested``; otherwise ``valid`` for a tenth of all words and ``train`` for the rest."""
     return "test" if tested else "valid" if share("valid", *words) < 0.1 else "train"

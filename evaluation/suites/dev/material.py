@@ -1,4 +1,4 @@
-"""What a task is made from: the corpus, the SoundFonts, and a folder for temporary files."""
+"""The input of every task's generator."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from .library import Library
 
 @dataclass(frozen=True)
 class Material:
-    """Handed to every task."""
+    """The corpus, the SoundFonts, and a folder for temporary files."""
 
     library: Library
     banks: dict[str, Path]

@@ -1,4 +1,4 @@
-"""Single notes played by fluidsynth through SoundFonts that no evaluation uses."""
+"""Renders single notes by fluidsynth with SoundFonts that no evaluation uses."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from .sound import RATE
 
 PROGRAMS = ("fluidsynth",)
 FOLDER = Path("/usr/share/sounds/sf2")
-BANKS = {  # name here -> file, Debian package
+BANKS = {  # name -> file, Debian package
     "opl3": ("OPL-3_FM_128M.sf2", "opl3-soundfont"),
     "gm": ("sf_GMbank.sf2", "csound-soundfont"),
 }
@@ -24,8 +24,8 @@ SPACING = 4  # quarter notes from one onset to the next
 
 
 @dataclass(frozen=True)
-class Played:
-    """A key of a program; on the drum channel the program is a kit."""
+class NoteKey:
+    """A note to render; on the drum channel the program is a kit."""
 
     bank: str
     program: int
@@ -35,16 +35,16 @@ class Played:
 
 
 def find_banks() -> dict[str, Path]:
-    """Both SoundFonts, or an error that names the packages to install."""
+    """The paths of both SoundFonts; an error names the packages to install."""
     if missing := [package for file, package in BANKS.values() if not (FOLDER / file).is_file()]:
         raise ProgramError(f"SoundFonts are missing: on Debian or Ubuntu, apt install {' '.join(missing)}")
     return {name: players.find_bank(FOLDER / file) for name, (file, _) in BANKS.items()}
 
 
-def play(notes: Sequence[Played], banks: dict[str, Path], work: Path, seconds: float) -> dict[Played, np.ndarray]:
-    """Each note alone, dry, held for two thirds of its seconds: float32 samples from its onset."""
-    sounds: dict[Played, np.ndarray] = {}
-    takes: dict[tuple[str, int, bool], list[Played]] = defaultdict(list)
+def play(notes: Sequence[NoteKey], banks: dict[str, Path], work: Path, seconds: float) -> dict[NoteKey, np.ndarray]:
+    """Each note alone without reverberation, held for two thirds of ``seconds``: float32 samples from its onset."""
+    sounds: dict[NoteKey, np.ndarray] = {}
+    takes: dict[tuple[str, int, bool], list[NoteKey]] = defaultdict(list)
     for note in notes:
         takes[note.bank, note.program, note.drum].append(note)
     step = SPACING * 60 / BEATS
@@ -52,18 +52,18 @@ def play(notes: Sequence[Played], banks: dict[str, Path], work: Path, seconds: f
         channel = midi.DRUMS if drum else 0
         score = [
             midi.Note(
-                place * SPACING * midi.TICKS,
+                index * SPACING * midi.TICKS,
                 round(seconds * 2 / 3 * BEATS / 60 * midi.TICKS),
                 channel,
                 note.key,
                 note.velocity,
             )
-            for place, note in enumerate(group)
+            for index, note in enumerate(group)
         ]
         data = midi.write([midi.Tempo(0, BEATS)], {channel: program}, score, len(group) * SPACING * midi.TICKS)
         whole = _rendered(data, banks[bank], work)
-        for place, note in enumerate(group):
-            start = round(place * step * RATE)
+        for index, note in enumerate(group):
+            start = round(index * step * RATE)
             sounds[note] = whole[start : start + round(seconds * RATE)]
     return sounds
 

@@ -1,22 +1,22 @@
-"""Classes of sound effects, by words in paths; the packages of the test are not those of the training."""
+"""Task: the class of a sound effect, by words in its path. Test and training have different packages."""
 
 import re
 from collections.abc import Callable, Iterator
 
 from ...tasks.write import Clip
-from .library import Recording, draw, in_turns, splits
+from .library import Recording, draw, round_robin, splits
 from .material import Material
 from .sound import cut, finish, trim
 
 SECONDS = 4.0  # at most, of a clip
-LONGEST = 8.0  # seconds that a recording has
-A_CLASS = 60  # clips of it on one side
+LONGEST = 8.0  # seconds of a recording
+PER_CLASS = 60  # clips of a class on one side
 NOTHING = "$^"  # matches no path
 HUMANS = (
     "archer|archmage|battlemage|swordman|stickfighter|horseman|guard|worker|warrior|princess|spearman|summoner|"
     "technician|initiate|valkyrie|axe_thrower"
 )
-Side = dict[str, dict[str, str]]  # class -> package -> what its paths have
+Side = dict[str, dict[str, str]]  # class -> package -> pattern of its paths
 A: Side = {
     "animal": {
         "0ad-data": "/fauna/",
@@ -118,24 +118,24 @@ B: Side = {
 }
 
 
-def clips(there: Side, here: Side) -> Callable[[Material], Iterator[Clip]]:
-    """Trained on one side and tested on the other: of each class at most sixty a side, the packages taking turns."""
+def clips(training: Side, testing: Side) -> Callable[[Material], Iterator[Clip]]:
+    """A generator of clips: at most sixty of each class on each side, taken from the packages in turn."""
 
-    def made(material: Material) -> Iterator[Clip]:
-        for side, table in (("train", there), ("test", here)):
+    def generate(material: Material) -> Iterator[Clip]:
+        for side, table in (("train", training), ("test", testing)):
             for label in table:
-                found = draw(of_class(material, table, label), len(material.library.recordings), "sfx")
-                for recording in in_turns(found, lambda found: found.package, A_CLASS):
+                recordings = draw(of_class(material, table, label), len(material.library.recordings), "sfx")
+                for recording in round_robin(recordings, lambda recording: recording.package, PER_CLASS):
                     samples = cut(trim(material.library.pcm(recording)), 0.0, SECONDS)
                     unit = f"{recording.package}/{recording.stem.rstrip('0123456789_-')}"
                     split = side if side == "test" else splits((unit,), False)
                     yield Clip(split, recording.key, finish(samples), [label], unit)
 
-    return made
+    return generate
 
 
 def of_class(material: Material, table: Side, label: str) -> Iterator[Recording]:
-    """The recordings whose paths say that they are of this class, and of no other of the table."""
+    """The recordings whose paths match this class and no other class of the table."""
     for recording in material.library.of(*table[label]):
         path = recording.path.lower().replace("!", "/")
         labels = [name for name, words in table.items() if re.search(words.get(recording.package, NOTHING), path)]

@@ -1,4 +1,4 @@
-"""What every clip goes through: cut, peak at -3 dB of full scale, int16."""
+"""The processing of every clip: trim, cut, normalise to a peak of -3 dBFS, int16."""
 
 import numpy as np
 
@@ -10,14 +10,14 @@ QUIET = 10 ** (-40 / 20)
 
 
 def finish(samples: np.ndarray) -> np.ndarray:
-    """int16 at the peak that all clips have: level tells nothing. Without offset; digital silence stays silence."""
+    """Removes the DC offset and normalises the peak, so that level is no cue: int16. Digital silence stays silent."""
     centred = samples.astype(np.float32) - np.float32(samples.mean()) if len(samples) else samples.astype(np.float32)
     peak = float(np.abs(centred).max(initial=0.0))
     return np.round(centred * (PEAK / peak if peak else 0.0)).astype(np.int16)
 
 
 def trim(samples: np.ndarray) -> np.ndarray:
-    """Without what is 40 dB below the peak at both ends, but for 20 ms there."""
+    """Trims both ends that lie 40 dB below the peak, up to a margin of 20 ms."""
     level = np.abs(samples.astype(np.float32))
     loud = np.flatnonzero(level > QUIET * level.max(initial=0.0))
     margin = RATE // 50
@@ -25,7 +25,7 @@ def trim(samples: np.ndarray) -> np.ndarray:
 
 
 def cut(samples: np.ndarray, start: float, seconds: float) -> np.ndarray:
-    """A piece, faded where it was cut off."""
+    """A segment, faded at the edges where it was cut."""
     first, length = round(start * RATE), round(seconds * RATE)
     piece = samples[first : first + length].astype(np.float32)
     fade = np.linspace(0.0, 1.0, min(FADE, len(piece)), dtype=np.float32)

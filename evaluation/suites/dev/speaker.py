@@ -1,4 +1,4 @@
-"""Who speaks, by other words than in training: actors of games, and voice packs."""
+"""Task: the speaker, among voice actors of games and voice packs. The test has other words than training."""
 
 import re
 from collections import defaultdict
@@ -10,15 +10,15 @@ from .material import Material
 from .sound import cut, finish, trim
 
 SECONDS = 1.5  # at most, of a clip
-SHORTEST = 0.3  # without the silence around
+SHORTEST = 0.3  # seconds without the silence at both ends
 FEWEST, MOST = 12, 40  # clips of a speaker
-# package -> what a path says of speaker (the first group) and words (the second)
+# package -> pattern of its paths, with groups for speaker and words
 PATTERNS = {
     "fillets-ng-data-cs": r"/cs/[^/-]+-(?P<speaker>[mv])-(?P<words>[^/]+)\.",  # a small fish, and a big one
     "fillets-ng-data-nl": r"/nl/[^/-]+-(?P<speaker>[mv])-(?P<words>[^/]+)\.",
     "festvox-ru": r"/(?P<speaker>ru)_(?P<words>\d+)\.",
-    # the hero, and some of those whom he talks to: of these an archive has only numbers, and one person may have two;
-    # two of the following were never told apart less than 96 times in a hundred by their mean spectra
+    # the hero and some other persons. The archive numbers these, and one person may have two numbers; of the numbers
+    # below, every pair was told apart in at least 96 % of cases by mean spectra
     "flight-of-the-amazon-queen": r"!(?P<speaker>JOE|(?:03|08|12|33|35|39|57|61)(?=\w{4}P))(?P<words>\w+)\.",
     "0ad-data": r"audio/voice/(?P<speaker>\w+/civ/civ_(?:fe)?male)_(?P<words>[^/]+?)(?:_\d+)?\.",
     "nexuiz-data": r"sound/player/(?P<speaker>[^/]+)/(?:coms|player)/(?P<words>[^/]+)\.",
@@ -28,11 +28,11 @@ PATTERNS = {
 
 
 def clips(material: Material) -> Iterator[Clip]:
-    """Speakers with enough to say; words of one half of all hashes are for the test."""
+    """Clips of speakers with at least ``FEWEST`` lines. A hash puts half of all words into the test."""
     spoken: dict[str, list[tuple[Recording, str]]] = defaultdict(list)
     for recording in material.library.of(*PATTERNS):
-        if found := who_says_what(recording):
-            spoken[found[0]].append((recording, found[1]))
+        if speaker_and_words := who_says_what(recording):
+            spoken[speaker_and_words[0]].append((recording, speaker_and_words[1]))
     for speaker, lines in sorted(spoken.items()):
         words = {recording.key: word for recording, word in lines}
         chosen = draw((recording for recording, _ in lines), MOST, "speaker")
@@ -48,7 +48,7 @@ def clips(material: Material) -> Iterator[Clip]:
 
 
 def who_says_what(recording: Recording) -> tuple[str, str] | None:
-    """Speaker and words, or None where the path does not tell."""
+    """Speaker and words, or None if the path does not give them."""
     match = re.search(PATTERNS[recording.package], recording.path)
     if not match:
         return None

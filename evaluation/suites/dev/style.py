@@ -1,4 +1,4 @@
-"""Whose music it is: crops of tracks that were not heard in training; a package stands for a style."""
+"""Task: the package that a crop of music comes from, as its style. Test and training have different tracks."""
 
 from collections.abc import Iterator
 
@@ -14,14 +14,14 @@ PACKAGES = """
     wesnoth-1.16-music widelands-data wizznic-data
 """
 SECONDS = 4.0
-LONG = 30.0  # seconds that a track has at least
-RATE = 22050  # of the source at least, so that all fill the band
+LONG = 30.0  # shortest track in seconds
+RATE = 22050  # lowest rate of a source, so that all tracks have full bandwidth
 FEWEST, MOST = 6, 10  # tracks of a package
 CROPS = 3  # of a track
 
 
 def clips(material: Material) -> Iterator[Clip]:
-    """Of each package at most ten tracks, two fifths of them for the test."""
+    """Crops of at most ten tracks of each package; two fifths of the tracks are for the test."""
     for package in PACKAGES.split():
         tracks = [
             track
@@ -30,8 +30,8 @@ def clips(material: Material) -> Iterator[Clip]:
         ]
         if len(tracks) < FEWEST:
             continue
-        for place, track in enumerate(draw(tracks, MOST, "style")):
-            split = "test" if place % 5 < 2 else "valid" if place % 5 == 2 and place < 5 else "train"
+        for index, track in enumerate(draw(tracks, MOST, "style")):
+            split = "test" if index % 5 < 2 else "valid" if index % 5 == 2 and index < 5 else "train"
             samples = material.library.pcm(track)
             for crop in range(CROPS):
                 start = (track.seconds - SECONDS) * share("style", track.key, crop)

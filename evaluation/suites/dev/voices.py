@@ -1,4 +1,4 @@
-"""Synthetic voices: the same words by many, with nothing of a corpus in them."""
+"""Synthetic voices of flite and espeak-ng."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ PROGRAMS = ("espeak-ng", "flite")
 
 @dataclass(frozen=True)
 class Voice:
-    """A flite voice by its name, or a variant of espeak-ng that speaks any language; pitch in each one's own terms."""
+    """A voice of flite, or a variant of espeak-ng for any language; ``pitch`` has the program's own unit."""
 
     program: str
     name: str
@@ -27,7 +27,7 @@ class Voice:
         return f"{self.program}-{self.name.strip('+')}-{self.pitch}"
 
     def say(self, language: str, words: str, work: Path) -> np.ndarray:
-        """Trimmed samples, float32 at 16 kHz. The language is espeak-ng's code; flite's voices speak their own."""
+        """Trimmed speech, float32 at 16 kHz. ``language`` is espeak-ng's code; flite's voices ignore it."""
         path = work / "said.wav"
         if self.program == "flite":
             options = ["--setf", f"int_f0_target_mean={self.pitch}", "--setf", f"duration_stretch={1 / self.speed:.3f}"]

@@ -1,4 +1,4 @@
-"""Short words by voices that were not heard in training: mirrors the suite's spoken words, three of each."""
+"""Task: a short spoken word. Each fold has its own voice, as in the open suite's word tasks."""
 
 from collections.abc import Callable, Iterator
 
@@ -12,7 +12,7 @@ WORDS = """
     listen mirror mountain nine north orange pocket red river seven silver six south stone summer thunder tiger
     water west white window winter wonder
 """
-# language of espeak-ng, voice; four to a task, one to a fold
+# espeak-ng's language and the voice; each task has four, one a fold
 VOICES = (
     ("en-us", Voice("flite", "awb", 130, 1.0)),
     ("en-gb-scotland", Voice("espeak-ng", "+m3", 35, 1.0)),
@@ -27,12 +27,12 @@ FOLDS = tuple(f"fold{number:02d}" for number in range(4))
 
 
 def clips(first: int) -> Callable[[Material], Iterator[Clip]]:
-    """Every word once by each of four voices, from this one on."""
+    """A generator of every word by four voices, from index ``first`` on."""
 
-    def made(material: Material) -> Iterator[Clip]:
+    def generate(material: Material) -> Iterator[Clip]:
         for fold, (language, voice) in zip(FOLDS, VOICES[first : first + len(FOLDS)], strict=True):
             for word in WORDS.split():
                 pcm = finish(voice.say(language, word, material.work))
                 yield Clip(fold, f"{word}-{voice.label}", pcm, [word], voice.label)
 
-    return made
+    return generate

@@ -46,7 +46,7 @@ def main(out: Path, tasks: str, rates: str, jobs: int, mirror: str, release: str
         plans = suite.choose([name for name in tasks.split(",") if name])
         hertz = [int(rate) for rate in rates.split(",")]
         out.mkdir(parents=True, exist_ok=True)
-        with corpus.alone(out), corpus.one_thread():
+        with corpus.locked(out), corpus.single_thread():
             packages = {package for plan in plans for package in plan.packages}
             library, failed = fetch.fetch(out, packages, jobs, mirror, release)
             failed += [line for plan in plans for line in _make(out / "tasks", plan, library, hertz, failed)]
@@ -60,7 +60,7 @@ def main(out: Path, tasks: str, rates: str, jobs: int, mirror: str, release: str
 
 
 def _make(tasks: Path, plan: Plan, library: Library, rates: list[int], failed: list[str]) -> list[str]:
-    """Writes a task, unless it is there; what is wrong with it."""
+    """Writes a task unless it exists. Returns its faults."""
     if missing := _missing(plan.packages, failed):
         return [f"{plan.task.name}: not made without {', '.join(sorted(missing))}"]
     folder, started, state = tasks / plan.task.folder, time.monotonic(), "was there already"
@@ -74,17 +74,17 @@ def _make(tasks: Path, plan: Plan, library: Library, rates: list[int], failed: l
 
 
 def _missing(packages: set[str] | tuple[str, ...], failed: list[str]) -> set[str]:
-    """The packages that could not be had."""
+    """The packages that failed."""
     names = {fetch.package_of(line) for line in failed}
     return {package for package in packages if package in names}
 
 
 def _leaks(library: Library, packages: set[str], manifest: Path) -> list[str]:
-    """Compares with a corpus; its matches."""
+    """Compares the suite's recordings with a corpus. Returns the matches."""
     report = leakage.check(library, sorted(packages), manifest)
-    how = "hash and print" if report.printed else "hash alone (a pack beside the manifest would give prints)"
+    method = "hash and print" if report.by_fingerprint else "hash alone (a pack beside the manifest would give prints)"
     click.echo(
-        f"{manifest}: {report.clips} clips compared by {how} with {report.known} of the suite; "
+        f"{manifest}: {report.clips} clips compared by {method} with {report.compared} of the suite; "
         f"{len(report.matches)} matches"
     )
     return report.matches

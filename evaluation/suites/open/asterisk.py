@@ -1,4 +1,4 @@
-"""A telephone exchange's prompts: who speaks, and in which language. The rule for tasks 2, 10 and 11."""
+"""Prompts of the telephone exchange Asterisk: rules for speaker and language, for tasks 2, 10 and 11."""
 
 import re
 
@@ -17,11 +17,11 @@ PACKAGES = (
 
 
 def language(recording: Recording) -> str:
-    """The two letters that the package's name has for it."""
+    """The two-letter code in the package's name."""
     return re.split("-(?:sounds|prompt)-", recording.package)[1][:2]
 
 
 def voice(recording: Recording) -> str:
-    """The speaker: by the name in a folder such as en_US_f_Allison, who is one person in English and Spanish."""
+    """The speaker, from a folder such as en_US_f_Allison; Allison speaks both English and Spanish."""
     match = re.search(r"/[a-z]{2}_[A-Z]{2}_[mf]_(\w+)/", recording.path)
     return match[1].lower() if match else re.split("-(?:sounds|prompt)-", recording.package)[1]

@@ -1,7 +1,7 @@
-"""Sample banks of instruments: their samples with what the banks' own tables say of them, for tasks 4 and 5.
+"""Sample banks of instruments: samples with labels from the banks' own tables, for tasks 4 and 5.
 
-The labels of a sample are ``family`` (General MIDI's, where all presets that play it are of one), ``pitch`` (the MIDI
-note that was recorded, where it has one) and ``preset`` (the first that plays it).
+The labels of a sample are ``family`` (of General MIDI, if all presets that use the sample agree), ``pitch`` (the MIDI
+note of the recording, if it has one) and ``preset`` (the first that uses it).
 """
 
 import math
@@ -16,7 +16,7 @@ import numpy as np
 
 from corpora import bundles, catalogue, debian
 from corpora.debian import DebianError
-from corpora.sources import Fault, Package, Provenance, Sound
+from corpora.sources import Fault, Package, Provenance, SourceRecording
 
 from .recordings import NOTES
 
@@ -26,7 +26,7 @@ FAMILIES = (
 )
 UNPITCHED = ("percussive", "sound-effects")
 LOWEST, HIGHEST = 21, 108  # MIDI notes
-SUSTAIN = 1.5  # seconds for which a loop is repeated
+SUSTAIN = 1.5  # seconds of a sample with its repeated loop
 DRUMS = 128  # the bank of percussion presets
 
 # Operators of a SoundFont's generators.
@@ -49,7 +49,7 @@ class Bank(Package):
         super().__init__(name, keep, mirror, suite)
         self.name, self.step = name, name + NOTES
 
-    def sounds(self, work: Path) -> Iterator[Sound | Fault]:
+    def recordings(self, work: Path) -> Iterator[SourceRecording | Fault]:
         deb = debian.find(self.name, self.mirror, self.suite)
         path = debian.download(deb, self.keep or work)
         self.provenance = Provenance(self.name, deb.version, deb.sha256, path.stat().st_size)
@@ -60,7 +60,7 @@ class Bank(Package):
                 for note in reader(name, content.read()):
                     file = work / "note.wav"
                     file.write_bytes(bundles.wav(note.pcm, note.rate))
-                    yield Sound(f"{name}!{note.name}", file, "instrument", note.labels)
+                    yield SourceRecording(f"{name}!{note.name}", file, "instrument", note.labels)
         if not self.provenance.licences:
             raise DebianError(f"{self.name}: holds no copyright file")
 
@@ -69,17 +69,17 @@ def soundfont(path: str, data: bytes) -> Iterator[Note]:
     """The samples of a SoundFont 2 bank, without the right channels of stereo pairs."""
     tables = _Tables(data)
     uses = tables.uses()
-    start, size = tables.found[b"smpl"]
+    start, size = tables.extents[b"smpl"]
     memory = np.frombuffer(data, "<i2", size // 2, start)
-    for index, (name, begin, end, loop, loop_end, rate, _, correction, _, form) in enumerate(tables.samples):
-        if begin < end <= len(memory) and rate >= 4000 and not form & 0x8002:
+    for index, (name, begin, end, loop, loop_end, rate, _, correction, _, sample_type) in enumerate(tables.samples):
+        if begin < end <= len(memory) and rate >= 4000 and not sample_type & 0x8002:
             text = name.split(b"\0")[0].decode("latin-1").strip()
             pcm = sustained(memory[begin:end], rate, loop - begin, loop_end - begin)
             yield Note(f"{index:04}_{text}.wav", pcm, rate, _labels(uses.get(index, []), correction))
 
 
 class _Use(NamedTuple):
-    """How a preset plays a sample: with which root key, tuned up by how many cents, over a scale of how many a key."""
+    """A preset's use of a sample: root key, tuning in cents, and scale in cents a key."""
 
     bank: int
     program: int
@@ -95,7 +95,7 @@ def _labels(uses: list[_Use], correction: int) -> dict[str, str]:
         return {}
     first = min(melodic)
     labels = {"family": families.pop(), "preset": f"{first.bank:03}:{first.program:03}"}
-    # tuned up by so much to sound at its root key: recorded that much below
+    # a sample tuned up to its root key was recorded that much below it
     notes = {use.root - round((use.cents + correction) / 100) for use in melodic}
     if len(notes) == 1 and labels["family"] not in UNPITCHED and LOWEST <= (note := notes.pop()) <= HIGHEST:
         labels["pitch"] = str(note)
@@ -103,10 +103,10 @@ def _labels(uses: list[_Use], correction: int) -> dict[str, str]:
 
 
 class _Tables:
-    """The tables of a SoundFont 2 bank: presets play instruments, instruments play samples."""
+    """The tables of a SoundFont 2 bank: presets use instruments, instruments use samples."""
 
     def __init__(self, data: bytes) -> None:
-        self.data, self.found = data, bundles.chunks(data)
+        self.data, self.extents = data, bundles.chunks(data)
         self.samples = self._table(b"shdr", "<20sIIIIIBbHH")[:-1]
 
     def uses(self) -> dict[int, list[_Use]]:
@@ -127,7 +127,7 @@ class _Tables:
         return uses
 
     def _zones(self, starts: list[int], bags: bytes, generators: bytes, target: int) -> list[list[dict[int, int]]]:
-        """For each entry of a list, the settings of its zones that lead on; its first zone may hold what all share."""
+        """For each entry, the settings of its zones with a target. A first zone without one holds shared settings."""
         bounds = [first for first, _ in self._table(bags, "<HH")]
         settings = self._table(generators, "<HH")
         entries = []
@@ -143,13 +143,13 @@ class _Tables:
             entries.append(zones)
         return entries
 
-    def _table(self, name: bytes, form: str) -> list[tuple]:
-        start, size = self.found[name]
-        return list(struct.iter_unpack(form, self.data[start : start + size - size % struct.calcsize(form)]))
+    def _table(self, name: bytes, layout: str) -> list[tuple]:
+        start, size = self.extents[name]
+        return list(struct.iter_unpack(layout, self.data[start : start + size - size % struct.calcsize(layout)]))
 
 
 def patch(path: str, data: bytes) -> Iterator[Note]:
-    """The samples of a Gravis Ultrasound patch, whose file name begins with its General MIDI program."""
+    """The samples of a Gravis Ultrasound patch. Its file name begins with the General MIDI program."""
     if data[:7] != b"GF1PATC":
         return
     program = re.search(r"Tone_000/(\d{3})_", path)
@@ -173,7 +173,7 @@ def patch(path: str, data: bytes) -> Iterator[Note]:
 
 
 def sustained(pcm: np.ndarray, rate: int, loop: int, loop_end: int) -> np.ndarray:
-    """The sample as recorded, and its loop, where it has one of use, repeated for 1.5 s in all."""
+    """The sample, extended to 1.5 s by its loop if the loop is valid."""
     length = round(SUSTAIN * rate)
     if loop > 0 and loop + 16 <= loop_end <= len(pcm) and len(pcm) < length and loop_end < length:
         return np.concatenate([pcm[:loop_end], np.resize(pcm[loop:loop_end], length - loop_end)])
@@ -181,7 +181,7 @@ def sustained(pcm: np.ndarray, rate: int, loop: int, loop_end: int) -> np.ndarra
 
 
 def _note(frequency: float) -> int | None:
-    """The MIDI note of a frequency in Hz, where it is near one."""
+    """The MIDI note of a frequency in Hz, or None if no note is close."""
     if frequency <= 20:
         return None
     exact = 69 + 12 * math.log2(frequency / 440)

@@ -1,6 +1,6 @@
-"""Task 7: what kind of sound effect is heard, trained on one half of the packages and tested on the other, both ways.
+"""Task 7: the kind of a sound effect. Each half of the packages is once for training and once for test.
 
-The labelled effects serve task 8 too.
+Task 8 uses the labelled effects too.
 """
 
 import re
@@ -36,7 +36,7 @@ _INSTRUMENTS = """
     ukulele violin washint western_concert_flute whistle xun xylophone yangqin yueqin zhaleyka zither zurna"""
 ANIMALS, INSTRUMENTS = set(_ANIMALS.split()), set(_INSTRUMENTS.split())
 
-# The first that matches a path in small letters.
+# (class, pattern): the first match in the lower-case path counts.
 RULES = (
     ("footstep", "foot_?step|singlestep"),
     ("door", "door|fencegate|chest_(open|close)"),
@@ -55,7 +55,7 @@ RULES = (
 
 
 class Effect(NamedTuple):
-    """A recording of a known kind; ``unit`` is what its variants have in common: package, and name without number."""
+    """A labelled effect. Its variants share the ``unit``: package, and name without number."""
 
     recording: Recording
     half: str
@@ -64,7 +64,7 @@ class Effect(NamedTuple):
 
 
 def kind(recording: Recording) -> str:
-    """The class that a path tells, or nothing."""
+    """The class of a recording by its path; empty without one."""
     path, name = recording.path.lower(), _name(recording)
     if _is_word(recording) or recording.seconds > LONGEST:
         return ""
@@ -82,7 +82,7 @@ def kind(recording: Recording) -> str:
 
 
 def effects(library: Library) -> Iterator[Effect]:
-    """All effects of the seven classes; one that is in both halves counts in the first."""
+    """All effects of the seven classes. A recording in both halves counts for the first."""
     for recording in library.of(*PACKAGES):
         if label := kind(recording):
             half = next(half for half, packages in HALVES.items() if recording.package in packages)
@@ -94,7 +94,7 @@ def _name(recording: Recording) -> str:
 
 
 def _is_word(recording: Recording) -> bool:
-    """Whether somebody says what is to be seen or heard."""
+    """Whether the recording is a spoken description."""
     if recording.package == "qabcs-data":
         folders = recording.folders
         return "abcs" in folders[:-1] and folders[folders.index("abcs") + 1] != "all"

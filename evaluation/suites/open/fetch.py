@@ -1,4 +1,4 @@
-"""Packages -> decoded recordings on disk, each package whole or not at all, and the licences beside them."""
+"""Downloads packages and decodes their recordings to disk, each package whole or not at all, with its licences."""
 
 import shutil
 from pathlib import Path
@@ -14,23 +14,23 @@ from .recordings import NOTES, Library, uncoded
 
 
 def fetch(out: Path, packages: set[str], jobs: int, mirror: str, suite: str) -> tuple[Library, list[str]]:
-    """The library of these packages, fetched as far as they are not there; a line for each that failed."""
+    """The library of these packages, and a line for each that failed. Fetches only missing packages."""
     folder = out / "clips"
     folder.mkdir(parents=True, exist_ok=True)
     sources = [_source(name, mirror, suite) for name in coded(packages)]
-    _, failed = corpus.steps(sources, folder, "flac", jobs)
+    _, failed = corpus.run_steps(sources, folder, "flac", jobs)
     library = Library(folder)
     for package in packages - {package_of(line) for line in failed}:
-        part = library.part(package)
-        for name, text in part.licences.items():
-            file = out / "licences" / part.package / name
+        result = library.result(package)
+        for name, text in result.licences.items():
+            file = out / "licences" / result.package / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
     return library, failed
 
 
 def coded(packages: set[str]) -> list[str]:
-    """Names as Debian has them. Without ffmpeg nothing here reads G.722: the same prompts are there at 8 kHz."""
+    """Debian's names of the packages. Without ffmpeg, which decodes G.722, the same prompts come as 8-kHz WAV."""
     names = [name for name in catalogue.SETS["eval"] if uncoded(name) in packages]
     if shutil.which("ffmpeg") or not any(name.endswith("-g722") for name in names):
         return names
@@ -39,7 +39,7 @@ def coded(packages: set[str]) -> list[str]:
 
 
 def package_of(line: str) -> str:
-    """The package that a line about a failure begins with."""
+    """The package at the beginning of a line about a failure."""
     return uncoded(line.split(":")[0].removesuffix(NOTES))
 
 

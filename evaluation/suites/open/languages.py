@@ -1,4 +1,4 @@
-"""Task 2: which of twelve languages is spoken, in recordings from other sources than the training's."""
+"""Task 2: the language of a recording, one of twelve. Test and training have different sources."""
 
 import re
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ FOLDERS = {"klettres-data": "klettres", "ktuberling-data": "sounds", "qabcs-data
 
 
 def language(recording: Recording) -> str:
-    """The language that a recording's path names, or nothing."""
+    """The language of a recording by its path; empty without one."""
     if recording.package in asterisk.PACKAGES:
         return asterisk.language(recording)
     if recording.package == "tuxpaint-stamps-default":

@@ -1,4 +1,4 @@
-"""Whether a corpus for pretraining holds recordings of the suite: by hash, by print, and by package."""
+"""Checks a pretraining corpus for recordings of the suite: by hash, by fingerprint and by package."""
 
 import csv
 from collections.abc import Iterable, Iterator
@@ -8,32 +8,32 @@ from typing import NamedTuple
 import click
 
 from corpora import catalogue, clips
-from corpora.clips import Print, Prints
+from corpora.clips import Fingerprint, Fingerprints
 from corpora.pack import Pack, PackError
 
 from .recordings import Library
 
-Entry = tuple[str, Print | None]
+Entry = tuple[str, Fingerprint | None]
 
 
 class Report(NamedTuple):
-    """What was compared, and a line for each match."""
+    """The numbers of compared clips, and a line for each match."""
 
     clips: int
-    known: int
-    printed: bool
+    compared: int
+    by_fingerprint: bool
     matches: list[str]
 
 
 def check(library: Library, packages: Iterable[str], manifest: Path) -> Report:
     """Compares a corpus's ``manifest.csv`` with packages of the suite.
 
-    The manifest has hashes of samples, which find copies. Prints, which find the same recording in another coding, come
-    from the corpus's pack where one lies beside the manifest.
+    The manifest's hashes of samples find exact copies. Fingerprints find the same recording in another coding; they
+    are computed from the corpus's pack, if one lies beside the manifest.
     """
     rows = _rows(manifest)
-    entries = [(row.sha256, row.print) for package in packages for row in library.part(package).rows]
-    prints = Prints(entries)
+    entries = [(row.sha256, row.fingerprint) for package in packages for row in library.result(package).rows]
+    fingerprints = Fingerprints(entries)
     try:
         pack: Pack | None = Pack.open(manifest.parent)
     except PackError:
@@ -42,7 +42,7 @@ def check(library: Library, packages: Iterable[str], manifest: Path) -> Report:
         raise ValueError(f"{manifest.parent}: the pack has {len(pack)} clips, the manifest {len(rows)}; make it again")
     matches = []
     for row, entry in zip(rows, _entries(rows, pack), strict=True):
-        reason = "package" if catalogue.is_eval(row["package"]) else "recording" if entry in prints else ""
+        reason = "package" if catalogue.is_eval(row["package"]) else "recording" if entry in fingerprints else ""
         if reason:
             matches.append(f"{row['package']}: {row['path']} (its {reason} is the evaluation's)")
     return Report(len(rows), len(entries), pack is not None, matches)
@@ -62,4 +62,4 @@ def _entries(rows: list[dict[str, str]], pack: Pack | None) -> Iterator[Entry]:
         return
     with click.progressbar(rows, label="Prints of the corpus") as bar:
         for index, row in enumerate(bar):
-            yield row["sha256"], clips.print_of(pack.clip(index))
+            yield row["sha256"], clips.fingerprint_of(pack.clip(index))

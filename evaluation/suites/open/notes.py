@@ -1,4 +1,4 @@
-"""Tasks 4 and 5: the pitch of an instrument's note, and the instrument's family; each bank of samples is a fold."""
+"""Tasks 4 and 5: pitch and instrument family of a note. Each sample bank is a fold."""
 
 from collections.abc import Callable, Iterator
 
@@ -10,14 +10,14 @@ from .signals import cut, normalised
 
 BANKS = ("fluid-soundfont-gm", "freepats", "timgm6mb-soundfont")
 FAMILIES = ("bass", "brass", "chromatic-percussion", "guitar", "organ", "piano", "pipe", "reed", "strings")
-LOWEST, HIGHEST = 26, 108  # without a gap, as chroma is counted by places in the vocabulary; six notes lie below one
+LOWEST, HIGHEST = 26, 108  # no gaps, as chroma follows from the index into the vocabulary; six notes are below a gap
 
 
-def _clips(label: str, wanted: Callable[[str], bool]) -> Callable[[Library], Iterator[Clip]]:
+def _clips(label: str, accept: Callable[[str], bool]) -> Callable[[Library], Iterator[Clip]]:
     def clips(library: Library) -> Iterator[Clip]:
         for recording in library.of(*BANKS):
             text = recording.labels.get(label, "")
-            if wanted(text):
+            if accept(text):
                 fold = f"fold{BANKS.index(recording.package):02}"
                 group = f"{recording.package}/{recording.labels['preset']}"
                 yield Clip(fold, recording.name, normalised(cut(recording.samples(), SUSTAIN)), [text], group)

@@ -1,4 +1,4 @@
-"""Task 9: bars of drums on kits that were not heard in training; every onset is known exactly."""
+"""Task 9: the onsets of drums in synthetic bars. Test and training have different kits."""
 
 from collections.abc import Iterator
 
@@ -19,47 +19,49 @@ SLOWEST, FASTEST = 80, 160  # beats a minute, two steps a beat
 JITTER = 0.015  # seconds at most, either way
 PROBABILITY = 0.15  # of a class at a step
 SOFTEST = 12.0  # dB below the loudest
-LENGTH = 100.0  # ms of an event: strokes have onsets, and no ends to speak of
+LENGTH = 100.0  # nominal ms of an event, as strokes have no clear end
 
 Kit = dict[str, list[np.ndarray]]
 
 
 def kits(library: Library) -> dict[str, Kit]:
-    """The strokes of every kit with enough classes, each beginning where it is heard, with one peak for all."""
-    found: dict[str, Kit] = {}
+    """The strokes of every kit with enough classes, trimmed to the onset and normalised to one peak."""
+    strokes_of: dict[str, Kit] = {}
     for stroke in strokes(library):
         if stroke.drum in CLASSES:
             samples = trimmed(stroke.recording.samples(), -40)
-            found.setdefault(stroke.kit, {}).setdefault(stroke.drum, []).append(PEAK * samples / np.abs(samples).max())
-    return {name: kit for name, kit in found.items() if len(kit) >= FEWEST}
+            strokes_of.setdefault(stroke.kit, {}).setdefault(stroke.drum, []).append(
+                PEAK * samples / np.abs(samples).max()
+            )
+    return {name: kit for name, kit in strokes_of.items() if len(kit) >= FEWEST}
 
 
-def bar(kit: Kit, turn: np.random.RandomState) -> tuple[np.ndarray, list[Event]]:
-    """Five seconds of random strokes on a grid; at least one."""
-    step = 30 / (SLOWEST + turn.random_sample() * (FASTEST - SLOWEST))
+def bar(kit: Kit, rng: np.random.RandomState) -> tuple[np.ndarray, list[Event]]:
+    """Five seconds of random strokes on a grid, at least one, and their events."""
+    step = 30 / (SLOWEST + rng.random_sample() * (FASTEST - SLOWEST))
     steps = np.arange(step, SECONDS - LENGTH / 1000 - JITTER, step)
-    hits = turn.random_sample((len(CLASSES), len(steps))) < PROBABILITY
+    hits = rng.random_sample((len(CLASSES), len(steps))) < PROBABILITY
     hits &= np.array([[name in kit] for name in CLASSES])
     if not hits.any():
         hits[CLASSES.index(sorted(kit)[0]), 0] = True
     mixed, placed = np.zeros(round(SECONDS * RATE)), []
-    for kind, place in np.argwhere(hits):
-        samples = kit[CLASSES[kind]][turn.randint(len(kit[CLASSES[kind]]))]
-        start = round((steps[place] + JITTER * (2 * turn.random_sample() - 1)) * RATE)
-        heard = mixed[start : start + len(samples)]
-        heard += samples[: len(heard)] * 10 ** (-turn.random_sample() * SOFTEST / 20)
+    for kind, index in np.argwhere(hits):
+        samples = kit[CLASSES[kind]][rng.randint(len(kit[CLASSES[kind]]))]
+        start = round((steps[index] + JITTER * (2 * rng.random_sample() - 1)) * RATE)
+        target = mixed[start : start + len(samples)]
+        target += samples[: len(target)] * 10 ** (-rng.random_sample() * SOFTEST / 20)
         onset = 1000 * start / RATE
         placed.append(Event(CLASSES[kind], onset, onset + LENGTH))
     return mixed, sorted(placed, key=lambda event: event.start)
 
 
 def _clips(library: Library) -> Iterator[Clip]:
-    known = kits(library)
+    kit_of_name = kits(library)
     for split, folds in SIDES.items():
-        names = [name for fold in folds for name in FOLDS[fold] if name in known]
+        names = [name for fold in folds for name in FOLDS[fold] if name in kit_of_name]
         for index in range(BARS[split]):
             kit, name = names[index % len(names)], f"{split}-{index:03}"
-            mixed, placed = bar(known[kit], generator("pattern", name))
+            mixed, placed = bar(kit_of_name[kit], generator("pattern", name))
             yield Clip(split, name, normalised(low_passed(mixed)), placed, kit)
 
 

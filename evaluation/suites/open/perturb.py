@@ -1,7 +1,7 @@
-"""The command ``python -m evaluation.suites.open.perturb``: tasks whose test clips are noisy, or in a room, or both.
+"""The command ``python -m evaluation.suites.open.perturb`` adds noise or reverberation to the test clips of tasks.
 
-Heads are trained on clean clips: how much of a score is left tells how far a model's embeddings depend on clean sound.
-A task of k folds becomes k tasks of one round each, as every fold is for testing once and for training otherwise.
+Heads are trained on clean clips, so the drop of a score measures the robustness of a model's embeddings. A task with
+k folds becomes k tasks of one round each, as every fold is once for test and otherwise for training.
 """
 
 import csv
@@ -18,7 +18,7 @@ from corpora import corpus
 from corpora.corpus import Failure
 
 from ...tasks import write as hear_format
-from ...tasks.write import RATE, Clip, Event, Task
+from ...tasks.write import RATE, Clip, Event, TaskMetadata
 from . import degrade, fetch
 from .plan import TRAIN_VALID_TEST
 from .signals import generator, normalised
@@ -26,8 +26,8 @@ from .signals import generator, normalised
 WRITTEN = ("task_name", "embedding_type", "prediction_type", "split_mode", "splits", "sample_duration", "evaluation")
 
 
-class Damage(NamedTuple):
-    """What is done to test clips."""
+class Perturbation(NamedTuple):
+    """The perturbation of test clips."""
 
     noise: str
     snr: float | None
@@ -37,22 +37,22 @@ class Damage(NamedTuple):
 
     @property
     def suffix(self) -> str:
-        """For names of tasks, such as pink20_reverb."""
+        """The suffix of the tasks' names, such as pink20_reverb."""
         parts = [f"{self.noise}{self.snr:g}".replace("-", "m").replace(".", "p")] if self.snr is not None else []
         return "_".join([*parts, *(["reverb"] if self.reverb else [])])
 
     def apply(self, pcm: np.ndarray, *key: object) -> np.ndarray:
-        """A damaged clip, at its own length and again with a peak of -3 dBFS."""
-        turn, samples = generator("perturb", self.seed, *key), pcm / 32768
+        """The perturbed clip, at its own length and with a peak of -3 dBFS."""
+        rng, samples = generator("perturb", self.seed, *key), pcm / 32768
         if self.reverb:
-            samples = degrade.reverberant(samples, turn)
+            samples = degrade.reverberant(samples, rng)
         if self.snr is not None:
-            samples = degrade.noisy(samples, degrade.noise(self.noise, len(samples), turn, self.talk), self.snr)
+            samples = degrade.noisy(samples, degrade.noise(self.noise, len(samples), rng, self.talk), self.snr)
         return normalised(samples)
 
 
 class Round(NamedTuple):
-    """A task of one round: which splits of the original are its own."""
+    """A task of one round, and its use of the original's splits."""
 
     name: str
     origin: dict[str, str]  # split of the original -> train, valid or test
@@ -92,28 +92,28 @@ def main(
         raise Failure("nothing to do: name --snr, --reverb, or both")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with corpus.alone(out), corpus.one_thread():
+        with corpus.locked(out), corpus.single_thread():
             talk = np.zeros(0)
             if noise == "babble" and snr is not None:
                 library, failed = fetch.fetch(out, {degrade.TALK}, 1, mirror, release)
                 if failed:
                     raise Failure(failed[0])
                 talk = degrade.talk(library)
-            damage = Damage(noise, snr, reverb, seed, talk)
+            perturbation = Perturbation(noise, snr, reverb, seed, talk)
             for folder in sorted(path for path in tasks.iterdir() if path.is_dir()):
-                for written in perturb(folder, out / "tasks", damage, [int(rate) for rate in rates.split(",")]):
+                for written in perturb(folder, out / "tasks", perturbation, [int(rate) for rate in rates.split(",")]):
                     click.echo(written)
     except (ValueError, OSError) as error:
         raise Failure(str(error)) from error
 
 
-def perturb(folder: Path, out: Path, damage: Damage, rates: list[int]) -> Iterator[Path]:
-    """Writes the damaged tasks of one task."""
+def perturb(folder: Path, out: Path, perturbation: Perturbation, rates: list[int]) -> Iterator[Path]:
+    """Writes the perturbed versions of one task."""
     metadata = json.loads((folder / "task_metadata.json").read_text())
     extra = {key: value for key, value in metadata.items() if key not in (*WRITTEN, "version", "mode", "nfolds")}
     for name, origin in _rounds(metadata):
-        task = Task(
-            name=f"{name}_{damage.suffix}",
+        task = TaskMetadata(
+            name=f"{name}_{perturbation.suffix}",
             embedding_type=metadata["embedding_type"],
             prediction_type=metadata["prediction_type"],
             split_mode="trainvaltest",
@@ -122,7 +122,7 @@ def perturb(folder: Path, out: Path, damage: Damage, rates: list[int]) -> Iterat
             evaluation=tuple(metadata["evaluation"]),
             extra=extra,
         )
-        yield hear_format.write(out, task, _clips(folder, metadata["task_name"], origin, damage), rates)
+        yield hear_format.write(out, task, _clips(folder, metadata["task_name"], origin, perturbation), rates)
 
 
 def _rounds(metadata: dict[str, Any]) -> Iterator[Round]:
@@ -130,20 +130,22 @@ def _rounds(metadata: dict[str, Any]) -> Iterator[Round]:
     if metadata["split_mode"] == "trainvaltest":
         yield Round(name, {split: split for split in TRAIN_VALID_TEST})
         return
-    for place, split in enumerate(splits):  # validated on the next, as HEAR's kit does it
+    for index, split in enumerate(splits):  # validated on the next, as HEAR's kit does it
         others = {other: "train" for other in splits}
-        yield Round(f"{name}_{split}", {**others, splits[(place + 1) % len(splits)]: "valid", split: "test"})
+        yield Round(f"{name}_{split}", {**others, splits[(index + 1) % len(splits)]: "valid", split: "test"})
 
 
-def _clips(folder: Path, task: str, origin: dict[str, str], damage: Damage) -> Iterator[Clip]:
+def _clips(folder: Path, task: str, origin: dict[str, str], perturbation: Perturbation) -> Iterator[Clip]:
     with open(folder / "groups.csv", newline="") as file:
         groups = {row["file"]: row["group"] for row in csv.DictReader(file)}
     for split, use in origin.items():
-        for file_name, told in json.loads((folder / f"{split}.json").read_text()).items():
+        for file_name, annotations in json.loads((folder / f"{split}.json").read_text()).items():
             pcm, _ = soundfile.read(folder / str(RATE) / split / file_name, dtype="int16")
-            labels = [Event(**label) if isinstance(label, dict) else label for label in told]
+            labels = [Event(**label) if isinstance(label, dict) else label for label in annotations]
             name = file_name.removesuffix(".wav")
-            yield Clip(use, name, damage.apply(pcm, task, name) if use == "test" else pcm, labels, groups[file_name])
+            yield Clip(
+                use, name, perturbation.apply(pcm, task, name) if use == "test" else pcm, labels, groups[file_name]
+            )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What a task of the suite is: where its clips come from, and how many are expected."""
+"""The definition of a task in the suite: metadata, packages, generator of clips, expected counts."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...tasks.write import Clip, Task
+from ...tasks.write import Clip, TaskMetadata
 from .recordings import Library
 
 TRAIN_VALID_TEST = ("train", "valid", "test")
@@ -18,21 +18,21 @@ Expected = Mapping[tuple[str, str], int]  # (split, label) -> clips
 
 @dataclass(frozen=True)
 class Plan:
-    """A task, the packages that it needs, and a generator of its clips.
+    """A task's metadata, the packages that it needs, and a generator of its clips.
 
-    ``expected`` counts were taken once by other code; "train" stands there for training and validation together, and
-    a label or a split left empty for all.
+    The ``expected`` counts come from an independent implementation. There "train" means training and validation
+    together, and an empty split or label means all.
     """
 
-    task: Task
+    task: TaskMetadata
     packages: tuple[str, ...]
     clips: Callable[[Library], Iterator[Clip]]
     expected: Expected
 
 
-def scene(name: str, score: str, chance: float, seconds: float | None, folds: int = 0) -> Task:
-    """A task of one label a clip; of so many folds, or of a training, a validation and a test split."""
-    return Task(
+def scene(name: str, score: str, chance: float, seconds: float | None, folds: int = 0) -> TaskMetadata:
+    """A task with one label a clip; with ``folds``, or with training, validation and test splits."""
+    return TaskMetadata(
         name=name,
         embedding_type="scene",
         prediction_type="multiclass",
@@ -44,14 +44,14 @@ def scene(name: str, score: str, chance: float, seconds: float | None, folds: in
     )
 
 
-def events(name: str, score: str, seconds: float, median_ms: float, shortest_ms: float) -> Task:
+def events(name: str, score: str, seconds: float, median_ms: float, shortest_ms: float) -> TaskMetadata:
     """A task of events in time.
 
-    HEAR's kit on a current Python can only score such a task at its end: hence one setting of its post-processing, and
-    no scoring while it trains.
+    On a current Python, HEAR's kit scores such a task only after training. So the metadata give one setting of the
+    post-processing and turn off scoring during training.
     """
     grid: dict[str, Any] = {"median_filter_ms": [median_ms], "min_duration": [shortest_ms]}
-    return Task(
+    return TaskMetadata(
         name=name,
         embedding_type="event",
         prediction_type="multilabel",

@@ -1,4 +1,4 @@
-"""The recordings that tasks are made of, out of the decoded packages in a folder."""
+"""The recordings of decoded packages in a folder, from which the tasks are made."""
 
 import hashlib
 import io
@@ -10,19 +10,19 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import soundfile
 
-from corpora import catalogue, parts
-from corpora.parts import Part
+from corpora import catalogue, steps
+from corpora.steps import StepResult
 
-NOTES = ".notes"  # marks the step of a sample bank, whose samples are read with their labels
+NOTES = ".notes"  # suffix of the step of a sample bank, whose samples have labels
 
 
 class MissingError(RuntimeError):
-    """A package that is not there; the message names it."""
+    """A missing package; the message names it."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One decoded recording; ``package`` is without its coding, so that -g722 and -wav are one."""
+    """One decoded recording. ``package`` has no coding in its name: -g722 and -wav are the same."""
 
     package: str
     path: str
@@ -35,7 +35,7 @@ class Recording:
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """The parts of its path, without its own name."""
+        """The folders of its path."""
         return PurePosixPath(self.path).parts[:-1]
 
     @property
@@ -44,13 +44,13 @@ class Recording:
 
     @property
     def key(self) -> str:
-        """What draws go by: the same for all codings of a recording."""
+        """The key of all draws: the same for all codings of a recording."""
         path = PurePosixPath(self.path)
         return f"{self.package}/{path.with_suffix('') if self.package in catalogue.EVAL_STEMS else path}"
 
     @property
     def name(self) -> str:
-        """A name for its clip: without slashes, and no other recording's."""
+        """A unique name for its clip, without slashes."""
         text = re.sub(r"[^A-Za-z0-9-]+", "_", self.stem)[:60]
         return f"{text}-{hashlib.sha256(self.key.encode()).hexdigest()[:12]}"
 
@@ -63,37 +63,37 @@ class Recording:
 
 
 class Library:
-    """The packages in a folder of finished parts."""
+    """The packages in a folder of step results."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._parts: dict[str, Part] = {}
+        self._results: dict[str, StepResult] = {}
 
     def of(self, *packages: str) -> Iterator[Recording]:
-        """The recordings of packages, in order of path; one that is in several of them comes once, from the first."""
+        """The recordings of packages, sorted by path. A recording in several packages comes from the first."""
         seen: set[str] = set()
         for package in packages:
-            part = self.part(package)
-            for row in sorted(part.rows, key=lambda row: row.path):
+            result = self.result(package)
+            for row in sorted(result.rows, key=lambda row: row.path):
                 if row.sha256 not in seen:
                     seen.add(row.sha256)
-                    place = (part.bin, row.offset, row.size)
-                    yield Recording(package, row.path, row.sha256, row.seconds, row.labels, *place)
+                    extent = (result.bin, row.offset, row.size)
+                    yield Recording(package, row.path, row.sha256, row.seconds, row.labels, *extent)
 
-    def part(self, package: str) -> Part:
-        """A package, in whatever coding it was fetched."""
-        if package not in self._parts:
+    def result(self, package: str) -> StepResult:
+        """The step result of a package, in the coding that was fetched."""
+        if package not in self._results:
             for path in sorted(self.folder.glob(f"{package}*.json")):
                 step = path.name.removesuffix(".json")
-                if uncoded(step.removesuffix(NOTES)) == package and (part := parts.load(self.folder, step)):
-                    self._parts[package] = part
+                if uncoded(step.removesuffix(NOTES)) == package and (result := steps.load(self.folder, step)):
+                    self._results[package] = result
                     break
             else:
                 raise MissingError(f"{package}: was not fetched")
-        return self._parts[package]
+        return self._results[package]
 
 
 def uncoded(package: str) -> str:
     """A package's name without the coding of its recordings."""
-    match = catalogue.SAME.match(package)
+    match = catalogue.SAME_RECORDINGS.match(package)
     return match[1] if match else package

@@ -1,4 +1,4 @@
-"""Task 8: sound effects over background music, in time. Effects and music of the test were not heard in training."""
+"""Task 8: onsets of sound effects over background music. Test and training have different effects and music."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -18,12 +18,12 @@ MUSIC = {"a": ("marsshooter-data",), "b": ("hyperrogue-music", "asterisk-moh-ops
 MIXTURES = {"train": 1000, "valid": 200, "test": 400}
 MOST = 5  # events of a mixture
 SHORTEST, LONGEST = 0.1, 3.0  # seconds of an event
-LOUDEST = 15.0  # dB over the background; the faintest is as loud as it
+LOUDEST = 15.0  # dB over the background; the softest effect is as loud as the background
 GRID = 0.01  # seconds
-GAP = 0.25  # seconds between events of one class: fewer would be one event to any smoothing
-TOGETHER = 2  # events at one time
-TRIES = 50  # places for an event before it is left out
-FADE = 0.02  # seconds, where an event is cut
+GAP = 0.25  # seconds between events of one class: smoothing would merge closer ones
+TOGETHER = 2  # simultaneous events at most
+TRIES = 50  # random onsets of an event before it is left out
+FADE = 0.02  # seconds at the end of a cut event
 
 
 class Sample(NamedTuple):
@@ -34,19 +34,19 @@ class Sample(NamedTuple):
 
 
 class Material(NamedTuple):
-    """What the mixtures of one split are made of."""
+    """The effects and backgrounds of one split."""
 
     effects: dict[str, list[Recording]]
     backgrounds: list[Recording]
 
 
 def _material(library: Library) -> dict[str, Material]:
-    """By split. A tenth of the training's effects, and of its pieces, is for validation."""
-    found = [effect for effect in effects(library) if effect.kind in CLASSES]
-    known = {kind: {e.unit for e in found if e.half == "a" and e.kind == kind} for kind in CLASSES}
-    held_out = {unit for kind, units in known.items() for unit in drawn(units, -(-len(units) // 10), "events", kind)}
+    """Split -> material. A tenth of the training effects and of the training music is for validation."""
+    eligible = [effect for effect in effects(library) if effect.kind in CLASSES]
+    units_of = {kind: {e.unit for e in eligible if e.half == "a" and e.kind == kind} for kind in CLASSES}
+    held_out = {unit for kind, units in units_of.items() for unit in drawn(units, -(-len(units) // 10), "events", kind)}
     material = {split: Material({kind: [] for kind in CLASSES}, []) for split in MIXTURES}
-    for effect in found:
+    for effect in eligible:
         split = "test" if effect.half == "b" else "valid" if effect.unit in held_out else "train"
         material[split].effects[effect.kind].append(effect.recording)
     music = pieces(library, *MUSIC["a"])
@@ -59,19 +59,25 @@ def _material(library: Library) -> dict[str, Material]:
 
 def _clips(library: Library) -> Iterator[Clip]:
     for split, material in _material(library).items():
-        ready = {kind: [_sample(kind, one) for one in found] for kind, found in material.effects.items()}
-        ready = {kind: [one for one in found if len(one.samples) >= SHORTEST * RATE] for kind, found in ready.items()}
-        turns = [f"{split}-{index:04}" for index in range(MIXTURES[split])]
-        for place, piece in enumerate(material.backgrounds):  # in this order, each piece is read once
+        ready = {
+            kind: [_sample(kind, recording) for recording in recordings]
+            for kind, recordings in material.effects.items()
+        }
+        ready = {
+            kind: [sample for sample in samples if len(sample.samples) >= SHORTEST * RATE]
+            for kind, samples in ready.items()
+        }
+        mixture_names = [f"{split}-{index:04}" for index in range(MIXTURES[split])]
+        for number, piece in enumerate(material.backgrounds):  # this order reads each piece once
             music = piece.samples()
-            for name in turns[place :: len(material.backgrounds)]:
-                turn = generator("events", name)
-                mixed, placed = mixture(_stretch(music, turn), ready, turn)
+            for name in mixture_names[number :: len(material.backgrounds)]:
+                rng = generator("events", name)
+                mixed, placed = mixture(_stretch(music, rng), ready, rng)
                 yield Clip(split, name, normalised(mixed), placed, piece.key)
 
 
 def _sample(kind: str, recording: Recording) -> Sample:
-    """Without silence around it, and without what goes on after three seconds."""
+    """Trims silence, and cuts after three seconds."""
     samples, length = trimmed(recording.samples(), -40), round(LONGEST * RATE)
     if len(samples) > length:
         samples = samples[:length].copy()
@@ -79,25 +85,25 @@ def _sample(kind: str, recording: Recording) -> Sample:
     return Sample(kind, samples)
 
 
-def _stretch(music: np.ndarray, turn: np.random.RandomState) -> np.ndarray:
-    """Ten seconds at a random place, the loudest of three: a pause is no background."""
+def _stretch(music: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
+    """The loudest of three random segments of ten seconds, to avoid pauses."""
     length = round(SECONDS * RATE)
-    starts = turn.randint(len(music) - length, size=3)
+    starts = rng.randint(len(music) - length, size=3)
     return max((music[start : start + length] for start in starts), key=rms)
 
 
 def mixture(
-    background: np.ndarray, effects: dict[str, list[Sample]], turn: np.random.RandomState
+    background: np.ndarray, effects: dict[str, list[Sample]], rng: np.random.RandomState
 ) -> tuple[np.ndarray, list[Event]]:
-    """A background with one to five events on it; classes are equally likely."""
+    """A background with one to five events of equally likely classes, and these events."""
     mixed, floor = background.astype(np.float64), max(rms(background), 1e-4)
     placed: list[Event] = []
-    for _ in range(1 + turn.randint(MOST)):
-        found = effects[CLASSES[turn.randint(len(CLASSES))]]
-        label, samples = found[turn.randint(len(found))]
-        gain = floor * 10 ** (turn.random_sample() * LOUDEST / 20) / rms(samples)
+    for _ in range(1 + rng.randint(MOST)):
+        samples_of_class = effects[CLASSES[rng.randint(len(CLASSES))]]
+        label, samples = samples_of_class[rng.randint(len(samples_of_class))]
+        gain = floor * 10 ** (rng.random_sample() * LOUDEST / 20) / rms(samples)
         steps = int((SECONDS - len(samples) / RATE) / GRID)
-        for step in turn.randint(steps + 1, size=TRIES):
+        for step in rng.randint(steps + 1, size=TRIES):
             event = Event(label, 10.0 * step, 10.0 * step + 1000 * len(samples) / RATE)
             if _fits(event, placed):
                 start = round(step * GRID * RATE)
@@ -108,7 +114,7 @@ def mixture(
 
 
 def _fits(event: Event, placed: list[Event]) -> bool:
-    """Whether no more than two sound at once with it, and none of its own class beside it."""
+    """Whether at most two events sound at once with it, and none of its class is closer than the gap."""
     gap = 1000 * GAP
     if any(e.label == event.label and e.start < event.end + gap and event.start < e.end + gap for e in placed):
         return False

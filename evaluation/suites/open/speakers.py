@@ -1,4 +1,4 @@
-"""Task 3: which of 23 voices speaks, on words that none of them said in training."""
+"""Task 3: the speaker, one of 23. Test and training have different words."""
 
 import hashlib
 import re
@@ -15,7 +15,7 @@ SECONDS = 1.5  # three in four are shorter
 
 
 def voice_and_word(recording: Recording) -> tuple[str, str] | None:
-    """Who says what, by the path; None for what is no speech."""
+    """Voice and word by the path; None for other sounds."""
     folders = recording.folders
     if "voices" not in folders[:-1]:
         return None
@@ -26,17 +26,17 @@ def voice_and_word(recording: Recording) -> tuple[str, str] | None:
 
 
 def is_test(word: str) -> bool:
-    """Whether a word's SHA-1 is odd: half of all words, the same for every voice."""
+    """Whether a word's SHA-1 is odd: half of all words, the same ones for every voice."""
     return hashlib.sha1(word.encode()).digest()[-1] % 2 == 1
 
 
 def _clips(library: Library) -> Iterator[Clip]:
     for recording in library.of(*PACKAGES):
-        if told := voice_and_word(recording):
-            voice, word = told
+        if labels := voice_and_word(recording):
+            voice, word = labels
             split = "test" if is_test(word) else "valid" if tenth("speaker", word) else "train"
             yield Clip(split, recording.name, normalised(cut(recording.samples(), SECONDS)), [voice], word)
 
 
-# both sides together: how many are on which was not written down
+# one count for both sides, as the independent implementation did not record them separately
 PLANS = (Plan(scene("speaker", "accuracy", 1 / VOICES, SECONDS), PACKAGES, _clips, {("", ""): 1137}),)

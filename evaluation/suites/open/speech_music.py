@@ -1,4 +1,4 @@
-"""Task 10: speech or music. Near the ceiling, and meant as a sanity check."""
+"""Task 10: speech or music. Scores are near the ceiling; the task is a sanity check."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -15,15 +15,15 @@ from .signals import RATE, cut, drawn, generator, low_passed, normalised, rms
 
 SECONDS = 2.5
 CROPS = 1000  # of a class and side; about a tenth of the training side is for validation
-QUIET = 0.1  # of a piece's loudness: pauses are no music
-PIECE = 25.0  # seconds: effects and voices beside a package's music are shorter
+QUIET = 0.1  # share of a piece's RMS: softer crops are pauses
+PIECE = 25.0  # shortest piece in seconds: a package's effects and voices are shorter
 TRAIN_SPEECH = ("tuxpaint-stamps-default", "ktuberling-data")
 TRAIN_MUSIC = ("hedgewars-data", "marsshooter-data")
 TEST_MUSIC = ("drascula-music", "asterisk-moh-opsound", "hyperrogue-music")
 
 
 class Crop(NamedTuple):
-    """A stretch of sound, and its source: a voice or a piece."""
+    """A crop, and its source: a voice or a piece of music."""
 
     samples: np.ndarray
     source: str
@@ -35,13 +35,13 @@ def pieces(library: Library, *packages: str) -> list[Recording]:
 
 
 def speech(library: Library, packages: tuple[str, ...], voice: Callable[[Recording], str]) -> Iterator[Crop]:
-    """Words of one voice after another until a crop is full; voices in turn, and no word again before all others."""
+    """Crops of concatenated words of one voice. Voices alternate; a word repeats only after all others."""
     said: dict[str, list[Recording]] = {}
     for recording in library.of(*packages):
         if name := voice(recording):
             said.setdefault(name, []).append(recording)
     words = {
-        name: itertools.cycle([recordings[place] for place in generator("speech", name).permutation(len(recordings))])
+        name: itertools.cycle([recordings[index] for index in generator("speech", name).permutation(len(recordings))])
         for name, recordings in sorted(said.items())
     }
     for name in itertools.islice(itertools.cycle(words), CROPS):
@@ -52,30 +52,30 @@ def speech(library: Library, packages: tuple[str, ...], voice: Callable[[Recordi
 
 
 def music(library: Library, packages: tuple[str, ...]) -> Iterator[Crop]:
-    """Crops at random places, of a longer piece more; none from a pause."""
-    found = pieces(library, *packages)
-    ends = np.cumsum([piece.seconds for piece in found])
-    turn = generator("music", *packages)
-    draws = turn.random_sample((CROPS, 2))
+    """Crops at random positions without pauses; longer pieces give more crops."""
+    tracks = pieces(library, *packages)
+    ends = np.cumsum([piece.seconds for piece in tracks])
+    rng = generator("music", *packages)
+    draws = rng.random_sample((CROPS, 2))
     chosen = np.searchsorted(ends, draws[:, 0] * ends[-1], side="right")
     for index in np.unique(chosen):
-        samples = found[index].samples()
-        for place in draws[chosen == index, 1]:
-            yield Crop(_stretch(samples, place), found[index].key)
+        samples = tracks[index].samples()
+        for position in draws[chosen == index, 1]:
+            yield Crop(_stretch(samples, position), tracks[index].key)
 
 
-def _stretch(samples: np.ndarray, place: float) -> np.ndarray:
-    """The stretch at a place in [0, 1), or the next one after it that is no pause."""
+def _stretch(samples: np.ndarray, position: float) -> np.ndarray:
+    """The segment at a position in [0, 1), or the next one that is no pause."""
     length, loud = round(SECONDS * RATE), QUIET * rms(samples)
     starts = np.arange(0, len(samples) - length, length)
-    for start in (starts + int(place * (len(samples) - length))) % (len(samples) - length):
+    for start in (starts + int(position * (len(samples) - length))) % (len(samples) - length):
         if rms(samples[start : start + length]) >= loud:
             break
     return samples[start : start + length]
 
 
 def _reader(recording: Recording) -> str:
-    """Who read a word is not told: about one person for a language and package."""
+    """The voice of a word: one for each package and language, as paths do not name the reader."""
     code = language(recording)
     return f"{recording.package}/{code}" if code else ""
 
@@ -87,8 +87,8 @@ def _clips(library: Library) -> Iterator[Clip]:
         ("test", "speech", speech(library, asterisk.PACKAGES, asterisk.voice)),
         ("test", "music", music(library, TEST_MUSIC)),
     )
-    for side, label, found in sides:
-        crops = list(found)
+    for side, label, generated in sides:
+        crops = list(generated)
         sources = {crop.source for crop in crops}
         valid = drawn(sources, -(-len(sources) // 10), "speech_music") if side == "train" else ()
         for index, (samples, source) in enumerate(crops):

@@ -1,4 +1,4 @@
-"""Task 6: which drum is struck, on kits that were not heard in training; the strokes serve task 9 too."""
+"""Task 6: the class of a drum stroke. Test and training have different kits. Task 9 uses the strokes too."""
 
 import re
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ from .signals import normalised
 
 PACKAGES = ("chuck-data", "exadrums", "hydrogen-data", "hydrogen-drumkits", "lmms-common", "sonic-pi-samples")
 CLASSES = ("clap", "crash", "hand-drum", "hihat-closed", "hihat-open", "kick", "ride", "rim", "snare", "tom")
-LONGEST = 6.0  # seconds: cymbals that ring on for longer are left out
-OTHERS = "cowbell|shaker|maraca|cabasa|tambour"  # no classes, but none of the others either
+LONGEST = 6.0  # seconds: longer cymbals are left out
+OTHERS = "cowbell|shaker|maraca|cabasa|tambour"  # of no class; matched before hand-drum
 
-# The first that matches a file's name, in small letters and without spaces.
+# (class, pattern): the first match in a file's name, lower-case and without spaces, counts.
 RULES = (
     ("hihat-open", r"(hat|hh|hihat).{0,12}(open|semi)|open.{0,3}(hat|hh)"),
     (
@@ -31,11 +31,11 @@ RULES = (
     ("", OTHERS),
     ("hand-drum", "conga|bongo|djembe|tabla|sangban|kenkeni"),
 )
-# This kit's names begin with two letters of its own.
+# File names of this kit begin with two letters for the class.
 PACIFIC = {"BD": "kick", "SN": "snare", "RD": "ride", "TM": "tom", "CR": "crash"}
 
-# Kits that share recordings or a maker are together (the three Millo kits; GMRockKit and two more); the rest is dealt
-# out so that every fold has strokes of every class.
+# Kits that share recordings or a maker are in one fold (the three Millo kits; GMRockKit and two more). The others are
+# distributed so that every fold has strokes of every class.
 FOLDS = (
     ("ElectricEmpireKit", "Millo-Drums_v.1", "Millo_MultiLayered2", "Millo_MultiLayered3"),
     ("chuck-data", "ColomboAcousticDrumkit", "HardElectro1", "sonic-pi-samples"),
@@ -55,7 +55,7 @@ class Stroke(NamedTuple):
 
 
 def drum(kit: str, stem: str) -> str:
-    """The class that a file's name tells, or nothing."""
+    """The class of a stroke by its file name; empty without one."""
     if kit == "BJA_Pacific":
         letters = re.match("[A-Za-z]+", stem)
         return PACIFIC.get(letters[0].upper(), "") if letters else ""
@@ -73,7 +73,7 @@ def strokes(library: Library) -> Iterator[Stroke]:
 
 
 def kit_of(recording: Recording) -> str:
-    """The kit that a recording belongs to: a folder, or a whole package; or nothing."""
+    """The kit of a recording: a folder or a whole package; empty without one."""
     folders, package = recording.folders, recording.package
     if package.startswith("hydrogen"):
         return folders[folders.index("drumkits") + 1] if "drumkits" in folders[:-1] else ""

@@ -1,4 +1,4 @@
-"""Task 11: how many people speak, none to three, each one prompt at about the same time; new voices."""
+"""Task 11: the number of simultaneous speakers, zero to three. Test and training have different voices."""
 
 from collections.abc import Iterator
 from itertools import combinations
@@ -19,18 +19,18 @@ VOICES = {
     "valid": ("allison", "es-co", "ivrvoiceru"),
     "test": ("june", "fr-armelle", "carlo", "menardi"),
 }
-LATEST = 1.0  # second at which a voice begins
-SHORTEST = 1.0  # of a prompt
-NOISE = 10 ** (-30 / 20)  # beside one voice
+LATEST = 1.0  # latest onset of a voice in seconds
+SHORTEST = 1.0  # shortest prompt in seconds
+NOISE = 10 ** (-30 / 20)  # relative to one voice
 
 
-def mixture(prompts: list[np.ndarray], turn: np.random.RandomState) -> np.ndarray:
-    """Prompts at one loudness, each begun within the first second, in faint white noise."""
-    mixed = NOISE * turn.standard_normal(round(SECONDS * RATE))
+def mixture(prompts: list[np.ndarray], rng: np.random.RandomState) -> np.ndarray:
+    """Equally loud prompts in faint white noise. Each prompt starts within the first second."""
+    mixed = NOISE * rng.standard_normal(round(SECONDS * RATE))
     for prompt in prompts:
-        start = int(turn.random_sample() * LATEST * RATE)
-        place = mixed[start : start + len(prompt)]
-        place += prompt[: len(place)] / rms(prompt[: len(place)])
+        start = int(rng.random_sample() * LATEST * RATE)
+        target = mixed[start : start + len(prompt)]
+        target += prompt[: len(target)] / rms(prompt[: len(target)])
     return mixed
 
 
@@ -41,15 +41,15 @@ def _clips(library: Library) -> Iterator[Clip]:
             choices = list(combinations(VOICES[split], count))
             for index in range(many):
                 name = f"{split}-{count}-{index:03}"
-                turn, voices = generator("voices", name), choices[index % len(choices)]
-                recordings = [said[split, voice][turn.randint(len(said[split, voice]))] for voice in voices]
+                rng, voices = generator("voices", name), choices[index % len(choices)]
+                recordings = [said[split, voice][rng.randint(len(said[split, voice]))] for voice in voices]
                 prompts = [trimmed(recording.samples(), -40) for recording in recordings]
-                # clips of noise alone have nothing in common with each other
-                yield Clip(split, name, normalised(mixture(prompts, turn)), [str(count)], "+".join(voices) or name)
+                # each clip without a voice is a group of its own
+                yield Clip(split, name, normalised(mixture(prompts, rng)), [str(count)], "+".join(voices) or name)
 
 
 def _prompts(library: Library) -> dict[tuple[str, str], list[Recording]]:
-    """Prompts by split and voice; a tenth of the training voices' is for validation."""
+    """(split, voice) -> prompts. A tenth of the training voices' prompts is for validation."""
     said: dict[tuple[str, str], list[Recording]] = {}
     for recording in library.of(*asterisk.PACKAGES):
         voice = asterisk.voice(recording)

@@ -1,4 +1,4 @@
-"""Task 1: 42 words of a game, spoken by eight people; new speakers. Two sets of four voices, a task each."""
+"""Task 1: 42 words of a game by eight speakers: two tasks of four voices. Each fold has its own voice."""
 
 from collections.abc import Callable, Iterator
 
@@ -15,11 +15,11 @@ WORDS = 42
 def _clips(german: bool) -> Callable[[Library], Iterator[Clip]]:
     def clips(library: Library) -> Iterator[Clip]:
         for recording in library.of(PACKAGE):
-            place = recording.folders[recording.folders.index("voices") + 1 :]
-            voice, is_german = place[-1], place[0] == "de"
+            folders = recording.folders[recording.folders.index("voices") + 1 :]
+            voice, is_german = folders[-1], folders[0] == "de"
             if is_german == german:
                 fold = f"fold{VOICES.index(voice):02}"
-                yield Clip(fold, recording.name, normalised(recording.samples()), [recording.stem], "-".join(place))
+                yield Clip(fold, recording.name, normalised(recording.samples()), [recording.stem], "-".join(folders))
 
     return clips
 

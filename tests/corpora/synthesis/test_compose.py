@@ -14,58 +14,58 @@ def parse(data: bytes) -> tuple[dict[int, float], dict[int, int], list[Note], in
     assert data[:14] == b"MThd\0\0\0\6\0\0\0\1" + TICKS.to_bytes(2, "big")
     assert data[14:18] == b"MTrk"
     assert int.from_bytes(data[18:22], "big") == len(data) - 22
-    place, now = 22, 0
+    position, tick = 22, 0
     tempos, channels, notes = {}, {}, []
     held: dict[tuple[int, int], tuple[int, int]] = {}
-    while place < len(data):
+    while position < len(data):
         delta = 0
         while True:
-            byte = data[place]
-            place += 1
+            byte = data[position]
+            position += 1
             delta = delta * 128 + byte % 128
             if byte < 128:
                 break
-        now += delta
-        status, channel = data[place] & 0xF0, data[place] & 0x0F
-        if data[place : place + 2] == b"\xff\x51":
-            tempos[now] = 60e6 / int.from_bytes(data[place + 3 : place + 6], "big")
-            place += 6
-        elif data[place : place + 3] == b"\xff\x2f\0":
-            assert place + 3 == len(data)
-            place += 3
+        tick += delta
+        status, channel = data[position] & 0xF0, data[position] & 0x0F
+        if data[position : position + 2] == b"\xff\x51":
+            tempos[tick] = 60e6 / int.from_bytes(data[position + 3 : position + 6], "big")
+            position += 6
+        elif data[position : position + 3] == b"\xff\x2f\0":
+            assert position + 3 == len(data)
+            position += 3
         elif status == 0xC0:
-            channels[channel] = data[place + 1]
-            place += 2
+            channels[channel] = data[position + 1]
+            position += 2
         else:
-            key, velocity = data[place + 1], data[place + 2]
+            key, velocity = data[position + 1], data[position + 2]
             if status == 0x90:
                 assert (channel, key) not in held
-                held[channel, key] = now, velocity
+                held[channel, key] = tick, velocity
             else:
                 assert status == 0x80
                 start, velocity = held.pop((channel, key))
-                notes.append(Note(start, now - start, channel, key, velocity))
-            place += 3
+                notes.append(Note(start, tick - start, channel, key, velocity))
+            position += 3
     assert not held
-    return tempos, channels, notes, now
+    return tempos, channels, notes, tick
 
 
 def test_midi_parses_back() -> None:
     notes = [Note(0, 480, 0, 60, 100), Note(480, 100, 0, 60, 1), Note(30, 40000, 9, 127, 127), Note(0, 1, 15, 0, 64)]
     data = write([Tempo(0, 120.0), Tempo(960, 61.5)], {0: 5, 15: 127}, notes, 50000)
-    tempos, channels, found, end = parse(data)
+    tempos, channels, parsed, end = parse(data)
     assert tempos == pytest.approx({0: 120.0, 960: 61.5}, rel=1e-5)
     assert channels == {0: 5, 15: 127}
-    assert sorted(found) == sorted(notes)
+    assert sorted(parsed) == sorted(notes)
     assert end == 50000
 
 
 @pytest.mark.parametrize(
-    ("value", "wanted"),
+    ("value", "encoded"),
     [(0, "00"), (0x7F, "7f"), (0x80, "8100"), (0x3FFF, "ff7f"), (0x4000, "818000"), (0x0FFFFFFF, "ffffff7f")],
 )
-def test_variable_lengths_of_the_specification(value: int, wanted: str) -> None:
-    assert variable_length(value).hex() == wanted
+def test_variable_lengths_of_the_specification(value: int, encoded: str) -> None:
+    assert variable_length(value).hex() == encoded
 
 
 @pytest.mark.parametrize("note", [Note(0, 10, 0, 128, 64), Note(0, 10, 0, 60, 0), Note(0, 0, 0, 60, 64)])

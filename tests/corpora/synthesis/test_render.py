@@ -166,7 +166,7 @@ def test_render_makes_a_folder_that_the_corpus_takes(tmp_path: Path) -> None:
     assert -15.1 < min(peaks) < max(peaks) < -0.9
     assert max(peaks) - min(peaks) > 3
     [source] = user_files(tmp_path / "manifest.csv")
-    sounds = list(source.sounds(tmp_path))
+    sounds = list(source.recordings(tmp_path))
     assert [(sound.file, sound.kind) for sound in sounds] == [(tmp_path / row["path"], "speech") for row in rows]
 
 

@@ -9,7 +9,7 @@ import torch
 from corpora.synthesis import players, render, solos
 from corpora.synthesis.midi import DRUMS, Note
 from corpora.synthesis.programs import ProgramError
-from corpora.synthesis.solos import HELD_OUT, REGISTERS, STROKES, VOICES, Notes, Spoken, Strokes
+from corpora.synthesis.solos import HELD_OUT, REGISTERS, STROKES, VOICES, NoteSolo, SpokenSolo, StrokeSolo
 
 
 def test_more_hours_begin_with_the_same_files() -> None:
@@ -25,7 +25,7 @@ def test_what_is_held_out_is_in_no_training_file() -> None:
     items = solos.plan(6.0, 0)
     for kind in solos.KINDS:
         heard = {
-            split: {i.what for i in items if i.kind == kind and i.path.startswith(split)}
+            split: {i.variant for i in items if i.kind == kind and i.path.startswith(split)}
             for split in ("train", "valid")
         }
         assert heard["valid"] == HELD_OUT[kind]
@@ -40,7 +40,7 @@ def notes_of(monkeypatch: pytest.MonkeyPatch, solo: solos.Solo) -> tuple[dict[in
     written: list[tuple[dict[int, int], list[Note]]] = []
     monkeypatch.setattr(solos, "write", lambda tempos, programs, notes, end: written.append((programs, notes)) or b"")
     source = solo.source(Path("bank"))
-    assert isinstance(source, Notes | Strokes)
+    assert isinstance(source, NoteSolo | StrokeSolo)
     source.midi(random.Random(0))
     return written[0]
 
@@ -48,7 +48,7 @@ def notes_of(monkeypatch: pytest.MonkeyPatch, solo: solos.Solo) -> tuple[dict[in
 def test_an_instrument_plays_in_its_register(monkeypatch: pytest.MonkeyPatch) -> None:
     for item in [i for i in solos.plan(0.5, 0) if i.kind == "notes"]:
         programs, notes = notes_of(monkeypatch, item)
-        assert programs == {0: int(item.what)}
+        assert programs == {0: int(item.variant)}
         low, high = REGISTERS[item.tags[2]]
         assert notes
         assert all(low <= note.key <= high and note.channel == 0 for note in notes)
@@ -57,17 +57,17 @@ def test_an_instrument_plays_in_its_register(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_drum_is_struck_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     for item in [i for i in solos.plan(0.5, 0) if i.kind == "strokes"]:
         _, notes = notes_of(monkeypatch, item)
-        assert {(note.channel, note.key) for note in notes} == {(DRUMS, int(item.what))}
-        assert int(item.what) in STROKES[item.tags[1]]
+        assert {(note.channel, note.key) for note in notes} == {(DRUMS, int(item.variant))}
+        assert int(item.variant) in STROKES[item.tags[1]]
 
 
 def test_a_voice_speaks_its_language() -> None:
     for item in [i for i in solos.plan(0.5, 0) if i.kind == "voice"]:
         source = item.source(None)
-        assert isinstance(source, Spoken)
-        assert source.name == f"{source.language}+{item.what}"
+        assert isinstance(source, SpokenSolo)
+        assert source.name == f"{source.language}+{item.variant}"
         assert solos.LANGUAGES[source.language.split("-")[0]] in item.tags
-        assert item.what in VOICES[item.tags[2]]
+        assert item.variant in VOICES[item.tags[2]]
         assert source.label == ";".join(item.tags)
 
 
@@ -77,8 +77,8 @@ def test_the_command_makes_and_lists_them(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(render, "need", lambda names: None)
     monkeypatch.setattr(players, "find_bank", lambda given: Path("bank"))
     hiss = lambda self, folder, rate: torch.rand(rate, generator=torch.Generator().manual_seed(1)) - 0.5  # noqa: E731
-    monkeypatch.setattr(solos.Spoken, "render", hiss)
-    monkeypatch.setattr(solos.Played, "render", hiss)
+    monkeypatch.setattr(solos.SpokenSolo, "render", hiss)
+    monkeypatch.setattr(solos.PlayedSolo, "render", hiss)
     assert rendered(tmp_path, 0.02, "--solos").exit_code == 0
     rows = listed(tmp_path)
     assert {row["path"]: row["label"] for row in rows} == {i.path: ";".join(i.tags) for i in solos.plan(0.02, 0)}

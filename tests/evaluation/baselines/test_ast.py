@@ -23,10 +23,10 @@ def test_patches_are_asts_convolution() -> None:
     encoder = small()
     features = torch.randn(2, 96, 128)
     kernel = encoder.embed.weight.unflatten(1, (16, 16)).mT[:, None]  # ours has a patch's frames before its bands
-    wanted = F.conv2d(features.mT[:, None], kernel, encoder.embed.bias, stride=10).flatten(2).mT
+    expected = F.conv2d(features.mT[:, None], kernel, encoder.embed.bias, stride=10).flatten(2).mT
     tokens = encoder.tokens(features)
     assert encoder.config.grid == (12, 9)
-    assert torch.allclose(tokens[:, 2:] - encoder.positions[2:], wanted, atol=1e-5)
+    assert torch.allclose(tokens[:, 2:] - encoder.positions[2:], expected, atol=1e-5)
     assert torch.allclose(tokens[0, :2], encoder.cls + encoder.positions[:2], atol=1e-6)
 
 

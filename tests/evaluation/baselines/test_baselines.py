@@ -24,8 +24,8 @@ def file(tmp_path: Path) -> str:
 )
 def test_a_baseline_keeps_every_rule_of_the_validator(module: object, file: str) -> None:
     name = module.__name__  # type: ignore[attr-defined]
-    found = {finding.rule: finding.detail for finding in check(name, file) if finding.level != "ok"}
-    assert found == {}
+    result = {finding.rule: finding.detail for finding in check(name, file) if finding.level != "ok"}
+    assert result == {}
 
 
 def test_logmel_is_the_mean_and_deviation_of_the_bands() -> None:
@@ -52,8 +52,8 @@ def test_naive_is_projected_log_mel_of_centred_frames() -> None:
     power = np.abs(np.fft.rfft(frames * window)) ** 2
     bands = np.log(power @ model.scenes.encoder.filters.numpy() + naive.EPSILON)
     expected = (bands @ model.scenes.encoder.projection.numpy()).mean(0)
-    found = naive.get_scene_embeddings(audio, model)[0].numpy()
-    assert found == pytest.approx(expected, abs=0.02 * np.abs(expected).max())
+    result = naive.get_scene_embeddings(audio, model)[0].numpy()
+    assert result == pytest.approx(expected, abs=0.02 * np.abs(expected).max())
     _, times = naive.get_timestamp_embeddings(audio, model)
     assert torch.diff(times[0]).unique().tolist() == [pytest.approx(50.0)]
 

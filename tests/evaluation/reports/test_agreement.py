@@ -14,7 +14,7 @@ from evaluation.scoring.records import FORMAT
 CLIPS = 60
 
 
-def probed(folder: Path, place: str, hits: int, sha256: str | None = None, **more: Any) -> None:
+def probed(folder: Path, name: str, hits: int, sha256: str | None = None, **more: Any) -> None:
     """A file of results in which so many of the clips are right."""
     truth, right = [0] * CLIPS, [0] * hits + [1] * (CLIPS - hits)
     line = {
@@ -24,19 +24,19 @@ def probed(folder: Path, place: str, hits: int, sha256: str | None = None, **mor
         "folds": [0] * CLIPS,
         "groups": [n // 2 % 30 for n in range(CLIPS)],
     }
-    told = {"format": FORMAT, "module": place, "name": "tiny" if sha256 else "default", "head": "linear"}
-    told |= {"model_sha256": sha256, "suite": "s", "options": {}, "tasks": {"drum": line, "esc50-v2.0.0-full": line}}
-    file = folder / place / told["name"] / "s.json"
+    content = {"format": FORMAT, "module": name, "name": "tiny" if sha256 else "default", "head": "linear"}
+    content |= {"model_sha256": sha256, "suite": "s", "options": {}, "tasks": {"drum": line, "esc50-v2.0.0-full": line}}
+    file = folder / name / content["name"] / "s.json"
     file.parent.mkdir(parents=True)
-    file.write_text(json.dumps({**told, **more}))
+    file.write_text(json.dumps({**content, **more}))
 
 
 def table(path: Path, scores: dict[str, float], task: str = "drum-open1-full") -> Path:
     models = {
         model: {"scores": {"top1_acc": score, "mAP": 1 - score}, "deviation": None} for model, score in scores.items()
     }
-    told = {"search": "faster-1", "tasks": {task: {"metric": "top1_acc", "models": models}}}
-    path.write_text(json.dumps(told))
+    content = {"search": "faster-1", "tasks": {task: {"metric": "top1_acc", "models": models}}}
+    path.write_text(json.dumps(content))
     return path
 
 

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from evaluation.reports import clusters
-from evaluation.reports.clusters import COLUMNS, Embedded, measure, purity
+from evaluation.reports.clusters import COLUMNS, LabelledEmbeddings, measure, purity
 from evaluation.scoring.embeddings import Model
 from evaluation.tasks import tasks
 from tests.evaluation import stand_in, toy
@@ -15,12 +15,12 @@ from tests.evaluation import stand_in, toy
 NAMES = list(COLUMNS)
 
 
-def blobs(apart: float, clips: int = 20, dim: int = 8) -> Embedded:
+def blobs(apart: float, clips: int = 20, dim: int = 8) -> LabelledEmbeddings:
     """Three classes of equal size, their centres this many deviations from one another."""
     generator = np.random.default_rng(0)
     classes = np.repeat([0, 1, 4], clips)
     centres = apart * np.eye(dim)[np.searchsorted([0, 1, 4], classes)]
-    return Embedded(centres + generator.standard_normal((3 * clips, dim)), classes)
+    return LabelledEmbeddings(centres + generator.standard_normal((3 * clips, dim)), classes)
 
 
 def call(folder: Path, *words: str) -> Result:
@@ -28,17 +28,17 @@ def call(folder: Path, *words: str) -> Result:
 
 
 def test_classes_far_apart_are_found() -> None:
-    found = dict(zip(NAMES, measure(blobs(60), 0), strict=True))
-    assert found["NMI"] == found["ARI"] == found["purity"] == 1
-    assert found["silhouette"] > 0.8
-    assert found["Davies-Bouldin"] < 0.2
+    measures = dict(zip(NAMES, measure(blobs(60), 0), strict=True))
+    assert measures["NMI"] == measures["ARI"] == measures["purity"] == 1
+    assert measures["silhouette"] > 0.8
+    assert measures["Davies-Bouldin"] < 0.2
 
 
 def test_without_classes_there_is_nothing_to_find() -> None:
-    found = dict(zip(NAMES, measure(blobs(0, clips=100), 0), strict=True))
-    assert abs(found["ARI"]) < 0.05
-    assert abs(found["silhouette"]) < 0.05
-    assert found["purity"] < 0.5
+    measures = dict(zip(NAMES, measure(blobs(0, clips=100), 0), strict=True))
+    assert abs(measures["ARI"]) < 0.05
+    assert abs(measures["silhouette"]) < 0.05
+    assert measures["purity"] < 0.5
 
 
 def test_a_seed_draws_four_fifths_of_every_class() -> None:
@@ -55,10 +55,10 @@ def test_purity() -> None:
 
 def test_embeddings_are_the_tested_clips_standardised(tmp_path: Path) -> None:
     task = tasks.read(toy.tones(tmp_path, clips=16))
-    found = clusters.embed(task, Model(stand_in.__name__), tmp_path / "cache")
-    assert len(found.vectors) == 16
-    assert np.abs(found.vectors.mean(0)).max() < 1e-9
-    assert np.allclose(found.vectors.std(0), 1)
+    embedded = clusters.embed(task, Model(stand_in.__name__), tmp_path / "cache")
+    assert len(embedded.vectors) == 16
+    assert np.abs(embedded.vectors.mean(0)).max() < 1e-9
+    assert np.allclose(embedded.vectors.std(0), 1)
     rare = tasks.read(toy.tones(tmp_path, "rare", clips=14))  # five clips of two classes, four of the third
     assert set(clusters.embed(rare, Model(stand_in.__name__), tmp_path / "cache").classes) == {0, 1}
 

@@ -14,38 +14,38 @@ def made(name: str) -> Cost:
 
 def test_yardstick_is_ast() -> None:
     """AST-base as published: 1214 tokens, 86.6 M parameters with 527 classes."""
-    found = made("ast-base")
-    assert round(found.parameters / 1e6, 2) == 86.59
-    assert round(found.products / 1e9, 2) == 130.51
-    assert round(found.outside / 1e9, 2) == 103.35
+    measured = made("ast-base")
+    assert round(measured.parameters / 1e6, 2) == 86.59
+    assert round(measured.products / 1e9, 2) == 130.51
+    assert round(measured.outside / 1e9, 2) == 103.35
 
 
 @pytest.mark.parametrize(
     ("size", "parameters", "products"), [("nano", 1.35, 1.01), ("tiny", 10.79, 5.53), ("small", 34.68, 17.59)]
 )
 def test_sizes(size: str, parameters: float, products: float) -> None:
-    found = made(f"mast-{size}")
-    assert round(found.parameters / 1e6, 2) == parameters
-    assert round(found.products / 1e9, 2) == products
+    measured = made(f"mast-{size}")
+    assert round(measured.parameters / 1e6, 2) == parameters
+    assert round(measured.products / 1e9, 2) == products
 
 
 def test_claims() -> None:
     """42 % fewer parameters and a fifth of the products, under every rule of counting."""
-    yardstick, found = made("ast-base"), made("mast-base")
-    assert found.parameters <= 0.58 * yardstick.parameters
-    assert 5 * found.products <= yardstick.products
-    assert 5 * found.outside <= yardstick.outside
+    yardstick, measured = made("ast-base"), made("mast-base")
+    assert measured.parameters <= 0.58 * yardstick.parameters
+    assert 5 * measured.products <= yardstick.products
+    assert 5 * measured.outside <= yardstick.outside
 
 
 def test_both_rules_by_hand() -> None:
     """A block of width d over n tokens: 12 n d^2 with weights, 2 n^2 d inside attention."""
     width, depth, classes = 24, 3, 5
-    found = cost(lambda: ast.Ast(ast.Config(width=width, depth=depth, heads=2)), classes=classes)
+    measured = cost(lambda: ast.Ast(ast.Config(width=width, depth=depth, heads=2)), classes=classes)
     patches = 12 * 101
     tokens = patches + 2
     outside = depth * 12 * tokens * width**2 + patches * 256 * width + width * classes
-    assert found.outside == outside
-    assert found.products == outside + depth * 2 * tokens**2 * width
+    assert measured.outside == outside
+    assert measured.products == outside + depth * 2 * tokens**2 * width
 
 
 def test_shorter_input_costs_less() -> None:

@@ -19,19 +19,19 @@ from tests.evaluation import stand_in, toy
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two models on a suite and on the suite in noise."""
-    here = tmp_path_factory.mktemp("results")
-    tasks = here / "toys" / "tasks"
+    base = tmp_path_factory.mktemp("results")
+    tasks = base / "toys" / "tasks"
     toy.tones(tasks, "folds", toy.FOLDS)
     toy.tones(tasks, "tones")
     made = CliRunner().invoke(
-        perturb.main, [str(tasks), str(here / "toys-white-10"), "--snr", "-10", "--noise", "white"]
+        perturb.main, [str(tasks), str(base / "toys-white-10"), "--snr", "-10", "--noise", "white"]
     )
     assert made.exit_code == 0, made.output
     for name, scale in (("default", 1.0), ("twice", 2.0)):
         model = Model(stand_in.__name__, options={} if name == "default" else {"scale": scale})
         for suite in ("toys", "toys-white-10"):
-            probe.run(here / suite / "tasks", model, here / "out", command=f"probe {name}")
-    return here / "out"
+            probe.run(base / suite / "tasks", model, base / "out", command=f"probe {name}")
+    return base / "out"
 
 
 @pytest.fixture
@@ -49,10 +49,10 @@ def rows(page: str) -> dict[str, list[str]]:
     return {line[0].strip(): [cell.strip() for cell in line[1:]] for line in lines}
 
 
-def change(folder: Path, model: str, suite: str = "toys", **told: Any) -> None:
+def change(folder: Path, model: str, suite: str = "toys", **content: Any) -> None:
     """Another module's name, or other tasks, in a file of results."""
     [file] = folder.glob(f"*/{model}/{suite}.json")
-    file.write_text(json.dumps({**json.loads(file.read_text()), **told}))
+    file.write_text(json.dumps({**json.loads(file.read_text()), **content}))
 
 
 def tasks_of(folder: Path, model: str, suite: str = "toys") -> dict[str, Any]:
@@ -84,14 +84,14 @@ def test_the_drop_in_noise_is_a_column(folder: Path) -> None:
     folds = sum(line["value"] for name, line in noisy.items() if name.startswith("folds")) / 4
     lost = (clean["folds"]["value"] - folds + clean["tones"]["value"] - noisy["tones_whitem10"]["value"]) / 2
     assert lost > 0.1
-    place = [cell.strip() for cell in head.split("|")].index("drop with white-10")
+    column = [cell.strip() for cell in head.split("|")].index("drop with white-10")
     line = next(line for line in page.splitlines() if line.startswith(f"| {stand_in.__name__} |"))
-    assert line.split("|")[place].strip() == f"{100 * lost:.1f}"
+    assert line.split("|")[column].strip() == f"{100 * lost:.1f}"
     assert "## toys-white-10" not in page
 
 
 def test_a_drop_in_some_tasks_names_them(folder: Path) -> None:
-    for name in {result.told["name"] for result in compare.read(folder) if result.suite == "toys-white-10"}:
+    for name in {result.content["name"] for result in compare.read(folder) if result.suite == "toys-white-10"}:
         noisy = tasks_of(folder, name, "toys-white-10")
         change(folder, name, "toys-white-10", tasks={"tones_whitem10": noisy["tones_whitem10"]})
     call(folder, "--no-picture")
@@ -108,7 +108,7 @@ def test_a_drop_needs_the_tasks_that_others_have(folder: Path) -> None:
     noisy = tasks_of(folder, "default", "toys-white-10")
     noisy.pop("tones_whitem10")
     change(folder, "default", "toys-white-10", tasks=noisy)
-    clean, other = (r for r in compare.read(folder) if r.told["name"] == "default")
+    clean, other = (r for r in compare.read(folder) if r.content["name"] == "default")
     clean, other = sorted((clean, other), key=lambda r: r.suite)
     assert compare.drop(clean, other, ["folds", "tones"]) is None
     assert compare.drop(clean, other, ["folds"]) is not None
@@ -225,12 +225,12 @@ def test_half_of_the_files_stand_against_the_other_half(folder: Path) -> None:
     """Of runs by seed, the mean of both sides and of their paired differences."""
     [one], [other] = folder.glob("*/default/toys.json"), folder.glob("*/*scale*/toys.json")
     worse = folder / "worse.json"
-    told = json.loads(one.read_text())
-    for line in told["tasks"].values():
+    content = json.loads(one.read_text())
+    for line in content["tasks"].values():
         columns = line["columns"]
         columns["predicted"] = [p if n % 2 else 9 for n, p in enumerate(columns["predicted"])]
         line["value"] -= 0.5
-    worse.write_text(json.dumps(told))
+    worse.write_text(json.dumps(content))
     done = CliRunner().invoke(compare.main, [str(file) for file in (one, worse, other, other)])
     assert done.exit_code == 0, done.output
     a, b, c = map(compare.read_file, (one, worse, other))

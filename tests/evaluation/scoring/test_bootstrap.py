@@ -39,7 +39,7 @@ def test_groups_are_drawn_whole_within_their_fold() -> None:
         assert (draws.weights[:, clips] == draws.weights[:, clips[:1]]).all()
     assert set((draws.weights[:, 0] + draws.weights[:, 2] + draws.weights[:, 3]).tolist()) == {3}
     assert set((draws.weights[:, 6] + draws.weights[:, 7]).tolist()) == {2}
-    assert (draws.degrees, draws.of) == (3, "groups")
+    assert (draws.degrees, draws.unit) == (3, "groups")
     assert draws.correction == pytest.approx(math.sqrt(5 / 3))
 
 
@@ -64,7 +64,7 @@ def test_draws_depend_on_the_task_alone() -> None:
 
 def test_clips_are_drawn_where_a_fold_has_one_group() -> None:
     draws = draw("task", np.array([0, 0, 0, 1, 1]), np.array([7, 7, 7, 8, 8]))
-    assert (draws.of, draws.degrees) == ("clips", 3)
+    assert (draws.unit, draws.degrees) == ("clips", 3)
     assert (draws.weights[:, 0] != draws.weights[:, 1]).any()
     with pytest.raises(ValueError, match="one test clip a fold"):
         draw("task", np.array([0, 1]), np.array([0, 1]))

@@ -8,7 +8,7 @@ import itertools
 import numpy as np
 import pytest
 
-from evaluation.scoring.decode import Lanes, Probabilities, matched, segment_error_rate
+from evaluation.scoring.decode import EventTable, Probabilities, matched_onsets, segment_error_rate
 from evaluation.tasks.write import Event
 
 NAMES = ("a", "b", "c")
@@ -43,9 +43,9 @@ def random_events(seed: int) -> list[list[list[Event]]]:
 
 @pytest.mark.parametrize("seed", SED_EVAL)
 def test_counts_are_those_of_sed_eval(seed: int) -> None:
-    found, real = (Lanes.of(clips, NAMES) for clips in random_events(seed))
+    found, real = (EventTable.of(clips, NAMES) for clips in random_events(seed))
     total = len(found.lane) + len(real.lane)
-    ours = [2 * matched(found, real, tolerance).sum() / total for tolerance in (50.0, 200.0)]
+    ours = [2 * matched_onsets(found, real, tolerance).sum() / total for tolerance in (50.0, 200.0)]
     assert (*ours, segment_error_rate(found, real)) == pytest.approx(SED_EVAL[seed])
 
 
@@ -58,19 +58,19 @@ def test_onsets_pair_as_often_as_can_be() -> None:
             sum(abs(one.start - other.start) <= 10 for one, other in zip(chosen, shorter, strict=True))
             for chosen in itertools.permutations(longer, len(shorter))
         )
-        assert matched(Lanes.of([found], "a"), Lanes.of([real], "a"), 10.0).tolist() == [best]
+        assert matched_onsets(EventTable.of([found], "a"), EventTable.of([real], "a"), 10.0).tolist() == [best]
 
 
 def test_onsets_of_other_clips_and_classes_never_pair() -> None:
     one, other = Event("a", 100.0, 200.0), Event("b", 100.0, 200.0)
-    found, real = Lanes.of([[one], [one, other], []], "ab"), Lanes.of([[other], [other], [one]], "ab")
-    assert matched(found, real, 50.0).tolist() == [0, 1, 0]
+    found, real = EventTable.of([[one], [one, other], []], "ab"), EventTable.of([[other], [other], [one]], "ab")
+    assert matched_onsets(found, real, 50.0).tolist() == [0, 1, 0]
     assert (found.per_clip().tolist(), real.per_clip().tolist()) == ([1, 2, 0], [1, 1, 1])
 
 
 def test_segments_count_substitutions_deletions_and_insertions() -> None:
-    real = Lanes.of([[Event("a", 0.0, 900.0), Event("b", 2000.0, 2900.0)]], "ab")
-    found = Lanes.of([[Event("b", 100.0, 200.0), Event("a", 3100.0, 3200.0)]], "ab")
+    real = EventTable.of([[Event("a", 0.0, 900.0), Event("b", 2000.0, 2900.0)]], "ab")
+    found = EventTable.of([[Event("b", 100.0, 200.0), Event("a", 3100.0, 3200.0)]], "ab")
     assert segment_error_rate(found, real) == pytest.approx(3 / 2)  # one confused, one missed, one invented
     assert segment_error_rate(real, real) == 0
 
@@ -81,7 +81,7 @@ def of(*rows: str, hop: float = 40.0) -> Probabilities:
     return Probabilities.of(clips, [hop / 2 + hop * np.arange(len(row)) for row in rows])
 
 
-def spans(lanes: Lanes) -> list[tuple[int, float, float]]:
+def spans(lanes: EventTable) -> list[tuple[int, float, float]]:
     return list(zip(lanes.lane.tolist(), lanes.onset.tolist(), lanes.offset.tolist(), strict=True))
 
 
@@ -104,7 +104,7 @@ def test_a_median_is_one_at_the_ends_too() -> None:
         assert spans(of(row).events(0.5, median_ms)) == spans(of(expected).events(0.5, 0))
 
 
-def by_sed_eval(found: list[list[Event]], real: list[list[Event]]) -> tuple[float, ...]:
+def by_sed_eval(predicted: list[list[Event]], reference: list[list[Event]]) -> tuple[float, ...]:
     """The same three figures by sed_eval."""
     import dcase_util
     import sed_eval
@@ -121,8 +121,10 @@ def by_sed_eval(found: list[list[Event]], real: list[list[Event]]) -> tuple[floa
         return dcase_util.containers.MetaDataContainer(rows)
 
     for metric in metrics:
-        for index, (told, true) in enumerate(zip(found, real, strict=True)):
-            metric.evaluate(reference_event_list=listed(true, index), estimated_event_list=listed(told, index))
+        for index, (estimated, true_events) in enumerate(zip(predicted, reference, strict=True)):
+            metric.evaluate(
+                reference_event_list=listed(true_events, index), estimated_event_list=listed(estimated, index)
+            )
     measures = [metric.overall_f_measure()["f_measure"] for metric in metrics[:2]]
     return (*(float(value) for value in measures), float(metrics[2].overall_error_rate()["error_rate"]))
 

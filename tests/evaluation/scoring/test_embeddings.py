@@ -13,7 +13,7 @@ from evaluation.scoring import embeddings
 from evaluation.scoring.code_files import source_files
 from evaluation.scoring.embeddings import Model
 from evaluation.tasks import tasks
-from evaluation.tasks.tasks import Reading
+from evaluation.tasks.tasks import Task
 from hear_audioformer import weights
 from tests.conftest import small_encoder, write_model
 from tests.evaluation import stand_in, toy
@@ -22,7 +22,7 @@ MODULE = stand_in.__name__
 
 
 @pytest.fixture
-def task(tmp_path: Path) -> Reading:
+def task(tmp_path: Path) -> Task:
     return tasks.read(toy.tones(tmp_path / "tasks"))
 
 
@@ -31,7 +31,7 @@ def ours(tmp_path: Path) -> Model:
     return Model("hear_audioformer.msm_mae", str(write_model(small_encoder("msm-mae"), "msm-mae", tmp_path / "small")))
 
 
-def alone(task: Reading, model: Model, call: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
+def alone(task: Task, model: Model, call: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
     """Every clip by itself."""
     rows = []
     for item in task.items:
@@ -40,29 +40,27 @@ def alone(task: Reading, model: Model, call: Callable[[torch.Tensor], torch.Tens
     return np.stack(rows)
 
 
-def test_another_module_gets_batches_of_one_length(task: Reading, tmp_path: Path) -> None:
+def test_another_module_gets_batches_of_one_length(task: Task, tmp_path: Path) -> None:
     model = Model(MODULE)
     stand_in.calls.clear()
-    found = embeddings.scenes(task, model, tmp_path)
+    result = embeddings.scenes(task, model, tmp_path)
     assert sorted(stand_in.calls) == [(9, 3200), (9, 3840), (9, 4480), (9, 5120)]
     own = alone(task, model, lambda audio: stand_in.get_scene_embeddings(audio, model.loaded))
-    assert found == pytest.approx(own, abs=1e-5)
+    assert result == pytest.approx(own, abs=1e-5)
 
 
 def test_clips_of_any_lengths_share_a_call_of_ours_and_nothing_else(
-    task: Reading, ours: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    task: Task, ours: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = []
     scene = ours.module.get_scene_embeddings
     monkeypatch.setattr(ours.module, "get_scene_embeddings", lambda x, m: (sizes.append(len(x)), scene(x, m))[1])
-    found = embeddings.scenes(task, ours, tmp_path)
+    result = embeddings.scenes(task, ours, tmp_path)
     assert sizes == [36]
-    assert found == pytest.approx(alone(task, ours, lambda audio: scene(audio, ours.loaded)), abs=1e-4)
+    assert result == pytest.approx(alone(task, ours, lambda audio: scene(audio, ours.loaded)), abs=1e-4)
 
 
-def test_batches_are_no_larger_than_they_shall_be(
-    task: Reading, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_batches_are_no_larger_than_they_shall_be(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in.calls.clear()
     embeddings.scenes(task, Model(MODULE), tmp_path, batch_size=4)
     assert max(rows for rows, _ in stand_in.calls) == 4
@@ -76,15 +74,15 @@ def test_timestamps_come_back_in_the_order_of_clips(tmp_path: Path) -> None:
     folder = toy.tones(tmp_path / "tasks")
     task, model = tasks.read(folder), Model(MODULE)
     for _ in "12":  # made, and read
-        found = embeddings.timestamps(task, model, tmp_path)
-        for place, item in enumerate(task.items):
+        result = embeddings.timestamps(task, model, tmp_path)
+        for index, item in enumerate(task.items):
             samples, _ = soundfile.read(task.audio(item, 16000), dtype="float32")
             frames, times = stand_in.get_timestamp_embeddings(torch.from_numpy(samples)[None], model.loaded)
-            assert found.frames(place) == pytest.approx(frames[0].numpy(), abs=0.02)  # half precision
-            assert found.times[place].tolist() == times[0].tolist()
+            assert result.frames(index) == pytest.approx(frames[0].numpy(), abs=0.02)  # half precision
+            assert result.times[index].tolist() == times[0].tolist()
 
 
-def test_a_rate_without_files_is_resampled_to(task: Reading, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rate_without_files_is_resampled_to(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stand_in.Energies, "__init__", _at_8_khz(stand_in.Energies.__init__))
     stand_in.calls.clear()
     embeddings.scenes(task, Model(MODULE), tmp_path)
@@ -99,7 +97,7 @@ def _at_8_khz(made: Callable[..., None]) -> Callable[..., None]:
     return make
 
 
-def test_what_is_kept_depends_on_code_weights_options_and_clips(task: Reading, tmp_path: Path) -> None:
+def test_what_is_kept_depends_on_code_weights_options_and_clips(task: Task, tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text("1")
     (tmp_path / "copy.txt").write_text("1")
     (tmp_path / "two.txt").write_text("2")
@@ -154,8 +152,8 @@ def test_an_untrained_network_depends_on_how_its_objective_draws_weights(
 ) -> None:
     path = str(write_model(small_encoder("mast"), "mast", tmp_path / "small"))
     model = Model("training.untrained", path)
-    found = source_files(model.module, model.loaded)
-    assert ("objectives" in {f.parent.name for f in found.values() if f.name == file}) is counts
+    result = source_files(model.module, model.loaded)
+    assert ("objectives" in {f.parent.name for f in result.values() if f.name == file}) is counts
 
 
 def test_imports_are_found_wherever_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,12 +169,12 @@ def test_imports_are_found_wherever_they_stand(tmp_path: Path, monkeypatch: pyte
     (folder / "deep.py").write_text("from hear_audioformer.windows import Geometry\n")
     (folder / "idle.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
-    found = source_files(importlib.import_module("strangers.top"))
-    inner = {name for name in found if name.startswith("strangers.inner")}
+    result = source_files(importlib.import_module("strangers.top"))
+    inner = {name for name in result if name.startswith("strangers.inner")}
     assert inner == {"strangers.inner", "strangers.inner.late", "strangers.inner.deep"}
-    assert {"strangers", "strangers.top", "strangers.cousin", "strangers.other"} <= set(found)
-    assert {"hear_audioformer.windows", "hear_audioformer.audio"} <= set(found)  # imported, and what reads all clips
-    assert not [name for name in found if name.startswith("torch")]
+    assert {"strangers", "strangers.top", "strangers.cousin", "strangers.other"} <= set(result)
+    assert {"hear_audioformer.windows", "hear_audioformer.audio"} <= set(result)  # imported, and what reads all clips
+    assert not [name for name in result if name.startswith("torch")]
 
 
 def test_code_beside_a_foreign_module_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +188,7 @@ def test_code_beside_a_foreign_module_counts(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("kind", ["scenes", "timestamps"])
 def test_values_that_are_no_numbers_are_refused(
-    task: Reading, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+    task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setattr(stand_in.Energies, "forward", lambda self, x: torch.full((*x.shape[:2], 8), torch.nan))
     with pytest.raises(ValueError, match=r"tones: the module returned NaN.*hear-audioformer validate"):

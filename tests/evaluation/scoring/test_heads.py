@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from evaluation.scoring import heads, mlp, neighbours
-from evaluation.scoring.heads import Kind, Standard, fit_path
+from evaluation.scoring.heads import Kind, Standardiser, fit_path
 
 
 def clouds(clips: int, features: int, classes: int = 3, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -22,7 +22,9 @@ def clouds(clips: int, features: int, classes: int = 3, seed: int = 0) -> tuple[
     return 5 + centres[kinds] * torch.logspace(-0.5, -2, features) + noise, F.one_hot(kinds, classes).float()
 
 
-def slope(head: heads.Linear, features: Tensor, targets: Tensor, kind: Kind, penalty: float, balanced: bool) -> Tensor:
+def slope(
+    head: heads.LinearHead, features: Tensor, targets: Tensor, kind: Kind, penalty: float, balanced: bool
+) -> Tensor:
     """The gradient, by weight and bias, of what a head should minimise, written out in float64."""
     std, mean = torch.std_mean(features.double(), 0, correction=0)
     x = (features.double() - mean) / std / features.shape[1] ** 0.5
@@ -66,7 +68,7 @@ def test_a_feature_that_never_varied_is_ignored() -> None:
 
 def test_standardisation_is_of_the_clips_fitted_on() -> None:
     x, _ = clouds(60, 10)
-    z = Standard.of(x)(x)
+    z = Standardiser.of(x)(x)
     assert z.mean(0).abs().max() < 1e-5
     assert torch.allclose(z.square().mean(0), torch.full((10,), 0.1), rtol=1e-4)
 
@@ -140,7 +142,7 @@ def test_features_that_float32_cannot_turn(monkeypatch: pytest.MonkeyPatch) -> N
     """LAPACK gives up on some matrices with many equal eigenvalues in float32; the head is then the same."""
     generator = torch.Generator().manual_seed(0)
     features, targets = torch.randn(40, 12, generator=generator), torch.eye(2)[torch.arange(40) % 2]
-    wanted = [head(features) for head in fit_path(features, targets, "multiclass")]
+    expected = [head(features) for head in fit_path(features, targets, "multiclass")]
     eigh = torch.linalg.eigh
 
     def fails(x: Tensor) -> Any:
@@ -149,5 +151,5 @@ def test_features_that_float32_cannot_turn(monkeypatch: pytest.MonkeyPatch) -> N
         return eigh(x)
 
     monkeypatch.setattr(torch.linalg, "eigh", fails)
-    for head, known in zip(fit_path(features, targets, "multiclass"), wanted, strict=True):
-        assert torch.allclose(head(features), known, atol=1e-2)  # the optimiser stops near the optimum
+    for head, head_alone in zip(fit_path(features, targets, "multiclass"), expected, strict=True):
+        assert torch.allclose(head(features), head_alone, atol=1e-2)  # the optimiser stops near the optimum

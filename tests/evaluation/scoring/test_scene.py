@@ -9,11 +9,11 @@ import pytest
 from evaluation.scoring import scene
 from evaluation.scoring.scores import SCORES
 from evaluation.tasks import tasks
-from evaluation.tasks.tasks import Reading
+from evaluation.tasks.tasks import Task
 from tests.evaluation import toy
 
 
-def vectors(task: Reading, spread: float = 0.3) -> np.ndarray:
+def vectors(task: Task, spread: float = 0.3) -> np.ndarray:
     """Two useful features and ten of noise."""
     turn = np.random.RandomState(1)
     labels = np.array([item.labels[0] for item in task.items])
@@ -21,29 +21,29 @@ def vectors(task: Reading, spread: float = 0.3) -> np.ndarray:
     return np.hstack([useful + spread * turn.randn(*useful.shape), turn.randn(len(labels), 10)]).astype(np.float32)
 
 
-def value(task: Reading, columns: dict[str, np.ndarray]) -> float:
+def value(task: Task, columns: dict[str, np.ndarray]) -> float:
     return float(SCORES[task.score](columns, np.ones((1, len(columns["truth"])), np.float32))[0])
 
 
 @pytest.fixture
-def task(tmp_path: Path) -> Reading:
+def task(tmp_path: Path) -> Task:
     return tasks.read(toy.tones(tmp_path, splits=toy.FOLDS, clips=24))
 
 
 @pytest.mark.parametrize("head", ["linear", "mlp"])
-def test_what_can_be_told_apart_is(task: Reading, head: str) -> None:
+def test_what_can_be_told_apart_is(task: Task, head: str) -> None:
     outcome = scene.score(task, vectors(task), head)
     assert value(task, outcome.columns) > 0.9
     assert value(task, outcome.others["knn"]) > 0.7
     assert value(task, outcome.others["majority"]) == pytest.approx(1 / 3)
 
 
-def test_noise_is_at_chance(task: Reading) -> None:
+def test_noise_is_at_chance(task: Task) -> None:
     outcome = scene.score(task, np.random.RandomState(0).randn(len(task.items), 12).astype(np.float32))
     assert abs(value(task, outcome.columns) - 1 / 3) < 0.15
 
 
-def test_every_clip_is_tested_once_with_its_fold_and_group(task: Reading) -> None:
+def test_every_clip_is_tested_once_with_its_fold_and_group(task: Task) -> None:
     outcome = scene.score(task, vectors(task))
     names = sorted({item.split for item in task.items})
     assert [names[fold] for fold in outcome.folds] == [item.split for item in task.items]
@@ -83,7 +83,7 @@ def test_many_labels_a_clip_are_ranked(tmp_path: Path) -> None:
     items = [replace(item, labels=tuple(np.flatnonzero(turn.random_sample(3) < 0.5).tolist())) for item in task.items]
     many = {"open_suite": {}, "evaluation": ["mAP"], "prediction_type": "multilabel"}
     task = replace(task, items=tuple(items), metadata={**task.metadata, **many})
-    x = np.array([[place in item.labels for place in range(3)] for item in items]) + 0.3 * turn.randn(len(items), 3)
+    x = np.array([[index in item.labels for index in range(3)] for item in items]) + 0.3 * turn.randn(len(items), 3)
     outcome = scene.score(task, x.astype(np.float32))
     assert outcome.columns["truth"].shape == outcome.columns["predicted"].shape == (12, 3)
     assert value(task, outcome.columns) > 0.9

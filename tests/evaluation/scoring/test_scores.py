@@ -24,8 +24,8 @@ def ranking(clips: int, kinds: int, seed: int) -> dict[str, np.ndarray]:
 
 def counts(clips: int, seed: int) -> dict[str, np.ndarray]:
     turn = np.random.RandomState(seed)
-    found, real = turn.randint(6, size=(2, clips))
-    return {"found": found, "real": real, "hits": np.minimum(found, real) // 2}
+    found, reference = turn.randint(6, size=(2, clips))
+    return {"found": found, "real": reference, "hits": np.minimum(found, reference) // 2}
 
 
 def accuracy(columns: Columns) -> float:
@@ -63,8 +63,8 @@ def area(columns: Columns) -> float:
 
 
 def f_measure(columns: Columns) -> float:
-    hits, found, real = (columns[name].sum() for name in ("hits", "found", "real"))
-    precision, recall = hits / found, hits / real
+    hits, found, reference = (columns[name].sum() for name in ("hits", "found", "real"))
+    precision, recall = hits / found, hits / reference
     return float(2 * precision * recall / (precision + recall))
 
 

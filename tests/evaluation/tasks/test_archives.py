@@ -13,7 +13,7 @@ from evaluation.kit import clips
 from evaluation.kit.environment import KitError
 from evaluation.tasks import archives as prepare
 from evaluation.tasks import write as hear_format
-from evaluation.tasks.write import Clip, Task
+from evaluation.tasks.write import Clip, TaskMetadata
 from hear_audioformer import audio
 
 SPLITS = ("train", "valid", "test")
@@ -24,10 +24,10 @@ TONE = 440
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> Path:
     """A folder where unpacked tasks at 48 kHz lie, archives go, and tasks shall be."""
     for folder, seconds in SECONDS.items():
-        task = Task(folder.split("-")[0], "scene", "multiclass", "trainvaltest", SPLITS, seconds, ("top1_acc",))
+        task = TaskMetadata(folder.split("-")[0], "scene", "multiclass", "trainvaltest", SPLITS, seconds, ("top1_acc",))
         hear_format.write(tmp_path / "unpacked", task, sounds(seconds), (clips.SOURCE,))
     (tmp_path / "archives").mkdir()
     return tmp_path
@@ -45,10 +45,10 @@ def sounds(seconds: float | None) -> list[Clip]:
     return made
 
 
-def pack(place: Path, task: str, prefix: str = "tasks") -> Path:
+def pack(folder: Path, task: str, prefix: str = "tasks") -> Path:
     """An archive of an unpacked task, with its tables behind its audio."""
-    archive = place / "archives" / f"{prepare.PREFIX}{task}{prepare.SUFFIX}"
-    unpacked = place / "unpacked" / task
+    archive = folder / "archives" / f"{prepare.PREFIX}{task}{prepare.SUFFIX}"
+    unpacked = folder / "unpacked" / task
     tables = sorted(path.name for path in unpacked.iterdir() if path.is_file())
     with tarfile.open(archive, "w:gz") as tar:
         for part in (str(clips.SOURCE), *tables):
@@ -56,27 +56,29 @@ def pack(place: Path, task: str, prefix: str = "tasks") -> Path:
     return archive
 
 
-def run(place: Path, *rates: int) -> list[str]:
-    return prepare.prepare(place / "archives", place / "tasks", rates or (16000,))
+def run(folder: Path, *rates: int) -> list[str]:
+    return prepare.prepare(folder / "archives", folder / "tasks", rates or (16000,))
 
 
-def wav(place: Path, task: str = FIXED, rate: int = clips.SOURCE, split: str = "train", number: int = 0) -> Path:
-    return place / ("unpacked" if rate == clips.SOURCE else "tasks") / task / str(rate) / split / f"{split}{number}.wav"
+def wav(folder: Path, task: str = FIXED, rate: int = clips.SOURCE, split: str = "train", number: int = 0) -> Path:
+    return (
+        folder / ("unpacked" if rate == clips.SOURCE else "tasks") / task / str(rate) / split / f"{split}{number}.wav"
+    )
 
 
 @pytest.mark.parametrize("prefix", ["tasks", "hear-2021.0.6/tasks"])
-def test_whole_archives(place: Path, prefix: str) -> None:
+def test_whole_archives(folder: Path, prefix: str) -> None:
     """Every clip at every rate, with the same tone in it; the tables as they were; nothing else among the tasks."""
     for task in SECONDS:
-        pack(place, task, prefix)
+        pack(folder, task, prefix)
     rates = (16000, 22050, 32000, 44100, 48000)
-    assert run(place, *rates) == []
-    assert {path.name for path in (place / "tasks").iterdir()} == set(SECONDS)
+    assert run(folder, *rates) == []
+    assert {path.name for path in (folder / "tasks").iterdir()} == set(SECONDS)
     for task, seconds in SECONDS.items():
         for table in ("task_metadata.json", "labelvocabulary.csv", "train.json"):
-            assert (place / "tasks" / task / table).read_bytes() == (place / "unpacked" / task / table).read_bytes()
+            assert (folder / "tasks" / task / table).read_bytes() == (folder / "unpacked" / task / table).read_bytes()
         for rate in rates:
-            files = sorted((place / "tasks" / task / str(rate)).rglob("*.wav"))
+            files = sorted((folder / "tasks" / task / str(rate)).rglob("*.wav"))
             assert len(files) == len(SPLITS) * CLIPS
             for file in files:
                 check_clip(file, rate, seconds or 0.3 + 0.1 * int(file.stem[-1]))
@@ -91,21 +93,21 @@ def check_clip(file: Path, rate: int, seconds: float) -> None:
     np.testing.assert_allclose(samples[middle], expected[middle], atol=2e-3)
 
 
-def test_done_is_kept_and_a_rate_is_added(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pack(place, FIXED)
-    run(place)
-    before = wav(place, rate=16000).stat().st_mtime_ns
-    assert run(place) == []
+def test_done_is_kept_and_a_rate_is_added(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pack(folder, FIXED)
+    run(folder)
+    before = wav(folder, rate=16000).stat().st_mtime_ns
+    assert run(folder) == []
     assert "kept" in capsys.readouterr().out
-    assert run(place, 16000, 32000) == []
-    assert wav(place, rate=16000).stat().st_mtime_ns == before
-    assert wav(place, rate=32000).is_file()
-    assert not list(place.glob(".tasks-*"))
+    assert run(folder, 16000, 32000) == []
+    assert wav(folder, rate=16000).stat().st_mtime_ns == before
+    assert wav(folder, rate=32000).is_file()
+    assert not list(folder.glob(".tasks-*"))
 
 
-def test_interrupted_task_goes_on(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_task_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing appears before it is whole, nothing is converted twice, and a rate that was given up stays out."""
-    pack(place, FIXED)
+    pack(folder, FIXED)
     read, made = audio.read, []
 
     def interrupted(path: Path, rate: int) -> object:
@@ -116,14 +118,14 @@ def test_interrupted_task_goes_on(place: Path, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(audio, "read", interrupted)
     with pytest.raises(OSError, match="no space left"):
-        run(place, 16000, 32000)
-    assert not list((place / "tasks").iterdir())
+        run(folder, 16000, 32000)
+    assert not list((folder / "tasks").iterdir())
     made.clear()
     monkeypatch.setattr(audio, "read", lambda path, rate: made.append(path) or read(path, rate))
-    assert run(place, 16000) == []
+    assert run(folder, 16000) == []
     assert 0 < len(made) < len(SPLITS) * CLIPS
-    assert {path.name for path in (place / "tasks" / FIXED).iterdir() if path.is_dir()} == {"16000"}
-    assert len(list((place / "tasks" / FIXED / "16000").rglob("*.wav"))) == len(SPLITS) * CLIPS
+    assert {path.name for path in (folder / "tasks" / FIXED).iterdir() if path.is_dir()} == {"16000"}
+    assert len(list((folder / "tasks" / FIXED / "16000").rglob("*.wav"))) == len(SPLITS) * CLIPS
 
 
 def cut(archive: Path) -> None:
@@ -138,15 +140,15 @@ def flip_sum(archive: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [cut, flip_sum])
-def test_damaged_archive(place: Path, damage: Callable[[Path], None], capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_archive(folder: Path, damage: Callable[[Path], None], capsys: pytest.CaptureFixture[str]) -> None:
     """It is named, the other archive is not held up, and a sound copy sets it right."""
-    damage(pack(place, FIXED))
-    pack(place, FREE)
-    assert run(place) == [FIXED]
+    damage(pack(folder, FIXED))
+    pack(folder, FREE)
+    assert run(folder) == [FIXED]
     assert "is damaged or incomplete" in capsys.readouterr().out
-    assert {path.name for path in (place / "tasks").iterdir()} == {FREE}
-    pack(place, FIXED)
-    assert run(place) == []
+    assert {path.name for path in (folder / "tasks").iterdir()} == {FREE}
+    pack(folder, FIXED)
+    assert run(folder) == []
 
 
 def at_another_rate(file: Path) -> None:
@@ -183,40 +185,40 @@ def garbage(file: Path) -> None:
     ],
 )
 def test_faulty_clip(
-    place: Path, damage: Callable[[Path], None], task: str, message: str, capsys: pytest.CaptureFixture[str]
+    folder: Path, damage: Callable[[Path], None], task: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    damage(wav(place, task))
-    pack(place, task)
-    assert run(place) == [task]
+    damage(wav(folder, task))
+    pack(folder, task)
+    assert run(folder) == [task]
     assert message in capsys.readouterr().out
-    assert not list((place / "tasks").iterdir())
+    assert not list((folder / "tasks").iterdir())
 
 
-def test_a_few_samples_are_set_right(place: Path) -> None:
+def test_a_few_samples_are_set_right(folder: Path) -> None:
     """The kit stacks clips: all of a task must be equally long, to the sample."""
-    samples, rate = soundfile.read(wav(place), dtype="int16")
-    soundfile.write(wav(place), samples[:-7], rate)
-    soundfile.write(wav(place, number=1), np.append(samples, samples[:7]), rate)
-    pack(place, FIXED)
-    assert run(place) == []
-    lengths = {soundfile.info(file).frames for file in (place / "tasks" / FIXED / "16000").rglob("*.wav")}
+    samples, rate = soundfile.read(wav(folder), dtype="int16")
+    soundfile.write(wav(folder), samples[:-7], rate)
+    soundfile.write(wav(folder, number=1), np.append(samples, samples[:7]), rate)
+    pack(folder, FIXED)
+    assert run(folder) == []
+    lengths = {soundfile.info(file).frames for file in (folder / "tasks" / FIXED / "16000").rglob("*.wav")}
     assert lengths == {12960}
 
 
-def test_missing_table(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (place / "unpacked" / FIXED / "valid.json").unlink()
-    pack(place, FIXED)
-    assert run(place) == [FIXED]
+def test_missing_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "unpacked" / FIXED / "valid.json").unlink()
+    pack(folder, FIXED)
+    assert run(folder) == [FIXED]
     assert "its tables are missing or damaged" in capsys.readouterr().out
 
 
 def test_counts_are_compared_with_hears(
-    place: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(prepare, "PUBLISHED", tmp_path / "published.json")
     prepare.PUBLISHED.write_text(json.dumps({"tasks": {FIXED: {"clips": 7}}}))
-    pack(place, FIXED)
-    run(place)
+    pack(folder, FIXED)
+    run(folder)
     assert "6 clips (HEAR's page says 7) at 16000 Hz" in capsys.readouterr().out
 
 

@@ -29,9 +29,9 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 
 def test_events_are_read(tmp_path: Path) -> None:
     task = tasks.read(toy.beeps(tmp_path))
-    told = json.loads((task.folder / "test.json").read_text())
+    annotations = json.loads((task.folder / "test.json").read_text())
     item = next(item for item in task.items if item.file == "test-3.wav")
-    assert [vars(event) for event in item.events] == told["test-3.wav"]
+    assert [vars(event) for event in item.events] == annotations["test-3.wav"]
     assert task.is_event
 
 

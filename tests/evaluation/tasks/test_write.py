@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from evaluation.suites.open import plan
 from evaluation.tasks.check import faults, main
-from evaluation.tasks.write import Clip, Event, Task, write
+from evaluation.tasks.write import Clip, Event, TaskMetadata, write
 
 SCENE = plan.scene("tone", "pitch", 1 / 3, seconds=0.1)
 EVENTS = plan.events("knock", "onset_50ms", seconds=0.2, median_ms=0, shortest_ms=0)
@@ -23,14 +23,14 @@ FOLDS = plan.scene("fold", "accuracy", 1 / 3, seconds=None, folds=3)
 SPLITS = ("train", "valid", "test")
 
 
-def clips(task: Task) -> list[Clip]:
+def clips(task: TaskMetadata) -> list[Clip]:
     """A clip of each of three classes for every split, no two of one length."""
     result = []
-    for place, split in enumerate(task.splits):
+    for index, split in enumerate(task.splits):
         for note in (9, 10, 11):
             name = f"{split}-{note}"
             labels = [Event(str(note), 10.0, 50.0)] if task.embedding_type == "event" else [str(note)]
-            pcm = np.full(1000 + 300 * place + note, note, np.int16)
+            pcm = np.full(1000 + 300 * index + note, note, np.int16)
             result.append(Clip(split, name, pcm, labels, f"player-{split}"))
     return result
 
@@ -101,8 +101,8 @@ def test_two_clips_of_one_name_and_splits_without_clips_are_refused(tmp_path: Pa
 def _metadata(**changes: Any) -> Callable[[Path], None]:
     def plant(folder: Path) -> None:
         path = folder / "task_metadata.json"
-        told = {**json.loads(path.read_text()), **changes}
-        path.write_text(json.dumps({key: value for key, value in told.items() if value != "gone"}))
+        content = {**json.loads(path.read_text()), **changes}
+        path.write_text(json.dumps({key: value for key, value in content.items() if value != "gone"}))
 
     return plant
 
@@ -110,8 +110,10 @@ def _metadata(**changes: Any) -> Callable[[Path], None]:
 def _labels(split: str, **changes: Any) -> Callable[[Path], None]:
     def plant(folder: Path) -> None:
         path = folder / f"{split}.json"
-        told = json.loads(path.read_text())
-        path.write_text(json.dumps({**told, **{f"{split}-{note[1:]}.wav": labels for note, labels in changes.items()}}))
+        content = json.loads(path.read_text())
+        path.write_text(
+            json.dumps({**content, **{f"{split}-{note[1:]}.wav": labels for note, labels in changes.items()}})
+        )
 
     return plant
 
@@ -125,8 +127,8 @@ def _text(name: str, old: str, new: str) -> Callable[[Path], None]:
     return plant
 
 
-def _wav(place: str, length: int = 1600, rate: int = 16000, channels: int = 1, **form: str) -> Callable[[Path], None]:
-    return lambda folder: soundfile.write(folder / place, np.zeros((length, channels)), rate, **form)
+def _wav(index: str, length: int = 1600, rate: int = 16000, channels: int = 1, **form: str) -> Callable[[Path], None]:
+    return lambda folder: soundfile.write(folder / index, np.zeros((length, channels)), rate, **form)
 
 
 def _both(*plants: Callable[[Path], None]) -> Callable[[Path], None]:
@@ -204,12 +206,14 @@ FAULTS: list[tuple[str, Callable[[Path], None], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("task", "plant", "told"), FAULTS, ids=[f"{n}: {told}" for n, (*_, told) in enumerate(FAULTS)])
-def test_each_planted_fault_is_found(task: str, plant: Callable[[Path], None], told: str, tasks: Path) -> None:
+@pytest.mark.parametrize(
+    ("task", "plant", "message"), FAULTS, ids=[f"{n}: {message}" for n, (*_, message) in enumerate(FAULTS)]
+)
+def test_each_planted_fault_is_found(task: str, plant: Callable[[Path], None], message: str, tasks: Path) -> None:
     folder = tasks / f"{task}-open1-full"
     plant(folder)
-    found = faults(folder)
-    assert any(told in fault for fault in found) if told else found == []
+    messages = faults(folder)
+    assert any(message in fault for fault in messages) if message else messages == []
 
 
 def test_everything_beside_the_tasks_is_a_fault(tasks: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.tasks.tasks import Reading, TaskError
+from evaluation.tasks.tasks import Task, TaskError
 from tests.evaluation.toy import beeps, tones
 from training.data.manifests import fingerprint, open_task
 
@@ -24,7 +24,7 @@ def table(folder: Path, *rows: str, name: str = "manifest.csv", head: str = "pat
     return folder
 
 
-def told(task: Reading) -> list[tuple[str, str, list[str], str]]:
+def told(task: Task) -> list[tuple[str, str, list[str], str]]:
     return [(i.split, i.file, [task.vocabulary[label] for label in i.labels], i.group) for i in task.items]
 
 

@@ -6,7 +6,7 @@ import pytest
 import soundfile
 
 from corpora.sources import licence_names
-from tests.corpora.archive import archive, manifest, run, sound, told
+from tests.corpora.archive import archive, corpus_json, manifest, run, sound
 
 
 def test_what_prints_know_is_kept_out(tmp_path: Path) -> None:
@@ -20,7 +20,7 @@ def test_what_prints_know_is_kept_out(tmp_path: Path) -> None:
     words = ("--mirror", archive(tmp_path / "mirror"), "--package", "speech")
     assert run(out, *words, "--exclude-prints", tmp_path / "prints.csv").exit_code == 0
     assert [Path(row["path"]).name for row in manifest(out)] == ["2.wav"]
-    assert told(out)["dropped"] == {"evaluation": 2}
+    assert corpus_json(out)["dropped"] == {"evaluation": 2}
     result = run(out, *words)
     assert result.exit_code == 2
     assert "holds another corpus" in result.output
@@ -66,7 +66,7 @@ def test_the_fingerprint_is_that_of_the_clips(tmp_path: Path) -> None:
         for i, seed in enumerate(order):
             soundfile.write(tmp_path / name / f"{i}.wav", sound(seed), 16000)
         assert run(tmp_path / f"{name}.out", "--from", tmp_path / name).exit_code == 0
-        prints.append(told(tmp_path / f"{name}.out")["fingerprint"])
+        prints.append(corpus_json(tmp_path / f"{name}.out")["fingerprint"])
     assert prints[0] == prints[1]
 
 

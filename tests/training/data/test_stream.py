@@ -12,7 +12,7 @@ from torch import Tensor
 
 from corpora.index import Index
 from corpora.pack import PackError
-from tests.corpora.archive import packed, run, sound, told
+from tests.corpora.archive import corpus_json, packed, run, sound
 from training.data.crops import Crops
 from training.data.stream import Reader, Span, Stream, StreamError, workers_for
 
@@ -108,7 +108,7 @@ def test_the_index_is_made_once_and_again_for_other_shards(corpus: Path, tmp_pat
     shutil.copy(corpus / "shards.npz", again / "shards.npz")
     second = Index.open(again)
     assert (len(first.names), len(second.names)) == (2, 1)
-    assert second.fingerprint == first.fingerprint == told(corpus)["fingerprint"]
+    assert second.fingerprint == first.fingerprint == corpus_json(corpus)["fingerprint"]
     assert torch.equal(streamed(again)(20, generator(0)), wanted)
 
 

@@ -12,7 +12,7 @@ from corpora.pack import PackError
 from corpora.synthesis.programs import ProgramError
 from evaluation.suites.dev import notes, suite
 from evaluation.suites.dev.__main__ import main
-from evaluation.suites.dev.library import Library, draw, in_turns
+from evaluation.suites.dev.library import Library, draw, round_robin
 from evaluation.tasks import check as hear_format_check
 from evaluation.tasks import tasks
 from evaluation.tasks.write import RATE
@@ -44,8 +44,8 @@ def test_a_draw_keeps_what_it_drew_when_the_corpus_grows() -> None:
 
 def test_groups_take_turns() -> None:
     items = ["a1", "a2", "a3", "a4", "b1", "c1", "c2"]
-    assert in_turns(items, lambda item: item[0], 5) == ["a1", "b1", "c1", "a2", "c2"]
-    assert in_turns(["a1", "b1"], lambda item: item[0], 5) == ["a1", "b1"]
+    assert round_robin(items, lambda item: item[0], 5) == ["a1", "b1", "c1", "a2", "c2"]
+    assert round_robin(["a1", "b1"], lambda item: item[0], 5) == ["a1", "b1"]
 
 
 def test_every_task_has_a_known_score() -> None:
@@ -61,20 +61,20 @@ def run(corpus: Path, out: Path, *options: str) -> str:
 
 def test_the_command_writes_tasks_that_the_kit_and_the_probe_read(noise: Path, tmp_path: Path) -> None:
     names = ("dev_speaker", "dev_style")
-    told = run(noise, tmp_path / "one", "--tasks", ",".join(names))
+    output = run(noise, tmp_path / "one", "--tasks", ",".join(names))
     run(noise, tmp_path / "two", "--tasks", ",".join(names))
-    readings = tasks.find(tmp_path / "one" / "tasks")
-    assert tuple(reading.name for reading in readings) == names
-    assert "| dev_style | whose music | 2 | 48 | 18 / 6 / 24 | track | accuracy | 50.0 |" in told
-    assert len({line.count("|") for line in told.splitlines()}) == 1
-    assert readings[1].chance == 0.5
-    assert [reading.score for reading in readings] == ["accuracy", "accuracy"]
-    for reading, again in zip(readings, tasks.find(tmp_path / "two" / "tasks"), strict=True):
-        assert not list(hear_format_check.faults(reading.folder))
-        assert reading.items == again.items
-        assert reading.fingerprint(RATE) == again.fingerprint(RATE)
-        for item in reading.items:
-            samples, rate = soundfile.read(reading.audio(item, RATE), dtype="int16")
+    written = tasks.find(tmp_path / "one" / "tasks")
+    assert tuple(task.name for task in written) == names
+    assert "| dev_style | whose music | 2 | 48 | 18 / 6 / 24 | track | accuracy | 50.0 |" in output
+    assert len({line.count("|") for line in output.splitlines()}) == 1
+    assert written[1].chance == 0.5
+    assert [task.score for task in written] == ["accuracy", "accuracy"]
+    for task, again in zip(written, tasks.find(tmp_path / "two" / "tasks"), strict=True):
+        assert not list(hear_format_check.faults(task.folder))
+        assert task.items == again.items
+        assert task.audio_hash(RATE) == again.audio_hash(RATE)
+        for item in task.items:
+            samples, rate = soundfile.read(task.audio(item, RATE), dtype="int16")
             assert rate == RATE
             assert abs(np.abs(samples.astype(int)).max() - PEAK) <= 1
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.suites.dev import drum, notes, sound, struck, voices, word
+from evaluation.suites.dev import drum, drum_synthesis, notes, sound, voices, word
 from evaluation.tasks.write import RATE
 from tests.evaluation.corpus_of_noise import PEAK
 
@@ -36,7 +36,9 @@ def test_trim_and_cut() -> None:
 def test_computed_strokes() -> None:
     """Each its own, the same each time, and of the length and pitch that its drum has."""
     for label in drum.KEYS:
-        one, again, other, kit = (struck.stroke(label, *which, 0.5) for which in ((1, 0), (1, 0), (1, 1), (2, 0)))
+        one, again, other, kit = (
+            drum_synthesis.stroke(label, *which, 0.5) for which in ((1, 0), (1, 0), (1, 1), (2, 0))
+        )
         assert (one == again).all()
         assert np.isfinite(one).all()
         assert len(one) == RATE // 2
@@ -46,7 +48,8 @@ def test_computed_strokes() -> None:
         assert rest > 0.01 if label in ("crash", "ride", "hihat-open") else rest < 0.2
     for low, high in (("kick", "rim"), ("tom", "hihat-closed"), ("hand-drum", "crash")):
         assert all(
-            centroid(struck.stroke(low, kit, 0, 0.5)) < centroid(struck.stroke(high, kit, 0, 0.5)) for kit in range(6)
+            centroid(drum_synthesis.stroke(low, kit, 0, 0.5)) < centroid(drum_synthesis.stroke(high, kit, 0, 0.5))
+            for kit in range(6)
         )
 
 
@@ -67,9 +70,9 @@ def test_notes_sound_alone_and_at_their_key(tmp_path: Path) -> None:
     bank = notes.FOLDER / notes.BANKS["gm"][0]
     if not bank.exists():
         pytest.skip("needs csound-soundfont")
-    wanted = [notes.Played("gm", 73, key, 100) for key in (69, 81, 60)]  # a flute
-    sounds = notes.play(wanted, {"gm": bank}, tmp_path, 1.5)
-    for note in wanted:
+    requested = [notes.NoteKey("gm", 73, key, 100) for key in (69, 81, 60)]  # a flute
+    sounds = notes.play(requested, {"gm": bank}, tmp_path, 1.5)
+    for note in requested:
         held = sounds[note][RATE // 2 : RATE // 2 + 8192]
         pitch = np.abs(np.fft.rfft(held * np.hanning(8192))).argmax() * RATE / 8192
         assert 12 * np.log2(pitch / 440) + 69 == pytest.approx(note.key, abs=0.5)

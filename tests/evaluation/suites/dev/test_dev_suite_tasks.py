@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.suites.dev import count, drum, lang, notes, sfx, speaker, struck, style, tones, voices, word
+from evaluation.suites.dev import count, drum, drum_synthesis, lang, notes, sfx, speaker, style, tones, voices, word
 from evaluation.suites.dev.library import Library
 from evaluation.suites.dev.material import Material
 from evaluation.suites.dev.suite import SUITE
@@ -32,13 +32,13 @@ def said(monkeypatch: pytest.MonkeyPatch) -> Said:
         spoken.append((voice, words))
         return sound
 
-    def play(chosen: Iterable[notes.Played], *_: object) -> dict[notes.Played, np.ndarray]:
+    def play(chosen: Iterable[notes.NoteKey], *_: object) -> dict[notes.NoteKey, np.ndarray]:
         return dict.fromkeys(chosen, sound)
 
     monkeypatch.setattr(voices.Voice, "say", say)
     monkeypatch.setattr(tones, "play", play)
     monkeypatch.setattr(drum, "play", play)
-    monkeypatch.setattr(struck, "stroke", lambda *_: sound)
+    monkeypatch.setattr(drum_synthesis, "stroke", lambda *_: sound)
     monkeypatch.setattr(count, "MIXTURES", {"train": 8, "valid": 4, "test": 8})
     return spoken
 
@@ -94,7 +94,7 @@ def test_language_by_new_voices_and_new_words(material: Material, said: Said) ->
 
 
 @pytest.mark.parametrize(
-    ("package", "path", "found"),
+    ("package", "path", "expected"),
     [
         ("fillets-ng-data-cs", "sound/elk/cs/deu-m-zvlastni.ogg", ("fillets-ng-data-cs-m", "zvlastni")),
         ("fillets-ng-data-cs", "sound/gods/cs/b1-spletl.ogg", None),
@@ -107,8 +107,8 @@ def test_language_by_new_voices_and_new_words(material: Material, said: Said) ->
         ("megaglest-data", "magic/units/archmage/sounds/archmage_attack2.wav", None),
     ],
 )
-def test_what_a_path_says_of_its_speaker(package: str, path: str, found: tuple[str, str] | None) -> None:
-    assert speaker.who_says_what(recording(package, path)) == found
+def test_what_a_path_says_of_its_speaker(package: str, path: str, expected: tuple[str, str] | None) -> None:
+    assert speaker.who_says_what(recording(package, path)) == expected
 
 
 def test_no_words_of_a_speaker_are_in_two_splits(material: Material) -> None:
@@ -169,16 +169,18 @@ def test_paths_of_two_kinds_have_none(tmp_path: Path) -> None:
     stray = "sounds/npc/cow_step_metal1.ogg"
     paths = [("flare-game", "step_metal1.ogg", "sfx", 0.1), ("flare-game", "female_die_step_1.ogg", "sfx", 0.1)]
     library = Library(corpus_of_noise.write(tmp_path, [*paths, ("flare-game", stray, "music", 0.1)]))
-    told = {label: list(sfx.of_class(Material(library, {}, tmp_path), sfx.B, label)) for label in ("footstep", "vocal")}
-    assert [found.path for found in told["footstep"]] == ["step_metal1.ogg"]
-    assert not told["vocal"]
+    by_class = {
+        label: list(sfx.of_class(Material(library, {}, tmp_path), sfx.B, label)) for label in ("footstep", "vocal")
+    }
+    assert [expected.path for expected in by_class["footstep"]] == ["step_metal1.ogg"]
+    assert not by_class["vocal"]
 
 
 def test_no_track_is_in_two_splits(material: Material) -> None:
     splits = by_split(style.clips(material))
     assert {clip.labels[0] for clips in splits.values() for clip in clips} == {"naev-data", "wizznic-data"}
     tracks = [groups(splits[split]) for split in ("train", "valid", "test")]
-    assert [len(found) for found in tracks] == [6, 2, 8]
+    assert [len(expected) for expected in tracks] == [6, 2, 8]
     assert len(set().union(*tracks)) == 16
     assert {len(clip.pcm) for clips in splits.values() for clip in clips} == {4 * RATE}
     assert len({clip.pcm.tobytes() for clips in splits.values() for clip in clips}) == 16 * style.CROPS

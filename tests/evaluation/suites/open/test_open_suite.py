@@ -67,7 +67,7 @@ def test_packages_of_plans_are_all_that_their_clips_need(library: Library, tmp_p
         mine = Library(tmp_path / plan.task.name)
         mine.folder.mkdir()
         for package in plan.packages:
-            for path in library.folder.glob(f"{library.part(package).bin.stem}*"):
+            for path in library.folder.glob(f"{library.result(package).bin.stem}*"):
                 (mine.folder / path.name).symlink_to(path)
         assert next(iter(plan.clips(mine)))
 
@@ -160,11 +160,11 @@ def test_a_package_that_cannot_be_had_stops_its_tasks_alone(tmp_path: Path) -> N
 
 
 def test_without_ffmpeg_prompts_come_as_wav(monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = {"asterisk-core-sounds-en", "asterisk-moh-opsound", "kajongg"}
+    packages = {"asterisk-core-sounds-en", "asterisk-moh-opsound", "kajongg"}
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
-    assert fetch.coded(wanted) == ["asterisk-core-sounds-en-g722", "kajongg", "asterisk-moh-opsound-g722"]
+    assert fetch.coded(packages) == ["asterisk-core-sounds-en-g722", "kajongg", "asterisk-moh-opsound-g722"]
     monkeypatch.setattr("shutil.which", lambda name: None)
-    assert fetch.coded(wanted) == ["asterisk-core-sounds-en-wav", "kajongg", "asterisk-moh-opsound-wav"]
+    assert fetch.coded(packages) == ["asterisk-core-sounds-en-wav", "kajongg", "asterisk-moh-opsound-wav"]
     every = {package for plan in suite.PLANS for package in plan.packages}
     assert len(fetch.coded(every)) == len(every)
 
@@ -182,7 +182,7 @@ def test_a_corpus_with_recordings_of_the_suite_is_found_out(library: Library, tm
     assert [line.split("/")[-1] for line in by_hash.matches] == ["copied.wav (its recording is the evaluation's)"]
     pack.make(tmp_path / "corpus")
     by_print = leakage.check(library, ["kajongg", "ufoai-sound"], manifest)
-    assert (by_print.clips, by_print.printed) == (3, True)
+    assert (by_print.clips, by_print.by_fingerprint) == (3, True)
     assert sorted(line.split("/")[-1].split()[0] for line in by_print.matches) == ["copied.wav", "fainter.wav"]
     text = manifest.read_text().replace("game", "klettres-data")
     (tmp_path / "manifest.csv").write_text(text)
@@ -193,7 +193,7 @@ def test_a_corpus_with_recordings_of_the_suite_is_found_out(library: Library, tm
 def test_the_command_fails_by_naming_what_leaks(library: Library, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/clips").symlink_to(library.folder)
-    row = library.part("kajongg").rows[0]
+    row = library.result("kajongg").rows[0]
     (tmp_path / "manifest.csv").write_text(f"package,path,sha256\ngame,a.ogg,{row.sha256}\ngame,b.ogg,{'0' * 64}\n")
     result = _run(tmp_path / "out", "--tasks", "word_de", "--check-against", tmp_path / "manifest.csv")
     assert result.exit_code == 1
@@ -203,14 +203,14 @@ def test_the_command_fails_by_naming_what_leaks(library: Library, tmp_path: Path
 
 
 def test_metadata_name_scores_and_chances() -> None:
-    told = {plan.task.name: plan.task.extra["open_suite"] for plan in suite.PLANS}
-    scores = {name: entry["score"] for name, entry in told.items()}
+    metadata = {plan.task.name: plan.task.extra["open_suite"] for plan in suite.PLANS}
+    scores = {name: entry["score"] for name, entry in metadata.items()}
     assert {name for name, score in scores.items() if score == "mean_recall"} == {
         *("lang", "family", "drum", "sfx_ab", "sfx_ba")
     }
     assert (scores["pitch"], scores["events"], scores["pattern"]) == ("pitch", "onset_200ms", "onset_50ms")
-    assert told["word_de"]["chance"] == pytest.approx(1 / 42, abs=1e-4)
-    assert told["pitch"]["chance"] == pytest.approx(1 / 83, abs=1e-4)
+    assert metadata["word_de"]["chance"] == pytest.approx(1 / 42, abs=1e-4)
+    assert metadata["pitch"]["chance"] == pytest.approx(1 / 83, abs=1e-4)
     assert len(scores) == 13
 
 

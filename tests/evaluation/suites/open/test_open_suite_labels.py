@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from corpora import parts
+from corpora import steps
 from evaluation.suites.open import asterisk, banks, effects, languages, signals, speakers, strokes
 from evaluation.suites.open.recordings import Library
 from tests.corpora import archive
@@ -116,7 +116,7 @@ def test_effects(package: str, path: str, kind: str) -> None:
 def test_a_recording_in_two_packages_counts_in_the_first_and_keys_forget_the_coding(tmp_path: Path) -> None:
     for step, names in (("asterisk-core-sounds-en-wav", ["a.wav", "b.wav"]), ("kajongg", ["c.ogg"])):
         tree = Tree(step, [(name, 0.3, {}) for name in names])
-        parts.make(_Same(tree), tmp_path, "flac")
+        steps.make(_Same(tree), tmp_path, "flac")
     found = list(Library(tmp_path).of("kajongg", "asterisk-core-sounds-en"))
     assert [one.key for one in found] == ["kajongg/c.ogg", "asterisk-core-sounds-en/b"]
     assert found[1].samples().shape == (4800,)
@@ -129,8 +129,8 @@ class _Same:
     def __init__(self, tree: Tree) -> None:
         self.tree, self.step, self.provenance = tree, tree.step, tree.provenance
 
-    def sounds(self, work: Path) -> object:
-        for one in self.tree.sounds(work):
+    def recordings(self, work: Path) -> object:
+        for one in self.tree.recordings(work):
             if one.path != "b.wav":
                 soundfile.write(one.file, archive.sound(0, 0.3), 16000)
             yield one
@@ -174,8 +174,8 @@ def test_a_bank_is_a_source_whose_samples_have_labels(tmp_path: Path) -> None:
         "usr/share/doc/freepats/copyright": b"CC0",
     }
     mirror = archive.mirror(tmp_path / "mirror", {"freepats": archive.deb(files)})
-    part = parts.make(banks.Bank("freepats", mirror=str(mirror), suite="bookworm"), tmp_path, "flac")
-    assert [(row.package, row.labels["pitch"]) for row in part.rows] == [("freepats", "69")]
+    result = steps.make(banks.Bank("freepats", mirror=str(mirror), suite="bookworm"), tmp_path, "flac")
+    assert [(row.package, row.labels["pitch"]) for row in result.rows] == [("freepats", "69")]
     [one] = Library(tmp_path).of("freepats")
     assert one.path.endswith("056_Trumpet.pat!000.wav")
 

@@ -28,7 +28,7 @@ def tasks(tmp_path: Path) -> Path:
     return tmp_path / "tasks"
 
 
-def _clips(task: plan.Task) -> list[Clip]:
+def _clips(task: plan.TaskMetadata) -> list[Clip]:
     result = []
     for place, split in enumerate(task.splits):
         for label in ("a", "b"):
@@ -63,9 +63,9 @@ def test_only_test_clips_are_damaged_and_labels_stay(tasks: Path, tmp_path: Path
             same = [np.array_equal(before[file], after[file]) for file in before]
             assert same == [split != "test"] * len(before)
         assert (old / "groups.csv").read_text() == (new / "groups.csv").read_text()
-        told = [json.loads((path / "task_metadata.json").read_text()) for path in (old, new)]
-        assert told[1].pop("task_name") == f"{told[0].pop('task_name')}_white10"
-        assert told[0] == told[1]
+        metadata = [json.loads((path / "task_metadata.json").read_text()) for path in (old, new)]
+        assert metadata[1].pop("task_name") == f"{metadata[0].pop('task_name')}_white10"
+        assert metadata[0] == metadata[1]
 
 
 def test_every_fold_is_tested_once_and_validated_on_the_next(tasks: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A picture of scores with their intervals: a row a task, a dot a model."""
+"""A dot plot of scores with their intervals: a row a task, a dot a model."""
 
 import itertools
 from collections.abc import Sequence
@@ -21,15 +21,15 @@ def draw(path: Path, title: str, results: Sequence[Result], tasks: Sequence[str]
     step = ROW * len(results) + GAP
     figure = Figure(figsize=(8.5, step * len(tasks) + 1.6), layout="constrained", dpi=150)
     axes = figure.subplots()
-    for place, (result, color) in enumerate(zip(results, _colors(results), strict=True)):
-        marker = MARKERS[place % len(MARKERS)]
-        known = [(i, result.interval(task)) for i, task in enumerate(tasks) if task in result.tasks]
-        values = [100 * interval.value for _, interval in known]
+    for number, (result, color) in enumerate(zip(results, _colors(results), strict=True)):
+        marker = MARKERS[number % len(MARKERS)]
+        intervals = [(i, result.interval(task)) for i, task in enumerate(tasks) if task in result.tasks]
+        values = [100 * interval.value for _, interval in intervals]
         bars = [
-            [100 * (interval.value - max(0.0, interval.low)) for _, interval in known],
-            [100 * (min(1.0, interval.high) - interval.value) for _, interval in known],
+            [100 * (interval.value - max(0.0, interval.low)) for _, interval in intervals],
+            [100 * (min(1.0, interval.high) - interval.value) for _, interval in intervals],
         ]
-        heights = [i * step + ROW * (place - (len(results) - 1) / 2) for i, _ in known]
+        heights = [i * step + ROW * (number - (len(results) - 1) / 2) for i, _ in intervals]
         axes.errorbar(
             values, heights, xerr=bars, fmt=marker, color=color, markersize=5, elinewidth=1, label=result.label
         )
