@@ -42,14 +42,14 @@ class Tree:
     """A package of recordings: paths, lengths and labels."""
 
     step: str
-    recordings: list[tuple[str, float, dict[str, str]]]
+    entries: list[tuple[str, float, dict[str, str]]]
 
     def __post_init__(self) -> None:
         licences = {"copyright": "License: CC0-1.0\n"}
         self.provenance = Provenance(self.step.removesuffix(NOTES), "1", licences=licences)
 
     def recordings(self, work: Path) -> Iterator[SourceRecording]:
-        for path, seconds, labels in self.recordings:
+        for path, seconds, labels in self.entries:
             file = work / "sound.wav"
             soundfile.write(file, sound(hash_of(self.step + path), seconds), 16000)
             yield SourceRecording(path, file, "", labels)
@@ -90,7 +90,7 @@ def _speech() -> Iterator[Tree]:
         f"Sounds/voices/{pack}/{word}{take}.ogg" for pack in ("Robot", "Pirate") for word in WORDS for take in "12"
     ]
     hedgewars = _tree("hedgewars-data", "games/hedgewars/Data", packs)
-    hedgewars.recordings.append(("usr/share/games/hedgewars/Data/Music/Art.ogg", 26.0, {}))
+    hedgewars.entries.append(("usr/share/games/hedgewars/Data/Music/Art.ogg", 26.0, {}))
     yield hedgewars
     for name, voice in ASTERISK.items():
         prompts = [f"{voice}/{word}-{number}.wav" for word in ("vm", "digits/h") for number in range(20)]

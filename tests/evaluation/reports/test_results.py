@@ -64,11 +64,11 @@ def test_the_page_has_every_model_and_task_with_its_interval(folder: Path) -> No
     done = call(folder)
     assert done.exit_code == 0, done.output
     page = (folder / "page.md").read_text()
-    found = rows(page)
+    cells = rows(page)
     for task, line in tasks_of(folder, "default").items():
         half = compare.Interval.of(line["value"], line["error"], line["degrees"]).high - line["value"]
-        assert found[task][:3] == ["accuracy", "16" if task == "folds" else "4", "33.3"]
-        assert found[task][3].strip("*") == f"{100 * line['value']:.1f} ± {100 * half:.1f}"
+        assert cells[task][:3] == ["accuracy", "16" if task == "folds" else "4", "33.3"]
+        assert cells[task][3].strip("*") == f"{100 * line['value']:.1f} ± {100 * half:.1f}"
     assert "`probe default`" in page
     assert "torch" in page
     assert (folder / "page.png").stat().st_size > 10_000
@@ -133,11 +133,11 @@ def test_better_on_the_same_draws_is_a_win(folder: Path) -> None:
             columns["truth"]
         )
     change(folder, "default-scale=2.0", module="evaluation.baselines.worse", tasks=tasks)
-    one, other = (r for r in compare.read(folder) if r.suite == "toys")
-    assert other.is_baseline
-    assert compare.tally(one, other) == compare.Tally(2, 0, 0)
-    assert compare.tally(other, one) == compare.Tally(0, 2, 0)
-    assert compare.tally(one, one) == compare.Tally(0, 0, 2)
+    first, second = (r for r in compare.read(folder) if r.suite == "toys")
+    assert second.is_baseline
+    assert compare.tally(first, second) == compare.Tally(2, 0, 0)
+    assert compare.tally(second, first) == compare.Tally(0, 2, 0)
+    assert compare.tally(first, first) == compare.Tally(0, 0, 2)
     page = results.page(compare.read(folder), folder / "page.md", picture=False)
     assert "against worse default-scale=2.0" in page
     assert "| 2 : 0 |" in page
@@ -149,31 +149,31 @@ def test_a_difference_is_that_of_the_same_draws(folder: Path) -> None:
     columns = tasks["folds"]["columns"]
     columns["predicted"] = [p if n % 5 else 9 for n, p in enumerate(columns["predicted"])]
     change(folder, "default-scale=2.0", tasks=tasks)
-    one, other = sorted((r for r in compare.read(folder) if r.suite == "toys"), key=lambda result: result.label)
-    assert compare.difference(one, other, "folds").error > 0.01
-    assert compare.difference(other, other, "folds").error == 0
+    first, second = sorted((r for r in compare.read(folder) if r.suite == "toys"), key=lambda result: result.label)
+    assert compare.difference(first, second, "folds").error > 0.01
+    assert compare.difference(second, second, "folds").error == 0
 
 
 def test_other_test_clips_are_not_compared(folder: Path) -> None:
     tasks = tasks_of(folder, "default")
     tasks["tones"]["columns"]["truth"][0] = 2
     change(folder, "default", tasks=tasks)
-    one, other = (r for r in compare.read(folder) if r.suite == "toys")
+    first, second = (r for r in compare.read(folder) if r.suite == "toys")
     with pytest.raises(compare.ResultsError, match=r"tones: .* different test clips"):
-        compare.tally(one, other)
+        compare.tally(first, second)
 
 
 def test_a_model_without_all_tasks_has_no_mean(folder: Path) -> None:
     change(folder, "default", tasks={"tones": tasks_of(folder, "default")["tones"]})
-    found = [line for line in results.page(compare.read(folder), folder / "p.md", picture=False).splitlines()]
-    assert any(line.startswith(f"| {stand_in.__name__} | 1 of 2 tasks | - |") for line in found)
-    assert any(line.startswith("| folds | accuracy | 16 | 33.3 | - |") for line in found)
+    page_lines = [line for line in results.page(compare.read(folder), folder / "p.md", picture=False).splitlines()]
+    assert any(line.startswith(f"| {stand_in.__name__} | 1 of 2 tasks | - |") for line in page_lines)
+    assert any(line.startswith("| folds | accuracy | 16 | 33.3 | - |") for line in page_lines)
 
 
 def test_suites_and_those_that_are_them_perturbed() -> None:
     suites = ("open-suite", "open-suite-pink10", "open-suite-reverb", "dev-suite", "open-suites")
-    found = results.originals([compare.Result({"suite": suite}) for suite in suites])
-    assert found == {
+    originals = results.originals([compare.Result({"suite": suite}) for suite in suites])
+    assert originals == {
         "dev-suite": [],
         "open-suite": ["open-suite-pink10", "open-suite-reverb"],
         "open-suites": [],
@@ -209,40 +209,40 @@ def test_what_cannot_be_shown_is_said(folder: Path, tmp_path: Path) -> None:
 
 
 def test_what_one_file_has_over_another(folder: Path) -> None:
-    [one], [other] = folder.glob("*/default/toys.json"), folder.glob("*/*scale*/toys.json")
-    done = CliRunner().invoke(compare.main, [str(one), str(other)])
+    [first_file], [second_file] = folder.glob("*/default/toys.json"), folder.glob("*/*scale*/toys.json")
+    done = CliRunner().invoke(compare.main, [str(first_file), str(second_file)])
     assert done.exit_code == 0, done.output
-    found = rows(done.output)
-    first, second = compare.read_file(one), compare.read_file(other)
+    cells = rows(done.output)
+    first, second = compare.read_file(first_file), compare.read_file(second_file)
     for task in ("folds", "tones"):
         gain = compare.difference(first, second, task)
-        assert found[task] == ["accuracy", *(i.per_cent() for i in (first.interval(task), second.interval(task), gain))]
-    same = CliRunner().invoke(compare.main, [str(one), str(one)])
+        assert cells[task] == ["accuracy", *(i.per_cent() for i in (first.interval(task), second.interval(task), gain))]
+    same = CliRunner().invoke(compare.main, [str(first_file), str(first_file)])
     assert rows(same.output)["tones"][3] == "0.0 (0.0 to 0.0)"
 
 
 def test_half_of_the_files_stand_against_the_other_half(folder: Path) -> None:
     """Of runs by seed, the mean of both sides and of their paired differences."""
-    [one], [other] = folder.glob("*/default/toys.json"), folder.glob("*/*scale*/toys.json")
+    [first_file], [second_file] = folder.glob("*/default/toys.json"), folder.glob("*/*scale*/toys.json")
     worse = folder / "worse.json"
-    content = json.loads(one.read_text())
+    content = json.loads(first_file.read_text())
     for line in content["tasks"].values():
         columns = line["columns"]
         columns["predicted"] = [p if n % 2 else 9 for n, p in enumerate(columns["predicted"])]
         line["value"] -= 0.5
     worse.write_text(json.dumps(content))
-    done = CliRunner().invoke(compare.main, [str(file) for file in (one, worse, other, other)])
+    done = CliRunner().invoke(compare.main, [str(file) for file in (first_file, worse, second_file, second_file)])
     assert done.exit_code == 0, done.output
-    a, b, c = map(compare.read_file, (one, worse, other))
-    found = rows(done.output)
+    a, b, c = map(compare.read_file, (first_file, worse, second_file))
+    cells = rows(done.output)
     gains = {task: compare.mean_difference([(a, c), (b, c)], task) for task in ("folds", "tones")}
     for task, gain in gains.items():
-        assert found[task][3] == gain.per_cent()
+        assert cells[task][3] == gain.per_cent()
         assert gain.value == pytest.approx(np.mean([compare.difference(x, c, task).value for x in (a, b)]))
         assert gain.error >= 0.25  # of two seeds that are 0.5 apart, the error of their mean
-        assert found[task][1] == compare.mean_score([a, b], task).per_cent()
-    assert found["mean of 2"][3] == compare.mean(gains).per_cent()
-    odd = CliRunner().invoke(compare.main, [str(one), str(worse), str(other)])
+        assert cells[task][1] == compare.mean_score([a, b], task).per_cent()
+    assert cells["mean of 2"][3] == compare.mean(gains).per_cent()
+    odd = CliRunner().invoke(compare.main, [str(first_file), str(worse), str(second_file)])
     assert odd.exit_code == 2
     assert "name as many for the one side as for the other" in odd.output
 
@@ -268,12 +268,12 @@ def test_halves_of_a_task_count_as_one() -> None:
     [("{", "is no file of results"), ("[1]", "has format None, this version reads"), ('{"format": 0}', "run it again")],
 )
 def test_files_that_cannot_be_compared(folder: Path, text: str, message: str) -> None:
-    [one] = folder.glob("*/default/toys.json")
+    [file] = folder.glob("*/default/toys.json")
     broken = folder / "broken.json"
     broken.write_text(text)
-    done = CliRunner().invoke(compare.main, [str(one), str(broken)])
+    done = CliRunner().invoke(compare.main, [str(file), str(broken)])
     assert done.exit_code == 1
     assert message in done.output
     change(folder, "default", tasks={})
-    done = CliRunner().invoke(compare.main, [str(one), str(one)])
+    done = CliRunner().invoke(compare.main, [str(file), str(file)])
     assert "have no task in common" in done.output

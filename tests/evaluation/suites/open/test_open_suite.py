@@ -216,14 +216,14 @@ def test_metadata_name_scores_and_chances() -> None:
 
 def _deb(name: str) -> bytes:
     [tree] = [tree for tree in trees.trees() if tree.step == name]
-    files = {path: archive.encoded(archive.sound(trees.hash_of(path), 0.3)) for path, _, _ in tree.recordings}
+    files = {path: archive.encoded(archive.sound(trees.hash_of(path), 0.3)) for path, _, _ in tree.entries}
     return archive.deb({f"usr/share/doc/{name}/copyright": archive.COPYRIGHT.encode(), **files})
 
 
 def _first(package: str, gain: float = 1.0) -> bytes:
     """A file as in a package in miniature."""
     [tree] = [tree for tree in trees.trees() if tree.step == package]
-    path, seconds, _ = tree.recordings[0]
+    path, seconds, _ = tree.entries[0]
     return archive.encoded(gain * archive.sound(trees.hash_of(package + path), seconds))
 
 

@@ -55,14 +55,14 @@ def test_one_voice_reads_english_and_spanish_prompts() -> None:
 
 
 def test_speakers_and_their_words() -> None:
-    def told(package: str, path: str) -> tuple[str, str] | None:
+    def voice_and_word(package: str, path: str) -> tuple[str, str] | None:
         return speakers.voice_and_word(recording(package, path))
 
-    assert told("kajongg", "usr/share/kajongg/voices/de/female1/b1.ogg") == ("de-female1", "b1")
-    assert told("kajongg", "usr/share/kajongg/voices/male2/pong.ogg") == ("male2", "pong")
+    assert voice_and_word("kajongg", "usr/share/kajongg/voices/de/female1/b1.ogg") == ("de-female1", "b1")
+    assert voice_and_word("kajongg", "usr/share/kajongg/voices/male2/pong.ogg") == ("male2", "pong")
     hedgehogs = "usr/share/games/hedgewars/Data"
-    assert told("hedgewars-data", f"{hedgehogs}/Sounds/voices/Pirate/Ooff12.ogg") == ("Pirate", "ooff")
-    assert told("hedgewars-data", f"{hedgehogs}/Music/Art.ogg") is None
+    assert voice_and_word("hedgewars-data", f"{hedgehogs}/Sounds/voices/Pirate/Ooff12.ogg") == ("Pirate", "ooff")
+    assert voice_and_word("hedgewars-data", f"{hedgehogs}/Music/Art.ogg") is None
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,9 @@ def test_speakers_and_their_words() -> None:
     ],
 )
 def test_drums(package: str, path: str, drum: str) -> None:
-    found = recording(package, path)
-    kit = strokes.kit_of(found)
-    assert (strokes.drum(kit, found.stem) if kit else "") == drum
+    stroke = recording(package, path)
+    kit = strokes.kit_of(stroke)
+    assert (strokes.drum(kit, stroke.stem) if kit else "") == drum
 
 
 @pytest.mark.parametrize(
@@ -117,10 +117,10 @@ def test_a_recording_in_two_packages_counts_in_the_first_and_keys_forget_the_cod
     for step, names in (("asterisk-core-sounds-en-wav", ["a.wav", "b.wav"]), ("kajongg", ["c.ogg"])):
         tree = Tree(step, [(name, 0.3, {}) for name in names])
         steps.make(_Same(tree), tmp_path, "flac")
-    found = list(Library(tmp_path).of("kajongg", "asterisk-core-sounds-en"))
-    assert [one.key for one in found] == ["kajongg/c.ogg", "asterisk-core-sounds-en/b"]
-    assert found[1].samples().shape == (4800,)
-    assert len({one.name for one in found}) == 2
+    recordings = list(Library(tmp_path).of("kajongg", "asterisk-core-sounds-en"))
+    assert [item.key for item in recordings] == ["kajongg/c.ogg", "asterisk-core-sounds-en/b"]
+    assert recordings[1].samples().shape == (4800,)
+    assert len({item.name for item in recordings}) == 2
 
 
 class _Same:
@@ -130,10 +130,10 @@ class _Same:
         self.tree, self.step, self.provenance = tree, tree.step, tree.provenance
 
     def recordings(self, work: Path) -> object:
-        for one in self.tree.recordings(work):
-            if one.path != "b.wav":
-                soundfile.write(one.file, archive.sound(0, 0.3), 16000)
-            yield one
+        for source_recording in self.tree.recordings(work):
+            if source_recording.path != "b.wav":
+                soundfile.write(source_recording.file, archive.sound(0, 0.3), 16000)
+            yield source_recording
 
 
 def test_a_soundfonts_tables_tell_notes_and_families() -> None:
@@ -147,10 +147,10 @@ def test_a_soundfonts_tables_tell_notes_and_families() -> None:
     )
     notes = {note.name: note for note in banks.soundfont("a.sf2", data)}
     assert list(notes) == ["0000_left.wav", "0001_tuned.wav", "0003_two.wav", "0004_drum.wav", "0005_flat.wav"]
-    told = {name[5:-4]: note.labels for name, note in notes.items()}
-    assert told["left"] == {"family": "piano", "preset": "000:000", "pitch": "64"}
-    assert told["tuned"] == {"family": "chromatic-percussion", "preset": "000:009", "pitch": "72"}
-    assert told["two"] == told["drum"] == told["flat"] == {}
+    labels = {name[5:-4]: note.labels for name, note in notes.items()}
+    assert labels["left"] == {"family": "piano", "preset": "000:000", "pitch": "64"}
+    assert labels["tuned"] == {"family": "chromatic-percussion", "preset": "000:009", "pitch": "72"}
+    assert labels["two"] == labels["drum"] == labels["flat"] == {}
     assert len(notes["0000_left.wav"].pcm) == 1.5 * 8000  # its loop is repeated
 
 
@@ -176,8 +176,8 @@ def test_a_bank_is_a_source_whose_samples_have_labels(tmp_path: Path) -> None:
     mirror = archive.mirror(tmp_path / "mirror", {"freepats": archive.deb(files)})
     result = steps.make(banks.Bank("freepats", mirror=str(mirror), suite="bookworm"), tmp_path, "flac")
     assert [(row.package, row.labels["pitch"]) for row in result.rows] == [("freepats", "69")]
-    [one] = Library(tmp_path).of("freepats")
-    assert one.path.endswith("056_Trumpet.pat!000.wav")
+    [sample] = Library(tmp_path).of("freepats")
+    assert sample.path.endswith("056_Trumpet.pat!000.wav")
 
 
 def test_loops_of_no_use_are_left_alone() -> None:
@@ -245,7 +245,7 @@ def _soundfont(
     phdr, pbag, pgen = _list(
         [((program, bank), [{41: instrument}]) for program, bank, instrument in presets],
         "<20sHHHIII",
-        lambda start, told: (b"", *(told or (0, 0)), start, 0, 0, 0),
+        lambda start, setting: (b"", *(setting or (0, 0)), start, 0, 0, 0),
     )
     body = b"sfbk" + _riff(b"LIST", b"sdta" + _riff(b"smpl", memory))
     tables = {b"phdr": phdr, b"pbag": pbag, b"pgen": pgen, b"inst": inst, b"ibag": ibag, b"igen": igen, b"shdr": shdr}
@@ -257,8 +257,8 @@ def _list(entries: list, form: str, row: object) -> tuple[bytes, bytes, bytes]:
     """A list of the format, its zones and their generators, each with its closing entry."""
     heads, bags, generators = b"", b"", b""
     zones, settings = 0, 0
-    for told, own in entries:
-        heads += struct.pack(form, *row(zones, told))
+    for setting, own in entries:
+        heads += struct.pack(form, *row(zones, setting))
         for zone in own:
             bags += struct.pack("<HH", settings, 0)
             generators += b"".join(struct.pack("<HH", *item) for item in zone.items())
