@@ -8,6 +8,7 @@ python -m training.reports.figures usage RUN recording.flac ... -o usage.png
 """
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,6 @@ from .. import logs
 from ..export import learnt
 from ..objectives import exported
 from ..objectives.asit import AsitObjective
-from ..objectives.audioformer import AudioformerObjective
 from ..objectives.codec import CodecObjective
 from ..objectives.msm_mae import MsmMaeObjective
 from . import code_figures
@@ -160,6 +160,29 @@ def draw_attention(encoder: Transformer, features: Tensor, patches: int = 3) -> 
     return figure
 
 
+def reconstruction_of_clip(objective: MsmMaeObjective | AsitObjective, clip: Path, count: int) -> Any:
+    """Windows of a recording."""
+    return draw_reconstruction(objective, *windows(objective.encoder, clip, count))
+
+
+def attention_on_clip(encoder: Transformer, clip: Path) -> Any:
+    """The first window of a recording."""
+    return draw_attention(encoder, windows(encoder, clip, 1)[0])
+
+
+# What can be drawn of an objective, or of an encoder; all others have their loss.
+RECONSTRUCTIONS: dict[type, Callable[[Any, Path, int], Any]] = {
+    MsmMaeObjective: reconstruction_of_clip,
+    AsitObjective: reconstruction_of_clip,
+    CodecObjective: lambda objective, clip, count: code_figures.draw_restored(objective, clip),
+}
+ATTENTION: dict[type, Callable[[Any, Path], Any]] = {
+    MsmMae: attention_on_clip,
+    Asit: attention_on_clip,
+    Audioformer: code_figures.draw_attention,
+}
+
+
 def _frame(axis: Any, encoder: Transformer, place: int | None) -> None:
     """Marks a patch."""
     from matplotlib.patches import Rectangle
@@ -214,14 +237,10 @@ def loss(run: Path, out: Path) -> None:
 def reconstruction(run: Path, clip: Path, out: Path, count: int) -> None:
     """Input, masked input and reconstruction of windows of CLIP; of a codec, its beginning given back."""
     objective, _ = learnt(run)
-    if isinstance(objective, CodecObjective):
-        code_figures.draw_restored(objective, clip).savefig(out, dpi=150)
-        return
-    if isinstance(objective, AudioformerObjective):
-        raise click.UsageError(f"{run} guesses codes, and paints nothing; its codec's run can be drawn")
-    if not isinstance(objective, (MsmMaeObjective, AsitObjective)):
-        raise click.UsageError(f"{run} learns from labels, and paints nothing; draw its loss")
-    draw_reconstruction(objective, *windows(objective.encoder, clip, count)).savefig(out, dpi=150)
+    draw = RECONSTRUCTIONS.get(type(objective))
+    if draw is None:
+        raise click.UsageError(f"{run}: a {type(objective).__name__} reconstructs no sound; draw its loss")
+    draw(objective, clip, count).savefig(out, dpi=150)
 
 
 @main.command("attention")
@@ -231,14 +250,10 @@ def reconstruction(run: Path, clip: Path, out: Path, count: int) -> None:
 def attention_(run: Path, clip: Path, out: Path) -> None:
     """Attention of the CLS token and of three patches on the first window of CLIP; of AudioFormer, all of it."""
     encoder: Any = exported(learnt(run)[0])
-    if isinstance(encoder, Codec):
-        raise click.UsageError(f"{run} trained a codec, which has no attention")
-    if isinstance(encoder, Audioformer):
-        code_figures.draw_attention(encoder, clip).savefig(out, dpi=150)
-        return
-    if not isinstance(encoder, (MsmMae, Asit)):
+    draw = ATTENTION.get(type(encoder))
+    if draw is None:
         raise click.UsageError(f"{run}: the attention of {type(encoder).__name__} cannot be drawn, only its loss")
-    draw_attention(encoder, windows(encoder, clip, 1)[0]).savefig(out, dpi=150)
+    draw(encoder, clip).savefig(out, dpi=150)
 
 
 @main.command()
