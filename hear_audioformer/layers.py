@@ -81,8 +81,8 @@ class Block(nn.Module):
         self.mlp = Mlp(dim, hidden(dim, mlp_ratio))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + for_some(self.attention(self.attention_norm(x)), self.drop, self.training)
-        return x + for_some(self.mlp(self.mlp_norm(x)), self.drop, self.training)
+        x = x + drop_path(self.attention(self.attention_norm(x)), self.drop, self.training)
+        return x + drop_path(self.mlp(self.mlp_norm(x)), self.drop, self.training)
 
 
 def hidden(dim: int, ratio: float) -> int:
@@ -90,7 +90,7 @@ def hidden(dim: int, ratio: float) -> int:
     return int(dim * ratio + 1e-6)
 
 
-def for_some(branch: Tensor, drop: float, training: bool) -> Tensor:
+def drop_path(branch: Tensor, drop: float, training: bool) -> Tensor:
     """In training, a branch (batch, tokens, dim) for some clips only, at the same expected size (stochastic depth)."""
     if not training or not drop:
         return branch

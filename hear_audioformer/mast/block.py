@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..layers import Linear, Mlp, attend, for_some, hidden
+from ..layers import Linear, Mlp, attend, drop_path, hidden
 from .positions import Axis, Positions, RelativePositions, Size
 
 
@@ -145,8 +145,8 @@ class PooledBlock(nn.Module):
         """(batch, front + cells, dim) -> (batch, front + pooled cells, out)."""
         normed = self.attention_norm(x)
         x = self._pooled(x if self.shortcut is None else self.shortcut(normed), grid)
-        x = x + for_some(self.attention(normed, grid), self.drop, self.training)
-        return x + for_some(self.mlp(self.mlp_norm(x)), self.drop, self.training)
+        x = x + drop_path(self.attention(normed, grid), self.drop, self.training)
+        return x + drop_path(self.mlp(self.mlp_norm(x)), self.drop, self.training)
 
     def _pooled(self, x: Tensor, grid: Size) -> Tensor:
         """The shortcut on the grid that queries are pooled to, by maxima.

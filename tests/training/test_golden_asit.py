@@ -12,7 +12,7 @@ from tests.test_golden_asit import CONFIG, GOLDEN, close, model, other, pictures
 from training.loop import Settings, _groups, clip_each
 from training.objectives.asit import AsitObjective, Temperatures, Views
 from training.objectives.asit_network import Heads, Network
-from training.objectives.distil import follow
+from training.objectives.distil import ema_update
 from training.objectives.gmml import Corrupted, Corruption
 from training.schedule import cosine, warm_cosine
 
@@ -158,7 +158,7 @@ def test_gradients_and_one_step() -> None:
     close(norms({found: p.grad for found, (_, p) in named.items()}), "out/grad_norms_clipped", 1e-5)
     clipped = {found: as_theirs(name, p.grad) for found, (name, p) in named.items() if p.grad is not None}
     optimiser.step()
-    follow(made.teacher, made.student, CONFIG["step_momentum"])
+    ema_update(made.teacher, made.student, CONFIG["step_momentum"])
     for which, network in (("student", made.student), ("teacher", made.teacher)):
         ours = {theirs(name): as_theirs(name, p.detach()) for name, p in network.named_parameters()}
         names = stored(f"out/after_step/{which}/")
@@ -197,7 +197,7 @@ def test_schedules() -> None:
     close(torch.tensor(momentum, dtype=torch.float64), "out/sched_momentum", 1e-9)
     wanted = GOLDEN["out/sched_wd"]
     settings = Settings(steps=steps, batch=256, lr=1.0, weight_decay=float(wanted[0]), weight_decay_end=last(wanted))
-    decay = torch.tensor([settings.decay(step) for step in range(steps)], dtype=torch.float64)
+    decay = torch.tensor([settings.weight_decay_at(step) for step in range(steps)], dtype=torch.float64)
     assert (decay - wanted).abs().max() < 1e-9
     rates = GOLDEN["out/sched_lr"]
     options: dict[str, Any] = {"warmup": warm, "end": last(rates[warm:])}

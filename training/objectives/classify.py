@@ -16,7 +16,7 @@ from hear_audioformer.embedder import Embedder, Encoder
 from hear_audioformer.windows import Blend, Window
 
 from .. import layer_decay
-from ..data.labelled import Batch
+from ..data.labelled_clips import Batch
 from ..data.specaugment import SpecAugment
 from ..precision import exact
 from . import Logs

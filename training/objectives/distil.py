@@ -98,28 +98,28 @@ class Centre(nn.Module):
         self.seen.clear()
 
 
-def surprise(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
+def cross_entropy(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
     """Mean cross entropy of the student's logits under the teacher's distributions, both (..., count)."""
     return -(teacher * F.log_softmax(student.float() / temperature, dim=-1)).sum(-1).mean()
 
 
-def across(teacher: Sequence[Tensor], student: Sequence[Tensor], temperature: float) -> Tensor:
+def cross_view_entropy(teacher: Sequence[Tensor], student: Sequence[Tensor], temperature: float) -> Tensor:
     """The same over all pairs of a teacher's view and another view of the student's, in equal parts.
 
     The views of the teacher come first among those of the student.
     """
     pairs = [
-        surprise(wanted, found, temperature)
-        for place, wanted in enumerate(teacher)
-        for other, found in enumerate(student)
-        if place != other
+        cross_entropy(target, logits, temperature)
+        for teacher_view, target in enumerate(teacher)
+        for student_view, logits in enumerate(student)
+        if teacher_view != student_view
     ]
     return torch.stack(pairs).mean()
 
 
 @torch.no_grad()
-def follow(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
+def ema_update(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
     """Moves a teacher's weights towards the student's: teacher <- momentum * teacher + (1 - momentum) * student."""
-    theirs = [fsdp.mine(parameter) for parameter in teacher.parameters()]
-    ours = [fsdp.mine(parameter.detach()) for parameter in student.parameters()]
+    theirs = [fsdp.local_shard(parameter) for parameter in teacher.parameters()]
+    ours = [fsdp.local_shard(parameter.detach()) for parameter in student.parameters()]
     torch._foreach_lerp_(theirs, ours, 1 - momentum)

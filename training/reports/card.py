@@ -32,8 +32,8 @@ Heard = tuple[dict[str, Any], str]  # listen's report, and the folder of its rec
 
 def scores(result: dict[str, Any]) -> dict[str, Interval]:
     """Scores by task; a task that HEAR's format holds in two folders is the mean of both."""
-    told = compare.Result(result)
-    return compare.merged({task: told.interval(task) for task in told.tasks})
+    scored = compare.Result(result)
+    return compare.merged({task: scored.interval(task) for task in scored.tasks})
 
 
 def title(result: dict[str, Any]) -> str:
@@ -114,7 +114,7 @@ def card(name: str, path: Path, header: Header, results: list[dict[str, Any]], h
         ),
         "seed": recipe.seed,
     }
-    facts, training = ({key: value for key, value in told.items() if value != ""} for told in (facts, training))
+    facts, training = ({key: value for key, value in entries.items() if value != ""} for entries in (facts, training))
     parts = [
         f"# {name}",
         notes["summary"].strip(),
@@ -171,8 +171,8 @@ def main(name: str, result: Path, against: tuple[Path, ...], heard: Path | None)
     target = path.with_suffix(".md")
     if len(logs.read(path.with_suffix(".jsonl"))) > 1:  # what was fitted has no course to draw
         draw_loss(path.with_suffix(".jsonl")).savefig(path.with_suffix(".png"), dpi=100)
-    told = (sounds, os.path.relpath(heard, path.parent)) if heard and sounds else None
-    target.write_text(card(name, path, header, results, told))
+    recordings = (sounds, os.path.relpath(heard, path.parent)) if heard and sounds else None
+    target.write_text(card(name, path, header, results, recordings))
     click.echo(f"-> {target}")
 
 

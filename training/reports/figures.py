@@ -91,8 +91,8 @@ def _show(
     axis.set_title(title, fontsize=8)
     axis.set_facecolor("0.85")  # of what is hidden
     hertz = _centres(encoder)
-    wanted = [hz for hz in (200, 500, 1000, 2000, 4000) if hertz[0] <= hz <= hertz[-1]]
-    axis.set_yticks(np.interp(wanted, hertz, np.arange(config.bands) + 0.5), [f"{hz / 1000:g}" for hz in wanted])
+    ticks = [hz for hz in (200, 500, 1000, 2000, 4000) if hertz[0] <= hz <= hertz[-1]]
+    axis.set_yticks(np.interp(ticks, hertz, np.arange(config.bands) + 0.5), [f"{hz / 1000:g}" for hz in ticks])
     axis.tick_params(labelsize=7)
     if axis.get_subplotspec().is_last_row():
         axis.set_xlabel("s", fontsize=8)
@@ -140,7 +140,7 @@ def draw_attention(encoder: Transformer, features: Tensor, patches: int = 3) -> 
     """
     first = 0 if encoder.cls is None else 1
     places = np.linspace(0, math.prod(encoder.config.grid) - 1, patches + 2).astype(int)[1:-1].tolist()
-    queries = ([("CLS", None)] if first else []) + [(f"patch {n}", place) for n, place in enumerate(places, 1)]
+    queries = ([("CLS", None)] if first else []) + [(f"patch {n}", patch) for n, patch in enumerate(places, 1)]
     blocks = sorted({max(1, encoder.depth // 2), encoder.depth})
     figure, axes = _axes(1 + len(blocks), len(queries), 2.9)
     for axis, (name, _) in zip(axes[0], queries, strict=True):
@@ -148,15 +148,15 @@ def draw_attention(encoder: Transformer, features: Tensor, patches: int = 3) -> 
     _bar(figure, image, axes[0], "log-mel, normalised")
     for line, block in zip(axes[1:], blocks, strict=True):
         weights = attention(encoder, features[:1], block)[0]
-        looks = [weights[0 if place is None else place + first, first:] for _, place in queries]
+        looks = [weights[0 if patch is None else patch + first, first:] for _, patch in queries]
         for axis, (name, _), look in zip(line, queries, looks, strict=True):
             image = _show(
                 axis, encoder, as_map(encoder, look), f"{name}, block {block}", (0.0, _range(*looks)[1]), cmap="magma"
             )
         _bar(figure, image, line, "attention, mean of heads")
     for line in axes:
-        for axis, (_, place) in zip(line, queries, strict=True):
-            _frame(axis, encoder, place)
+        for axis, (_, patch) in zip(line, queries, strict=True):
+            _frame(axis, encoder, patch)
     return figure
 
 
@@ -183,14 +183,17 @@ ATTENTION: dict[type, Callable[[Any, Path], Any]] = {
 }
 
 
-def _frame(axis: Any, encoder: Transformer, place: int | None) -> None:
+def _frame(axis: Any, encoder: Transformer, patch: int | None) -> None:
     """Marks a patch."""
     from matplotlib.patches import Rectangle
 
-    if place is not None:
-        here = as_map(encoder, torch.arange(math.prod(encoder.config.grid)) == place)
-        [[column, row]] = here.nonzero().tolist()
-        width, height = encoder.window / encoder.sample_rate / here.shape[0], encoder.config.bands / here.shape[1]
+    if patch is not None:
+        is_patch = as_map(encoder, torch.arange(math.prod(encoder.config.grid)) == patch)
+        [[column, row]] = is_patch.nonzero().tolist()
+        width, height = (
+            encoder.window / encoder.sample_rate / is_patch.shape[0],
+            encoder.config.bands / is_patch.shape[1],
+        )
         axis.add_patch(Rectangle((column * width, row * height), width, height, fill=False, ec="red", lw=1.5))
 
 

@@ -9,12 +9,12 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from hear_audioformer.asit import Asit, Config
-from hear_audioformer.layers import for_some
+from hear_audioformer.layers import drop_path
 from training.loop import Settings, train
 from training.objectives.asit import AsitObjective, Local, Temperatures, Views
 from training.objectives.asit import Weights as LossWeights
 from training.objectives.asit_network import Heads
-from training.objectives.distil import Centre, across, surprise
+from training.objectives.distil import Centre, cross_entropy, cross_view_entropy
 from training.objectives.gmml import Corrupted
 
 
@@ -105,11 +105,11 @@ def test_only_other_views_are_compared() -> None:
     """A student who answers as the teacher of its own view gains nothing by it."""
     wanted = [torch.eye(5)[[0]], torch.eye(5)[[1]]]
     answers = [30 * torch.eye(5)[[place]] for place in (0, 1, 2, 3)]
-    assert float(across(wanted, answers[:2], 1.0)) == pytest.approx(30.0, abs=1e-3)
-    assert float(across(wanted, answers[1::-1], 1.0)) == pytest.approx(0.0, abs=1e-3)
-    pairs = [surprise(w, a, 1.0) for i, w in enumerate(wanted) for j, a in enumerate(answers) if i != j]
+    assert float(cross_view_entropy(wanted, answers[:2], 1.0)) == pytest.approx(30.0, abs=1e-3)
+    assert float(cross_view_entropy(wanted, answers[1::-1], 1.0)) == pytest.approx(0.0, abs=1e-3)
+    pairs = [cross_entropy(w, a, 1.0) for i, w in enumerate(wanted) for j, a in enumerate(answers) if i != j]
     assert len(pairs) == 6
-    assert float(across(wanted, answers, 1.0)) == pytest.approx(float(sum(pairs)) / 6)
+    assert float(cross_view_entropy(wanted, answers, 1.0)) == pytest.approx(float(sum(pairs)) / 6)
 
 
 def test_only_hidden_pixels_are_painted_for() -> None:
@@ -207,7 +207,7 @@ def test_branches_are_skipped_in_the_students_training_only() -> None:
     skipped = (some == x).all(-1).all(-1).float().mean()
     assert float(skipped) == pytest.approx(0.9**2, abs=0.03)
     branch = torch.ones(4000, 2, 24)
-    assert float(for_some(branch, 0.9, True).mean()) == pytest.approx(1.0, abs=0.15)
+    assert float(drop_path(branch, 0.9, True).mean()) == pytest.approx(1.0, abs=0.15)
 
 
 def test_local_views_and_shared_prototypes(tmp_path: Any) -> None:

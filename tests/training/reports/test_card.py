@@ -13,7 +13,7 @@ from evaluation.scoring.bootstrap import student
 from hear_audioformer import weights
 from tests.training.test_export import bundle_at, trained
 from training import export
-from training.data.blends import MixtureConfig
+from training.data.labelled_mixtures import MixtureConfig
 from training.recipe import Data
 from training.reports import card
 

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 import torch
 
-from training.data.labelled import Batch, Clips, Labelled, many_hot, odds
+from training.data.labelled_clips import Batch, Clips, Labelled, many_hot, odds
 from training.data.mixup import Mixup
 
 LENGTHS = (50, 200, 1000, 130)
