@@ -27,8 +27,8 @@ def step_of(path: Path) -> int:
 
 def latest(folder: Path) -> Path | None:
     """The newest finished checkpoint in a folder."""
-    found = finished(folder)
-    return found[-1] if found else None
+    paths = finished(folder)
+    return paths[-1] if paths else None
 
 
 def facts(path: Path) -> tuple[dict[str, Any], int]:

@@ -146,11 +146,11 @@ def half(tensor: Tensor) -> Tensor:
 
 def _enter(index: Path, name: str, entry: dict[str, Any], default: bool) -> None:
     """Adds or replaces a model in the index, atomically; the first model of all becomes the default."""
-    known = json.loads(index.read_text()) if index.exists() else {"default": None, "models": {}}
-    known["models"][name] = {**known["models"].get(name, {}), **entry}
-    if default or (known["default"] is None and entry["method"] in METHODS):
-        known["default"] = name
-    write_text(index, json.dumps(known, indent=2) + "\n")
+    models = json.loads(index.read_text()) if index.exists() else {"default": None, "models": {}}
+    models["models"][name] = {**models["models"].get(name, {}), **entry}
+    if default or (models["default"] is None and entry["method"] in METHODS):
+        models["default"] = name
+    write_text(index, json.dumps(models, indent=2) + "\n")
 
 
 @click.command()

@@ -25,11 +25,10 @@ from evaluation.tasks.tasks import Fold, Item, Task, TaskError
 from hear_audioformer import WeightsError, audio
 from hear_audioformer.audio import AudioError
 
-from . import checkpoints, export
-from . import finetune_files as finetuned
-from .data.labelled import Clips, Labelled
+from . import checkpoints, export, finetune_output
+from .data.labelled_clips import Clips, Labelled
 from .data.manifests import fingerprint, open_task, require_files
-from .finetune_files import Start
+from .finetune_output import Start
 from .loop import DivergedError, leave, train
 from .objectives.classify import Classifier
 from .objectives.ft2 import ContrastClassifier
@@ -52,11 +51,11 @@ class Round:
 def rounds_of(task: Task, recipe: FinetuningRecipe, run: Path) -> list[Round]:
     """The folds that a recipe asks for, or the one round of a task without folds."""
     many = len(task.folds) > 1
-    wanted = range(len(task.folds)) if recipe.fold == "all" else [recipe.fold]
-    if any(number not in range(len(task.folds)) for number in wanted):
+    numbers = range(len(task.folds)) if recipe.fold == "all" else [recipe.fold]
+    if any(number not in range(len(task.folds)) for number in numbers):
         raise TaskError(f"fold={recipe.fold}: {task.name} has {len(task.folds)}; choose all, or one counted from 0")
     rounds = []
-    for number in wanted:
+    for number in numbers:
         fold = task.folds[number]
         valid = tuple(item for item in task.items if item.split == fold.valid)
         learn = tuple(item for item in task.items if item.split in fold.train)
@@ -125,7 +124,7 @@ def learn(recipe: FinetuningRecipe, task: Task, turn: Round, fabric: Fabric, unt
     heard = [audio.read(task.audio(item, rate), rate) for item in watched]
 
     def watch() -> dict[str, float]:
-        return {"valid": finetuned.look(task, watched, objective, heard)}
+        return {"valid": finetune_output.look(task, watched, objective, heard)}
 
     train(
         objective,
@@ -146,7 +145,7 @@ def learn(recipe: FinetuningRecipe, task: Task, turn: Round, fabric: Fabric, unt
         saved = torch.load(newest, map_location="cpu", weights_only=True)
         export.restore(objective, saved)
         about = {**facts, "clips": len(turn.learn), "steps": saved["step"], "averaged": bool(saved["average"])}
-        finetuned.write(turn.folder, objective, start, task, about)
+        finetune_output.write(turn.folder, objective, start, task, about)
     fabric.barrier()
     return True
 
@@ -154,19 +153,19 @@ def learn(recipe: FinetuningRecipe, task: Task, turn: Round, fabric: Fabric, unt
 def finish(recipe: FinetuningRecipe, task: Task, rounds: list[Round], run: Path, command: str) -> None:
     """Scores what the rounds left, writes ``result.json``, and says what came out."""
     began = time.perf_counter()
-    found = finetuned.outcome(task, [(turn.fold, turn.folder) for turn in rounds])
-    line = finetuned.entry(task, found, {"score": time.perf_counter() - began})
+    outcome = finetune_output.outcome(task, [(turn.fold, turn.folder) for turn in rounds])
+    line = finetune_output.entry(task, outcome, {"score": time.perf_counter() - began})
     start = start_of(recipe)
     folder = task.folder.parent if task.folder.parent.name == "tasks" else task.folder
     suite = folder.parent.name if folder.name == "tasks" else folder.name
-    told = finetuned.facts(start, recipe, rounds[0].folder, suite, command)
+    about = finetune_output.facts(start, recipe, rounds[0].folder, suite, command)
     whole = len(rounds) == len(task.folds)
     file = run / ("result.json" if whole else f"result-{rounds[0].folder.name}.json")
     file.unlink(missing_ok=True)
-    records.add(file, told, task.name, line)
+    records.add(file, about, task.name, line)
     if recipe.results and whole:
-        place = Path(recipe.results) / told["module"] / told["name"] / f"{suite}.json"
-        records.add(place, told, task.name, line)
+        published = Path(recipe.results) / about["module"] / about["name"] / f"{suite}.json"
+        records.add(published, about, task.name, line)
     for name, score in {line["score"]: line, **line["also"]}.items():
         click.echo(f"{task.name:28} {name:15} {score['value']:7.4f}  {score['low']:7.4f} to {score['high']:7.4f}")
     click.echo(f"chance {line['chance']:.4f}; {line['test_clips']} clips, {line['drawn']} drawn\n-> {file}")

@@ -29,12 +29,12 @@ def shard(module: nn.Module, mesh: DeviceMesh) -> nn.Module:
     return module
 
 
-def mine(tensor: Tensor) -> Tensor:
+def local_shard(tensor: Tensor) -> Tensor:
     """The part of a tensor that this process keeps, without a copy; all of it where nothing is sharded."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def whole(part: Tensor, like: Tensor) -> Tensor:
+def full_tensor(part: Tensor, like: Tensor) -> Tensor:
     """Puts the parts of all processes together; ``like`` is the sharded parameter that they belong to."""
     if not isinstance(like, DTensor):
         return part
@@ -43,18 +43,18 @@ def whole(part: Tensor, like: Tensor) -> Tensor:
     ).full_tensor()
 
 
-def part_of(tensor: Tensor, like: Tensor) -> Tensor:
+def shard_of(tensor: Tensor, like: Tensor) -> Tensor:
     """The part that this process keeps of a tensor which all have."""
     if not isinstance(like, DTensor):
         return tensor
     return distribute_tensor(tensor, like.device_mesh, like.placements, src_data_rank=None).to_local()
 
 
-def number(value: Tensor | None) -> float:
+def to_float(value: Tensor | None) -> float:
     """A scalar, sharded or not, as Python's; NaN for none."""
-    return float("nan") if value is None else float(total(value))
+    return float("nan") if value is None else float(full_scalar(value))
 
 
-def total(value: Tensor) -> Tensor:
+def full_scalar(value: Tensor) -> Tensor:
     """A scalar, sharded or not, as every process has it."""
     return value.full_tensor() if isinstance(value, DTensor) else value

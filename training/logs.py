@@ -21,8 +21,8 @@ class Log:
         from torch.utils.tensorboard import SummaryWriter
 
         self.path = folder / "log.jsonl"
-        there = self.path if before is None else before / self.path.name
-        kept = [line for line in read(there) if line["step"] <= step]
+        source = self.path if before is None else before / self.path.name
+        kept = [line for line in read(source) if line["step"] <= step]
         write_text(self.path, dump(kept))  # atomic, so that a kill just now costs no line
         self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 

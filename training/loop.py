@@ -30,21 +30,21 @@ Watch = Callable[[], Mapping[str, float]]  # scores of the objective as it stand
 
 @runtime_checkable
 class ReadsAhead(Protocol):
-    """A source that wants to know beforehand what it will be asked for."""
+    """A source that reads batches before they are asked for."""
 
     def begin(self, batch: int, seeds: Iterable[int]) -> None:
-        """Told once: from here on come batches of this size, by generators of these seeds, in this order."""
+        """Called once: the batches to come have this size, and are drawn by generators of these seeds in this order."""
 
 
 @dataclass
 class Meter:
-    """What happened since the last line of the log."""
+    """Losses and times since the last line of the log."""
 
     values: dict[str, list[Tensor]] = field(default_factory=lambda: {"loss": []})  # of steps that counted
     steps: int = 0
-    left_out: int = 0  # of these steps
+    left_out: int = 0  # of these steps, for a loss that was not finite
     started: float = field(default_factory=time.perf_counter)
-    waited: float = 0.0  # seconds spent on making crops
+    waited: float = 0.0  # seconds spent on reading batches
 
     def add(self, parts: list[dict[str, Tensor]]) -> None:
         for part in parts:
@@ -80,9 +80,9 @@ def train(
     Args:
         objective: see ``training.objectives``.
         source: makes crops on the device from a generator.
-        facts: what a checkpoint should carry along: recipe, corpus fingerprint.
-        until: stop after this step, with a checkpoint, as if it were a day's end; the schedule stays that of the run.
-        watch: what the log is to know of the averaged weights each ``watch_every`` steps; draws nothing at random.
+        facts: what a checkpoint holds beside the state: recipe, corpus fingerprint.
+        until: stop after this step, with a checkpoint; the schedule stays that of the whole run.
+        watch: validation scores of the averaged weights, logged each ``watch_every`` steps; draws no random numbers.
         branch: a checkpoint of another run to start from, where ``folder`` holds none.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -101,19 +101,21 @@ def train(
     meter, saved, bad = Meter(), time.monotonic(), 0
     end = min(settings.steps, until or settings.steps)
     if isinstance(source, ReadsAhead):
-        seeds = (_mix(seed, place) for place in _places(first, end, settings, fabric))
-        source.begin(settings.part(fabric.world_size), seeds)
+        seeds = (_mix(seed, number) for number in _batch_numbers(first, end, settings, fabric))
+        source.begin(settings.microbatch(fabric.world_size), seeds)
     for step in range(first, end):
         _set_rates(optimiser, settings, step)
         norm, failed = _step(model, optimiser, source, settings, fabric, seed, step, meter, steers)
         bad = bad + 1 if failed else 0
         if bad > settings.patience:
             raise DivergedError(bad, step, failed)
-        average.follow(step)
-        seen = _look(fabric, watch, average, meter) if watch and _at(settings.watch_every, step + 1, end) else None
-        if seen is not None or _at(settings.log_every, step + 1, end):
-            values = _values(meter, settings, fabric, flops, peak) | {"lr": settings.rate(step), "grad_norm": norm}
-            values |= seen or {}
+        average.update(step)
+        scores = (
+            _validate(fabric, watch, average, meter) if watch and _at(settings.watch_every, step + 1, end) else None
+        )
+        if scores is not None or _at(settings.log_every, step + 1, end):
+            values = _values(meter, settings, fabric, flops, peak) | {"lr": settings.lr_at(step), "grad_norm": norm}
+            values |= scores or {}
             if log:
                 log.write(step + 1, values)
                 _show(step + 1, settings, values)
@@ -131,13 +133,13 @@ def train(
 def _set_rates(optimiser: Any, settings: Settings, step: int) -> None:
     """Gives every group of parameters the learning rate and the decay of a step."""
     for group in optimiser.param_groups:
-        group["lr"] = settings.rate(step) * group.get("scale", 1.0)
+        group["lr"] = settings.lr_at(step) * group.get("scale", 1.0)
         if group.get("decays"):
-            group["weight_decay"] = settings.decay(step)
+            group["weight_decay"] = settings.weight_decay_at(step)
 
 
 def leave() -> None:
-    """Takes the process out of its group in good order; without it, a process may abort as it ends."""
+    """Leaves the process group after a barrier; without this, a process may abort as it ends."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
@@ -155,20 +157,20 @@ def _step(
     steers: Steers | None,
 ) -> tuple[float, str]:
     """One optimiser step; returns the gradient norm and, if the step was left out, what was not finite."""
-    part = settings.part(fabric.world_size)
+    part = settings.microbatch(fabric.world_size)
     parts: list[dict[str, Tensor]] = []
-    for number, place in enumerate(_places(step, step + 1, settings, fabric)):
+    for index, number in enumerate(_batch_numbers(step, step + 1, settings, fabric)):
         began = time.perf_counter()
-        audio = source(part, _generator(fabric.device, seed, place))
+        audio = source(part, _generator(fabric.device, seed, number))
         meter.waited += time.perf_counter() - began
-        torch.manual_seed(_mix(seed + 1, place))  # masks and noise inside the objective
-        last = number + 1 == settings.accumulate
+        torch.manual_seed(_mix(seed + 1, number))  # masks and noise inside the objective
+        last = index + 1 == settings.accumulate
         with nullcontext() if last else fabric.no_backward_sync(model):
             loss, logs = model(audio, step)
             parts.append({name: value.detach() for name, value in {"loss": loss, **logs}.items()})
             fabric.backward(loss / settings.accumulate)
     meter.steps += 1
-    norm, failed = float("nan"), _unhealthy(fabric, parts)
+    norm, failed = float("nan"), _nonfinite(fabric, parts)
     if not failed:
         norm = _clip(fabric, model, optimiser, settings)
         failed = "" if math.isfinite(norm) else "the gradient was NaN or infinite"
@@ -188,9 +190,9 @@ def _step(
 
 
 def _clip(fabric: Fabric, model: Any, optimiser: Any, settings: Settings) -> float:
-    """Clips the gradients as told; returns their norm before."""
+    """Clips the gradients as the settings say; returns their norm before clipping."""
     limit = float("inf") if settings.clip_each else settings.clip or float("inf")
-    norm = fsdp.number(fabric.clip_gradients(model, optimiser, max_norm=limit, error_if_nonfinite=False))
+    norm = fsdp.to_float(fabric.clip_gradients(model, optimiser, max_norm=limit, error_if_nonfinite=False))
     if settings.clip_each and settings.clip:
         clip_each([p for group in optimiser.param_groups for p in group["params"]], settings.clip)
     return norm
@@ -200,12 +202,12 @@ def clip_each(parameters: Iterable[Tensor], limit: float) -> None:
     """Scales the gradient of each parameter whose norm is above the limit down to it."""
     for parameter in parameters:
         if parameter.grad is not None:
-            norm = fsdp.total(torch.linalg.vector_norm(parameter.grad))
-            fsdp.mine(parameter.grad).mul_((limit / (norm + 1e-6)).clamp(max=1))
+            norm = fsdp.full_scalar(torch.linalg.vector_norm(parameter.grad))
+            fsdp.local_shard(parameter.grad).mul_((limit / (norm + 1e-6)).clamp(max=1))
 
 
-def _unhealthy(fabric: Fabric, parts: list[dict[str, Tensor]]) -> str:
-    """Says how many losses of all processes are not finite, and which of the values logged with them; else nothing."""
+def _nonfinite(fabric: Fabric, parts: list[dict[str, Tensor]]) -> str:
+    """How many losses of all processes are not finite, and which logged values; an empty text if all are finite."""
     bad = torch.stack([torch.stack([~torch.isfinite(value).all() for value in part.values()]) for part in parts])
     counts = dict(zip(parts[0], _summed(fabric, bad.sum(0)).tolist(), strict=True))
     if not (total := counts.pop("loss")):
@@ -215,17 +217,17 @@ def _unhealthy(fabric: Fabric, parts: list[dict[str, Tensor]]) -> str:
 
 
 def _groups(objective: nn.Module, settings: Settings) -> list[dict[str, Any]]:
-    """What learns: parameters with and without weight decay, for each factor on the learning rate."""
+    """Parameter groups for AdamW: with and without weight decay, for each factor on the learning rate."""
     spared, scales = no_decay(objective), lr_scales(objective)
     named = [(name, p) for name, p in objective.named_parameters() if p.requires_grad]
     groups: list[dict[str, Any]] = []
     for scale in dict.fromkeys(scales.get(name, 1.0) for name, _ in named):
-        mine = [(name, p) for name, p in named if scales.get(name, 1.0) == scale]
-        decayed = [p for name, p in mine if name not in spared]
-        kept = [p for name, p in mine if name in spared]
+        scaled = [(name, p) for name, p in named if scales.get(name, 1.0) == scale]
+        decayed = [p for name, p in scaled if name not in spared]
+        undecayed = [p for name, p in scaled if name in spared]
         groups += [
             {"params": params, "weight_decay": decay, "scale": scale, "decays": params is decayed}
-            for params, decay in ((decayed, settings.weight_decay), (kept, 0.0))
+            for params, decay in ((decayed, settings.weight_decay), (undecayed, 0.0))
             if params
         ]
     return groups
@@ -235,18 +237,18 @@ def _at(every: int | None, step: int, end: int) -> bool:
     return every is not None and (step % every == 0 or step == end)
 
 
-def _look(fabric: Fabric, watch: Watch, average: Average, meter: Meter) -> dict[str, float]:
-    """What the first process sees of the averaged weights; the time does not count as training."""
+def _validate(fabric: Fabric, watch: Watch, average: Average, meter: Meter) -> dict[str, float]:
+    """Validation scores of the averaged weights, on the first process; the time does not count as training."""
     began = time.perf_counter()
     with average.applied():
-        seen = dict(watch()) if fabric.is_global_zero else {}
+        scores = dict(watch()) if fabric.is_global_zero else {}
         fabric.barrier()
     meter.started += time.perf_counter() - began
-    return seen
+    return scores
 
 
 def _save(fabric: Fabric, folder: Path, state: dict[str, Any], average: Average, settings: Settings) -> None:
-    """Writes a checkpoint, with what follows from the run beside its state."""
+    """Writes a checkpoint: the state, the averaged weights, and the scale of fp16."""
     state["average"] = average.state(fabric.is_global_zero)
     state["precision"] = fabric._precision.state_dict()  # the scale of fp16
     checkpoints.save(fabric, folder, state["step"], state, settings.keep, settings.keep_every)
@@ -261,15 +263,15 @@ def _resume(
     facts: dict[str, Any],
     settings: Settings,
 ) -> int:
-    """Takes everything from a checkpoint that is of the same run; returns its step.
+    """Restores model, optimiser and average from a checkpoint of the same run; returns its step.
 
     A run of the schedule "wsd" may have become longer or shorter since, as long as it has not begun to cool down.
     """
-    told, step = checkpoints.facts(path)
-    if settings.free_until(told.get("recipe")) >= step:
-        told, facts = checkpoints.without_length(told), checkpoints.without_length(facts)
-    if told != facts:
-        changed = sorted(key for key in {*told, *facts} if told.get(key) != facts.get(key))
+    saved, step = checkpoints.facts(path)
+    if settings.common_steps(saved.get("recipe")) >= step:
+        saved, facts = checkpoints.without_length(saved), checkpoints.without_length(facts)
+    if saved != facts:
+        changed = sorted(key for key in {*saved, *facts} if saved.get(key) != facts.get(key))
         raise ValueError(f"{path} is of another run: {', '.join(changed)} differ; choose another folder, or delete it")
     rest = fabric.load(path, {"model": model, "optimiser": optimiser})
     average.load(rest["average"])
@@ -296,9 +298,9 @@ def _values(meter: Meter, settings: Settings, fabric: Fabric, flops: float, peak
 
 def _show(step: int, settings: Settings, values: dict[str, float]) -> None:
     minutes = (settings.steps - step) * settings.batch / values["crops_per_second"] / 60
-    seen = "".join(f"{name} {value:.4f}  " for name, value in values.items() if name.startswith("valid"))
+    scores = "".join(f"{name} {value:.4f}  " for name, value in values.items() if name.startswith("valid"))
     print(
-        f"step {step}/{settings.steps}  loss {values['loss']:.4f}  {seen}{values['crops_per_second']:.0f} crops/s  "
+        f"step {step}/{settings.steps}  loss {values['loss']:.4f}  {scores}{values['crops_per_second']:.0f} crops/s  "
         f"mfu {values['mfu']:.1%}  lr {values['lr']:.2e}  {minutes:.0f} min left",
         flush=True,
     )
@@ -317,19 +319,19 @@ def _summed(fabric: Fabric, value: Tensor) -> Tensor:
     return total
 
 
-def _places(first: int, end: int, settings: Settings, fabric: Fabric) -> Iterable[int]:
+def _batch_numbers(first: int, end: int, settings: Settings, fabric: Fabric) -> Iterable[int]:
     """The number of each batch that this process takes in steps first..end, unique over steps and processes."""
     parts = range(first * settings.accumulate, end * settings.accumulate)
     return (part * fabric.world_size + fabric.global_rank for part in parts)
 
 
-def _generator(device: torch.device, seed: int, place: int) -> torch.Generator:
-    return torch.Generator(device=device).manual_seed(_mix(seed, place))
+def _generator(device: torch.device, seed: int, number: int) -> torch.Generator:
+    return torch.Generator(device=device).manual_seed(_mix(seed, number))
 
 
-def _mix(seed: int, place: int) -> int:
+def _mix(seed: int, number: int) -> int:
     """A seed from two, such that neighbours share nothing (the finaliser of SplitMix64)."""
-    x = (seed * 0x9E3779B97F4A7C15 + place * 0xD1B54A32D192ED03 + 1) & (2**64 - 1)
+    x = (seed * 0x9E3779B97F4A7C15 + number * 0xD1B54A32D192ED03 + 1) & (2**64 - 1)
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
     x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & (2**64 - 1)
     return (x ^ (x >> 31)) & (2**63 - 1)

@@ -23,14 +23,14 @@ from hear_audioformer import checkpoint, weights
 
 from . import fsdp, methods
 from .data import readers
+from .data.labelled_set import LabelledSet
 from .data.stream import StreamError
-from .data.tagged import TaggedSet
 from .flops import PEAKS, flops_per_crop
 from .loop import DivergedError, leave, train
 from .objectives import start_from, trainable
 from .precision import plugin
 from .recipe import Recipe, read_recipe
-from .validation import Watched
+from .validation import MeanPrecision
 
 EFFICIENCY = 0.35  # share of a device's peak that the hours of a dry run assume
 
@@ -144,8 +144,8 @@ def main(
             source, corpus = readers.open_source(chosen.data, objective, fabric.device)
         facts = {"recipe": chosen.raw, "corpus": corpus.fingerprint, "hours": round(corpus.hours, 2), **initial}
         watch = None
-        if isinstance(corpus, TaggedSet) and chosen.loop.watch_every:
-            watch = Watched(objective, corpus.valid(), fabric)
+        if isinstance(corpus, LabelledSet) and chosen.loop.watch_every:
+            watch = MeanPrecision(objective, corpus.valid(), fabric)
         train(
             objective, source, chosen.loop, run, fabric,
             seed=chosen.seed, facts=facts, until=until, watch=watch, branch=branch,

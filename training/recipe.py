@@ -17,7 +17,7 @@ from hear_audioformer.errors import WeightsError
 
 from . import methods
 from .data.augment import Augment
-from .data.blends import MixtureConfig
+from .data.labelled_mixtures import MixtureConfig
 from .data.mixup import Mixup
 from .data.specaugment import SpecAugment
 from .objectives.ft2 import Contrast
@@ -35,7 +35,7 @@ class Data:
 
     Attributes:
         corpus: folder of a corpus, as ``corpora.corpus`` and ``corpora.pack`` made it.
-        labelled: folder of a labelled set instead, as ``training.data.tagging`` made it.
+        labelled: folder of a labelled set instead, as ``training.data.make_labelled_set`` made it.
         reader: "resident" keeps the corpus on the device, "stream" reads its shards, "codes" reads its codes.
         shares: of the real crops by kind, after scaling to one.
         synthetic: share of all crops that is made on the device.

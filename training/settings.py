@@ -83,7 +83,7 @@ class Settings(Optimisation):
         if self.cooldown and not 0 < self.cooldown <= self.steps - self.warmup:
             raise ValueError(f"loop.cooldown={self.cooldown} does not fit behind {self.warmup} steps of warm-up")
 
-    def part(self, processes: int) -> int:
+    def microbatch(self, processes: int) -> int:
         """Crops that one process is given at a time."""
         parts = processes * self.accumulate
         if self.batch % parts:
@@ -93,7 +93,7 @@ class Settings(Optimisation):
             )
         return self.batch // parts
 
-    def rate(self, step: int) -> float:
+    def lr_at(self, step: int) -> float:
         """The learning rate of a step."""
         if self.lr is None:
             raise ValueError("the recipe has no learning rate: say loop.lr=...")
@@ -103,7 +103,7 @@ class Settings(Optimisation):
             return warmup_stable_decay(step, self.steps, peak, warmup=self.warmup, cooldown=self.cooldown, end=end)
         return warm_cosine(step, self.steps, peak, warmup=self.warmup, end=end)
 
-    def free_until(self, recipe: Any) -> int:
+    def common_steps(self, recipe: Any) -> int:
         """The last step up to which a run of this schedule and one of ``recipe`` are the same, whatever their lengths.
 
         -1 where their lengths matter from the start.
@@ -113,7 +113,7 @@ class Settings(Optimisation):
             return -1
         return min(self.steps - self.cooldown, other["steps"] - other.get("cooldown", 0))
 
-    def decay(self, step: int) -> float:
+    def weight_decay_at(self, step: int) -> float:
         """The weight decay of a step."""
         end = self.weight_decay if self.weight_decay_end is None else self.weight_decay_end
         return cosine(step, self.steps, self.weight_decay, end)

@@ -1,4 +1,4 @@
-"""What the log is told of a classifier in training: how well it ranks the fixed mixtures of a labelled set."""
+"""The validation score of a classifier in training: mean average precision on a labelled set's fixed mixtures."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from lightning.fabric import Fabric
 
 from evaluation.scoring.scores import mean_precision
 
-from .data.tagged import Valid
+from .data.labelled_set import Valid
 
 PART = 50  # mixtures at a time
 
 
-class Watched:
+class MeanPrecision:
     """Mean average precision over the classes that the mixtures have, in the run's own precision.
 
     Args:

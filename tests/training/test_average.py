@@ -12,7 +12,7 @@ def walk(module: nn.Linear, average: Average, values: list[float]) -> None:
     for step, value in enumerate(values):
         with torch.no_grad():
             module.weight.fill_(value)
-        average.follow(step)
+        average.update(step)
 
 
 def test_a_plain_mean_is_of_the_steps_from_its_start_on() -> None:
@@ -45,7 +45,7 @@ def test_without_an_average_nothing_is_lent() -> None:
     module = nn.Linear(3, 2)
     average = Average(module, None)
     with average.applied():
-        average.follow(3)
+        average.update(3)
     assert average.state(True) == []
 
 

@@ -22,8 +22,7 @@ from hear_audioformer import checkpoint, load_model
 from hear_audioformer.checkpoint import WeightsError
 from tests.conftest import small_encoder, write_model
 from tests.evaluation.toy import beeps, tones
-from training import checkpoints, logs
-from training import finetune_files as finetuned
+from training import checkpoints, finetune_output, logs
 from training.finetune import main
 from training.recipe import FINETUNING, read_finetuning
 from training.settings import EpochSettings
@@ -95,7 +94,7 @@ def test_full_training_learns_and_what_it_leaves_is_what_was_scored(tmp_path: Pa
     assert header.provenance["started_from"]["sha256"] == checkpoint.sha256(start)
     assert header.provenance["averaged"] is True
 
-    head, told = finetuned.read_head(run)
+    head, told = finetune_output.read_head(run)
     assert told.config["classes"] == ["noise", "tone"]
     heard, _ = soundfile.read(data.parent / "test1.wav", dtype="float32")
     assert head(model.scene(torch.from_numpy(heard)[None])).argmax(1).tolist() == [1]
@@ -110,7 +109,7 @@ def test_layers_of_ones_choice_stay_with_the_model(tmp_path: Path, start: Path) 
     header, model = checkpoint.read_header(run / "model.safetensors"), load_model(run / "model.safetensors")
     assert header.config["layers"] == [1]
     assert model.layers == [1]
-    head, _ = finetuned.read_head(run)
+    head, _ = finetune_output.read_head(run)
     assert head.linear.weight.shape[1] == model.scene_embedding_size
     before, after = (checkpoint.read(path)[1] for path in (start, run / "model.safetensors"))
     moved = {name for name, tensor in before.items() if not torch.equal(after[name], tensor)}
@@ -126,7 +125,7 @@ def test_frozen_training_leaves_the_encoder_as_it_is_to_the_bit(tmp_path: Path, 
     assert all(
         torch.equal(after[name], tensor) and after[name].dtype == tensor.dtype for name, tensor in before.items()
     )
-    assert finetuned.read_head(run)[0].linear.weight.any()
+    assert finetune_output.read_head(run)[0].linear.weight.any()
     assert score(run)["value"] > 0.7
 
 
@@ -184,7 +183,7 @@ def test_a_killed_run_goes_on_exactly(tmp_path: Path, start: Path) -> None:
 
 def slowed() -> None:
     """What the killed process runs: the command, with a pause before each batch."""
-    from training.data.labelled import Labelled
+    from training.data.labelled_clips import Labelled
 
     read_batch = Labelled.__call__
 
@@ -220,7 +219,7 @@ def test_folds_are_trained_alone_or_all_and_scored_together(tmp_path: Path, star
     assert line["folds"] == [0] * 12 + [1] * 12 + [2] * 12
     assert (line["score"], line["test_groups"], line["degrees"]) == ("mean_recall", 12, 9)
     assert line["value"] > 0.6
-    heads = [finetuned.read_head(run / f"fold0{i}")[1].provenance for i in range(3)]
+    heads = [finetune_output.read_head(run / f"fold0{i}")[1].provenance for i in range(3)]
     assert [head["test"] for head in heads] == ["fold00", "fold01", "fold02"]
     assert [head["clips"] for head in heads] == [12, 12, 12]
 
@@ -255,7 +254,7 @@ def test_a_head_knows_its_encoder(tmp_path: Path, start: Path) -> None:
     finetune(tmp_path, start, pair(tmp_path / "data"), "mode=frozen", "loop.epochs=0.1", "loop.swa_epochs=0")
     (tmp_path / "model.safetensors").write_bytes(start.read_bytes())
     with pytest.raises(WeightsError, match="was trained on another encoder"):
-        finetuned.read_head(tmp_path)
+        finetune_output.read_head(tmp_path)
 
 
 @pytest.mark.parametrize("name", [path.stem for path in FINETUNING.glob("*.yaml")])

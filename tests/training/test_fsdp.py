@@ -66,7 +66,7 @@ def main() -> None:
     torch.distributed.barrier()
     run(folder / "two", "fsdp")
     whole = sum(parameter.numel() for parameter in model.parameters())
-    mine = sum(fsdp.mine(parameter).numel() for parameter in model.parameters())
+    mine = sum(fsdp.local_shard(parameter).numel() for parameter in model.parameters())
     if not all(isinstance(parameter, DTensor) for parameter in model.parameters()) or mine > 0.6 * whole:
         raise SystemExit(f"{mine} of {whole} parameters are on this process")
     leave()
@@ -123,14 +123,14 @@ def test_shards_become_a_model(runs: Path, tmp_path: Path) -> None:
 
 def test_without_shards_all_is_ones_own() -> None:
     tensor = torch.ones(3)
-    assert fsdp.mine(tensor) is fsdp.whole(tensor, tensor) is fsdp.part_of(tensor, tensor) is tensor
-    assert fsdp.number(None) != fsdp.number(None)
-    assert fsdp.number(torch.tensor(2.0)) == 2.0
+    assert fsdp.local_shard(tensor) is fsdp.full_tensor(tensor, tensor) is fsdp.shard_of(tensor, tensor) is tensor
+    assert fsdp.to_float(None) != fsdp.to_float(None)
+    assert fsdp.to_float(torch.tensor(2.0)) == 2.0
 
 
 def test_no_average_costs_nothing() -> None:
     average = Average(nn.Linear(2, 2), None)
-    average.follow()
+    average.update()
     assert average.state(keep=True) == []
 
 

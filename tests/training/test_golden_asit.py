@@ -197,7 +197,7 @@ def test_schedules() -> None:
     close(torch.tensor(momentum, dtype=torch.float64), "out/sched_momentum", 1e-9)
     wanted = GOLDEN["out/sched_wd"]
     settings = Settings(steps=steps, batch=256, lr=1.0, weight_decay=float(wanted[0]), weight_decay_end=last(wanted))
-    decay = torch.tensor([settings.decay(step) for step in range(steps)], dtype=torch.float64)
+    decay = torch.tensor([settings.weight_decay_at(step) for step in range(steps)], dtype=torch.float64)
     assert (decay - wanted).abs().max() < 1e-9
     rates = GOLDEN["out/sched_lr"]
     options: dict[str, Any] = {"warmup": warm, "end": last(rates[warm:])}

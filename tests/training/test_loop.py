@@ -175,7 +175,7 @@ def test_a_batch_that_cannot_be_cut_is_refused(tmp_path: Path) -> None:
 def test_no_two_processes_or_steps_share_crops() -> None:
     settings = Settings(steps=9, batch=12, lr=1.0, accumulate=2)
     fabrics: list[Any] = [SimpleNamespace(world_size=3, global_rank=rank) for rank in range(3)]
-    taken = sorted(place for fabric in fabrics for place in loop._places(2, 5, settings, fabric))
+    taken = sorted(place for fabric in fabrics for place in loop._batch_numbers(2, 5, settings, fabric))
     assert taken == list(range(12, 30))
     assert len({loop._mix(seed, place) for seed in range(30) for place in range(30)}) == 900
 
@@ -333,7 +333,7 @@ def test_schedules() -> None:
     assert [warm_cosine(step, 10, 1.0, warmup=4) for step in (0, 2, 4, 10)] == pytest.approx([0.0, 0.5, 1.0, 0.0])
     assert warm_cosine(7, 10, 1.0, warmup=4, end=0.2) == pytest.approx(0.6)
     assert cosine(5, 10, 0.04, 0.4) == pytest.approx(0.22)
-    assert Settings(steps=10, batch=512, lr=3e-4, warmup=2).rate(2) == pytest.approx(6e-4)
+    assert Settings(steps=10, batch=512, lr=3e-4, warmup=2).lr_at(2) == pytest.approx(6e-4)
 
 
 if __name__ == "__main__":

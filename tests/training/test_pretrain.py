@@ -129,8 +129,8 @@ def test_asits_recipes_are_the_published_ones() -> None:
     for name, least in (("asit-paper", 1e-6), ("asit-paper-16k", 1e-6)):
         recipe = read_recipe(name)
         settings = recipe.loop
-        assert settings.rate(settings.steps) == pytest.approx(least)
-        assert settings.rate(settings.warmup) == pytest.approx(5e-4 * settings.batch / 256)
+        assert settings.lr_at(settings.steps) == pytest.approx(least)
+        assert settings.lr_at(settings.warmup) == pytest.approx(5e-4 * settings.batch / 256)
         assert settings.warmup == 10 * recipe.objective["epoch"]
         assert settings.steps == 100 * recipe.objective["epoch"]
         assert recipe.objective["epoch"] * settings.batch == 2_000_000

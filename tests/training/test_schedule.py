@@ -36,8 +36,8 @@ def test_warm_up_plateau_and_decay() -> None:
 
 def test_before_it_cools_down_a_run_does_not_know_its_length() -> None:
     short, long = Settings(**{**LONG, "steps": 50, "cooldown": 20}), Settings(**LONG)
-    assert [short.rate(step) for step in range(30)] == [long.rate(step) for step in range(30)]
-    assert short.rate(31) < long.rate(31)
+    assert [short.lr_at(step) for step in range(30)] == [long.lr_at(step) for step in range(30)]
+    assert short.lr_at(31) < long.lr_at(31)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ class Averages(nn.Module):
         self.sums.copy_(centres)
 
     @torch.no_grad()
-    def follow(self, codebook: Codebook, vectors: Tensor, codes: Tensor) -> None:
+    def update(self, codebook: Codebook, vectors: Tensor, codes: Tensor) -> None:
         """Moves the entries a little towards the vectors (n, dim) that chose them; a batch with NaN moves nothing."""
         vectors, codes = vectors.detach().float(), codes.flatten()
         counts = torch.zeros_like(self.counts).index_add_(0, codes, torch.ones_like(vectors[:, 0]))

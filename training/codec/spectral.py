@@ -20,18 +20,18 @@ class MelDistance(nn.Module):
             self.register_buffer(f"filters_{window}", filters.float(), persistent=False)
             self.register_buffer(f"window_{window}", torch.hann_window(window), persistent=False)
 
-    def forward(self, found: Tensor, wanted: Tensor) -> Tensor:
+    def forward(self, reconstruction: Tensor, target: Tensor) -> Tensor:
         """Waveforms (batch, samples), both float32 -> a scalar."""
-        total = found.new_zeros(())
+        total = reconstruction.new_zeros(())
         for window in WINDOWS:
-            difference = self.log_mel(found, window) - self.log_mel(wanted, window)
+            difference = self.log_mel(reconstruction, window) - self.log_mel(target, window)
             total = total + difference.abs().mean() + difference.square().mean()
         return total / len(WINDOWS)
 
     @torch.no_grad()
-    def apart(self, found: Tensor, wanted: Tensor) -> float:
+    def apart(self, reconstruction: Tensor, target: Tensor) -> float:
         """The mean absolute difference of log-mel values alone."""
-        parts = [self.log_mel(found, window) - self.log_mel(wanted, window) for window in WINDOWS]
+        parts = [self.log_mel(reconstruction, window) - self.log_mel(target, window) for window in WINDOWS]
         return sum(float(part.abs().mean()) for part in parts) / len(parts)
 
     def log_mel(self, audio: Tensor, window: int) -> Tensor:

@@ -36,9 +36,9 @@ def louder(convolution: nn.Module, factor: Tensor) -> None:
 
 
 def _scale(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    told: Any = layer
-    told.bias.zero_()
-    plain: Tensor = told.forward(*inputs)
+    untyped: Any = layer
+    untyped.bias.zero_()
+    plain: Tensor = untyped.forward(*inputs)
     deviation = shared(plain.float().std())
     factor = torch.where(deviation > FAINTEST, 1 / deviation, 1.0)
     louder(layer, factor)

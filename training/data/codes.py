@@ -90,16 +90,16 @@ class Codes:
                 f"{folder}: has no codes of {codec}; `python -m training.data.codes {folder} CODEC` makes them"
             )
         with np.load(index, allow_pickle=False) as file:
-            told: dict[str, Any] = {name: file[name] for name in file.files}
+            index_values: dict[str, Any] = {name: file[name] for name in file.files}
         for name in ("kinds", "packages", "hashes"):
-            told[name] = told[name].tolist()
+            index_values[name] = index_values[name].tolist()
         for name in ("fingerprint", "codec"):
-            told[name] = str(told[name])
-        columns, frames = len(told["hashes"]) + 1, int(told["lengths"].sum())
+            index_values[name] = str(index_values[name])
+        columns, frames = len(index_values["hashes"]) + 1, int(index_values["lengths"].sum())
         if array.stat().st_size != 2 * frames * columns:
             raise PackError(f"{array}: is not as long as {index.name} says; make it again")
         rows = np.memmap(array, "<i2", "c", shape=(frames, columns))  # "c": torch dislikes read-only
-        return cls(rows=rows, **{**told, "seconds": float(told["seconds"])})
+        return cls(rows=rows, **{**index_values, "seconds": float(index_values["seconds"])})
 
     @property
     def hours(self) -> float:
@@ -107,11 +107,11 @@ class Codes:
 
     def perplexity(self) -> list[float]:
         """How many codes each codebook would have if it used all of them alike."""
-        found = []
+        perplexities = []
         for column in self.rows.T[:-1]:
             shares = np.unique(column, return_counts=True)[1] / len(column)
-            found.append(float(np.exp(-(shares * np.log(shares)).sum())))
-        return found
+            perplexities.append(float(np.exp(-(shares * np.log(shares)).sum())))
+        return perplexities
 
     def speaks(self, codec: Codec) -> bool:
         """Whether these are the codes of a codec, or of more of its codebooks."""
@@ -129,18 +129,18 @@ def make(folder: Path, codec: Codec, name: str, processes: int = 1) -> Codes:
     pack = Pack.open(folder)
     array, index = files(folder, name)
     hashes = [codec.first(count + 1).codebook_hash() for count in range(codec.config.codebooks)]
-    told = {"fingerprint": pack.fingerprint, "codec": name, "hashes": hashes}
+    identity = {"fingerprint": pack.fingerprint, "codec": name, "hashes": hashes}
     if index.exists():
-        found = Codes.open(folder, name)
-        if {key: getattr(found, key) for key in told} != told:
+        existing = Codes.open(folder, name)
+        if {key: getattr(existing, key) for key in identity} != identity:
             raise PackError(f"{array}: holds codes of another codec or corpus; delete it and {index.name} first")
-        return found
+        return existing
     lengths = np.array([codec.count(_resampled(int(samples), codec)) for samples in pack.lengths], np.int64)
     ends = np.cumsum(lengths)
     with _encoder(folder, codec, processes) as encode:
-        _encode(encode, told, array.with_suffix(".part"), ends)
+        _encode(encode, identity, array.with_suffix(".part"), ends)
     held: dict[str, Any] = {name: getattr(pack, name) for name in ("kinds", "kind_of", "packages", "package_of")}
-    held |= {"offsets": ends - lengths, "lengths": lengths, "seconds": pack.lengths.sum() / RATE, **told}
+    held |= {"offsets": ends - lengths, "lengths": lengths, "seconds": pack.lengths.sum() / RATE, **identity}
     with atomic_write(index) as temporary:
         with open(temporary, "wb") as file:
             np.savez(file, **held)
@@ -149,13 +149,13 @@ def make(folder: Path, codec: Codec, name: str, processes: int = 1) -> Codes:
     return Codes.open(folder, name)
 
 
-def _encode(encode: Encode, told: dict[str, Any], part: Path, ends: np.ndarray) -> None:
+def _encode(encode: Encode, identity: dict[str, Any], part: Path, ends: np.ndarray) -> None:
     """Appends the clips that ``part`` lacks; ``ends`` are the rows where clips end."""
-    width, about = 2 * (len(told["hashes"]) + 1), _about(part)
+    width, about = 2 * (len(identity["hashes"]) + 1), _about(part)
     if not about.exists():
         part.unlink(missing_ok=True)
-        about.write_text(json.dumps(told))
-    elif json.loads(about.read_text()) != told:
+        about.write_text(json.dumps(identity))
+    elif json.loads(about.read_text()) != identity:
         raise PackError(f"{part}: was begun with another codec or corpus; delete it and {about.name} first")
     had = part.stat().st_size // width if part.exists() else 0
     first = int(np.searchsorted(ends, had, side="right"))  # clips that are whole

@@ -143,14 +143,14 @@ def draw_odds(clips: Listing, samples: int, shares: Mapping[str, float], cap: fl
     kind_of, package_of = torch.as_tensor(clips.kind_of).long(), torch.as_tensor(clips.package_of).long()
     odds = torch.zeros_like(worth)
     for kind, share in shares.items():
-        here = (
+        of_kind = (
             kind_of == clips.kinds.index(kind) if kind in clips.kinds else torch.zeros_like(kind_of, dtype=torch.bool)
         )
-        if share > 0 and here.any():
+        if share > 0 and of_kind.any():
             by_package = torch.zeros(len(clips.packages), dtype=torch.float64)
-            by_package.index_add_(0, package_of[here], worth[here])
+            by_package.index_add_(0, package_of[of_kind], worth[of_kind])
             scale = capped(by_package, cap / share) / by_package.clamp(min=1e-12)
-            odds[here] = share * worth[here] * scale[package_of[here]]
+            odds[of_kind] = share * worth[of_kind] * scale[package_of[of_kind]]
     if not odds.any():
         raise ValueError(f"the corpus holds {', '.join(clips.kinds)}, the recipe's shares name {', '.join(shares)}")
     return odds / odds.sum()

@@ -139,8 +139,8 @@ def fast_length(samples: int) -> int:
 def shift(audio: Tensor, offset: Tensor) -> Tensor:
     """Clips moved by their number of samples (batch, 1), later where positive; silence moves in."""
     samples = audio.shape[-1]
-    place = torch.arange(samples, device=audio.device) - offset
-    return audio.gather(1, place.clamp(0, samples - 1)) * ((place >= 0) & (place < samples))
+    index = torch.arange(samples, device=audio.device) - offset
+    return audio.gather(1, index.clamp(0, samples - 1)) * ((index >= 0) & (index < samples))
 
 
 def peak(audio: Tensor) -> Tensor:

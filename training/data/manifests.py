@@ -67,8 +67,8 @@ def open_task(data: Path, layout: str, name: str) -> Task:
 
 def fingerprint(task: Task) -> str:
     """A hash of what is told of the clips: files, splits, labels; not of their samples."""
-    told = [(item.split, item.file, item.group, item.labels) for item in task.items]
-    return hashlib.sha256(json.dumps([task.vocabulary, told]).encode()).hexdigest()
+    rows_of_clips = [(item.split, item.file, item.group, item.labels) for item in task.items]
+    return hashlib.sha256(json.dumps([task.vocabulary, rows_of_clips]).encode()).hexdigest()
 
 
 def require_files(task: Task, rate: int) -> None:
@@ -122,25 +122,25 @@ def audioset(folder: Path, train: str) -> Iterator[Row]:
     A name is the video's, maybe behind a ``Y`` as in many copies, maybe with the start behind it; clips that no longer
     exist are left out.
     """
-    known = {path.stem: path for path in sorted((folder / "audio").rglob("*")) if path.is_file()}
+    files = {path.stem: path for path in sorted((folder / "audio").rglob("*")) if path.is_file()}
     for split, table in (("train", AUDIOSET[train]), ("test", "eval_segments.csv")):
         with open(folder / table, newline="") as file:
             lines = (line for line in file if not line.startswith("#"))
             for video, start, _, labels in csv.reader(lines, skipinitialspace=True):
                 names = (video, f"Y{video}", f"{video}_{float(start):g}", f"{video}_{round(1000 * float(start))}")
-                path = next((known[name] for name in names if name in known), None)
+                path = next((files[name] for name in names if name in files), None)
                 if path:
                     yield Row(path.relative_to(folder).as_posix(), tuple(labels.split(",")), split, video)
 
 
 def vggsound(folder: Path) -> Iterator[Row]:
     """VGGSound (Chen et al., 2020): one of 309 classes; clips that are there, named after video and start."""
-    known = {path.stem: path for path in sorted((folder / "audio").rglob("*")) if path.is_file()}
+    files = {path.stem: path for path in sorted((folder / "audio").rglob("*")) if path.is_file()}
     with open(folder / "vggsound.csv", newline="") as file:
         for video, start, label, split in csv.reader(file):
-            name = next((n for n in (f"{video}_{int(start):06d}", f"{video}_{start}") if n in known), None)
+            name = next((n for n in (f"{video}_{int(start):06d}", f"{video}_{start}") if n in files), None)
             if name:
-                yield Row(known[name].relative_to(folder).as_posix(), (label,), split, video)
+                yield Row(files[name].relative_to(folder).as_posix(), (label,), split, video)
 
 
 def epic_kitchens(folder: Path) -> Iterator[Row]:
@@ -148,11 +148,11 @@ def epic_kitchens(folder: Path) -> Iterator[Row]:
 
     Segments are cut beforehand, one file each, named after their ``narration_id``.
     """
-    known = {path.stem: path for path in sorted((folder / "audio").rglob("*")) if path.is_file()}
+    files = {path.stem: path for path in sorted((folder / "audio").rglob("*")) if path.is_file()}
     for split, table in (("train", "EPIC_100_train.csv"), ("test", "EPIC_100_validation.csv")):
         with open(folder / table, newline="") as file:
             for row in csv.DictReader(file):
-                if path := known.get(row["narration_id"]):
+                if path := files.get(row["narration_id"]):
                     action = f"{row['verb_class']}-{row['noun_class']}"
                     yield Row(path.relative_to(folder).as_posix(), (action,), split, row["video_id"])
 
@@ -179,7 +179,7 @@ def _task(folder: Path, name: str, rows: Sequence[Row]) -> Task:
     if twice := [file for file, times in Counter(row.file for row in rows).items() if times > 1]:
         raise TaskError(f"{folder}: {twice[0]} is listed twice ({len(twice)} such files)")
     vocabulary = tuple(sorted({label for row in rows for label in row.labels}))
-    places = {label: place for place, label in enumerate(vocabulary)}
+    numbers = {label: number for number, label in enumerate(vocabulary)}
     many = any(len(row.labels) != 1 for row in rows)
     metadata: dict[str, Any] = {
         "task_name": name,
@@ -189,5 +189,5 @@ def _task(folder: Path, name: str, rows: Sequence[Row]) -> Task:
         "splits": splits,
         "evaluation": ["mAP" if many else "top1_acc"],
     }
-    items = (Item(r.split, r.file, r.group, tuple(places[label] for label in r.labels)) for r in rows)
+    items = (Item(r.split, r.file, r.group, tuple(numbers[label] for label in r.labels)) for r in rows)
     return Listed(folder, metadata, vocabulary, tuple(sorted(items, key=lambda item: (item.split, item.file))))

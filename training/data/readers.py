@@ -13,13 +13,13 @@ from corpora.index import Index
 from corpora.pack import Pack
 
 from ..recipe import Data
-from .blends import Blends, MixtureConfig
-from .code_crops import CodeCrops, CodeMixture
+from .code_batches import CodeBatches, CodeCrops
 from .codes import Codes
+from .crop_batches import CropBatches
 from .crops import Crops
-from .mixture import Mixture
+from .labelled_mixtures import LabelledMixtures, MixtureConfig
+from .labelled_set import LabelledSet
 from .stream import Stream, workers_for
-from .tagged import TaggedSet
 
 
 class Corpus(Protocol):
@@ -60,7 +60,7 @@ def open_source(data: Data, objective: Any, device: torch.device) -> tuple[Sourc
     return READERS[objective.reader](data, objective, device)
 
 
-def audio_crops(data: Data, objective: Any, device: torch.device) -> tuple[Mixture, Pack | Index]:
+def audio_crops(data: Data, objective: Any, device: torch.device) -> tuple[CropBatches, Pack | Index]:
     """Crops of a corpus that is kept on the device, or read ahead from disk."""
     _require_rate(objective)
     folder = _corpus(data)
@@ -75,23 +75,23 @@ def audio_crops(data: Data, objective: Any, device: torch.device) -> tuple[Mixtu
         corpus = Pack.open(folder)
         reader = Crops(corpus, objective.crop, data.shares, **options)
     sample_rate = objective.encoder.sample_rate
-    return Mixture(reader, objective.crop, sample_rate, synthetic=data.synthetic, augment=data.augment), corpus
+    return CropBatches(reader, objective.crop, sample_rate, synthetic=data.synthetic, augment=data.augment), corpus
 
 
-def labelled_mixtures(data: Data, objective: Any, device: torch.device) -> tuple[Blends, TaggedSet]:
+def labelled_mixtures(data: Data, objective: Any, device: torch.device) -> tuple[LabelledMixtures, LabelledSet]:
     """Mixtures of a labelled set, which must have as many classes as the recipe says."""
     _require_rate(objective)
     if not data.labelled:
-        raise click.UsageError("name a labelled set: data.labelled=FOLDER, as training.data.tagging made it")
-    labelled_set = TaggedSet.open(Path(data.labelled))
+        raise click.UsageError("name a labelled set: data.labelled=FOLDER, as training.data.make_labelled_set made it")
+    labelled_set = LabelledSet.open(Path(data.labelled))
     if len(labelled_set.classes) != objective.classes:
         count = len(labelled_set.classes)
         raise click.UsageError(f"{labelled_set.folder} has {count} classes: set objective.classes to that")
     config = data.mixtures or MixtureConfig()
-    return Blends(labelled_set, "train", objective.crop, config, device), labelled_set
+    return LabelledMixtures(labelled_set, "train", objective.crop, config, device), labelled_set
 
 
-def code_windows(data: Data, objective: Any, device: torch.device) -> tuple[CodeMixture, Codes]:
+def code_windows(data: Data, objective: Any, device: torch.device) -> tuple[CodeBatches, Codes]:
     """Windows of the codes that ``training.data.codes`` has made with the encoder's codec."""
     encoder, folder = objective.encoder, _corpus(data)
     if not encoder.config.codec_hash:
@@ -103,7 +103,7 @@ def code_windows(data: Data, objective: Any, device: torch.device) -> tuple[Code
         raise click.UsageError(f"{folder}: its codes of {corpus.codec} are of a codec that was trained anew")
     frames, count = encoder.config.window, encoder.config.codebooks
     reader = CodeCrops(corpus, frames, count, data.shares, cap=data.cap, device=device)
-    return CodeMixture(reader, objective.coded, objective.crop, encoder.sample_rate, data.synthetic), corpus
+    return CodeBatches(reader, objective.coded, objective.crop, encoder.sample_rate, data.synthetic), corpus
 
 
 ADVICE = {

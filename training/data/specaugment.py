@@ -50,5 +50,5 @@ def hidden(batch: int, size: int, share: float, device: torch.device) -> Tensor:
     most = int(share * size)
     width = (draws[0] * (most + 1)).floor().clamp(max=most)
     first = (draws[1] * (size - width + 1)).floor().clamp(max=size - width)
-    place = torch.arange(size, device=device)
-    return (place >= first) & (place < first + width)
+    index = torch.arange(size, device=device)
+    return (index >= first) & (index < first + width)

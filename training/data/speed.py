@@ -18,8 +18,8 @@ from corpora.index import Index
 from corpora.pack import Pack
 
 from .augment import Augment
+from .crop_batches import CropBatches
 from .crops import Crops
-from .mixture import Mixture
 from .stream import Stream
 from .synth import synthesise
 
@@ -79,7 +79,7 @@ def main(corpus: Path, seconds: float, batch: int, batches: int, workers: int) -
     measure("synthesis", batch, few, lambda generator: synthesise(batch, samples, RATE, generator))
     for name, augment in AUGMENTS.items():
         crops = Crops(pack, samples, shares, once=augment.once, device="cpu")
-        mixture = Mixture(crops, samples, RATE, synthetic=0.0, augment=augment)
+        mixture = CropBatches(crops, samples, RATE, synthetic=0.0, augment=augment)
         measure(f"resident, {name}", batch, few, partial(mixture, batch))
 
 

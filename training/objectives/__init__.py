@@ -76,8 +76,8 @@ def trainable(module: nn.Module) -> list[nn.Parameter]:
 
 def lr_scales(module: nn.Module) -> dict[str, float]:
     """Factors on the learning rate by name of parameter, of an objective that has them; all others learn at one."""
-    told = getattr(module, "lr_scales", None)
-    return told() if told else {}
+    scales = getattr(module, "lr_scales", None)
+    return scales() if scales else {}
 
 
 def no_decay(module: nn.Module) -> set[str]:
@@ -85,11 +85,11 @@ def no_decay(module: nn.Module) -> set[str]:
 
     Biases, everything 1-D, tables of embeddings, and what a part names as ``undecayed``.
     """
-    told = {f"{path}.{name}" for path, part in module.named_modules() for name in getattr(part, "undecayed", ())}
+    undecayed = {f"{path}.{name}" for path, part in module.named_modules() for name in getattr(part, "undecayed", ())}
     tables = {f"{path}.weight" for path, part in module.named_modules() if isinstance(part, nn.Embedding)}
     spared = (
         name
         for name, parameter in module.named_parameters()
-        if parameter.ndim <= 1 or name.endswith(".bias") or name in told | tables
+        if parameter.ndim <= 1 or name.endswith(".bias") or name in undecayed | tables
     )
     return set(spared)

@@ -166,11 +166,11 @@ class AsitObjective(nn.Module):
         if views.local is not None:
             students += self.student.project(self.student.tokens(views.local))[0].split(batch)
         with torch.no_grad():
-            wanted_cls, wanted_patch = self._taught(views.clean, step)
+            teacher_cls, teacher_patch = self._taught(views.clean, step)
         student = self.temperatures.student
         parts = {
-            "cls": cross_view_entropy(wanted_cls.split(batch), students, student),
-            "patch": cross_entropy(wanted_patch, patch, student),
+            "cls": cross_view_entropy(teacher_cls.split(batch), students, student),
+            "patch": cross_entropy(teacher_patch, patch, student),
             "pixel": hidden_error(painted, views),
         }
         total = sum(getattr(self.weights, name) * part for name, part in parts.items())
@@ -201,7 +201,7 @@ class AsitObjective(nn.Module):
         """The teacher's distributions of class and patch tokens; in training the centres take note of its logits."""
         temperature = self.temperatures.teacher(step // self.epoch)
         answers = dict(zip(("cls", "patch"), self.teacher.project(self.teacher.tokens(clean)), strict=True))
-        wanted = []
+        probabilities = []
         for name, logits in answers.items():
             centre = self.centres[name]
             assert isinstance(centre, Centre)
@@ -209,17 +209,17 @@ class AsitObjective(nn.Module):
                 centre.batch_means.clear()
             if self.training:
                 centre.note(logits)
-            wanted.append(centre.sharpened(logits, temperature))
+            probabilities.append(centre.sharpened(logits, temperature))
         self.noted = step
-        return wanted
+        return probabilities
 
     def _features(
         self, audio: Tensor, rolled: Tensor, samples: int, count: int, frames: int, generator: torch.Generator
     ) -> Tensor:
         """``count`` random crops of each recording, after rolling it round: (count * batch, frames, bands)."""
         starts = torch.randint(self.crop - samples + 1, (count, len(audio)), generator=generator) - rolled
-        place = starts.to(audio.device)[..., None] + torch.arange(samples, device=audio.device)
-        crops = audio.expand(count, -1, -1).gather(2, place % self.crop).flatten(0, 1)
+        positions = starts.to(audio.device)[..., None] + torch.arange(samples, device=audio.device)
+        crops = audio.expand(count, -1, -1).gather(2, positions % self.crop).flatten(0, 1)
         with exact(audio.device.type):
             return self.encoder.features(crops, 0, frames)
 

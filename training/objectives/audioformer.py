@@ -111,20 +111,20 @@ class AudioformerObjective(nn.Module):
 
     def forward(self, crops: Tensor | Coded, step: int) -> tuple[Tensor, Logs]:
         """Waveforms (batch, samples), or their codes -> the loss and what it is to be held against."""
-        codes, there = crops if isinstance(crops, Coded) else self.coded(crops)
+        codes, heard_frames = crops if isinstance(crops, Coded) else self.coded(crops)
         if not self.encoder.config.codec_hash and not codes.is_meta:
             raise ValueError("the encoder has no trained codec: name one, objective.codec=melrvq-16k")
         codes = codes.long().contiguous()  # what is drawn like them goes by their order in memory
-        loss, logs = self.masked(codes, self.audible(there))
+        loss, logs = self.masked(codes, self.audible(heard_frames))
         if self.frozen is not None:
             contrast, more = self.contrast(codes, step)
             logs |= {"masked": loss, "contrast": contrast, **more}
             loss = joint(loss, contrast, self.alpha)
         return loss, logs
 
-    def audible(self, there: Tensor) -> Tensor:
+    def audible(self, heard_frames: Tensor) -> Tensor:
         """Frames worth guessing, (batch, frames): no digital silence, and nothing of crops that are hardly more."""
-        return there & (there.float().mean(1, keepdim=True) >= 1 - MOSTLY_SILENT)
+        return heard_frames & (heard_frames.float().mean(1, keepdim=True) >= 1 - MOSTLY_SILENT)
 
     def masked(self, codes: Tensor, allowed: Tensor) -> tuple[Tensor, Logs]:
         """Codes (batch, frames, codebooks) -> the mean loss over masked places of all sequences, and its yardsticks."""
@@ -139,16 +139,16 @@ class AudioformerObjective(nn.Module):
             targets = range(config.trained) if config.layout == "summed" else [sequence]
             for codebook in targets:
                 logits = self.guess(states, codebook).float()
-                wanted = codes[..., codebook]
-                copied = masked_lm.copied(wanted, chosen).flatten()[places]
-                wanted = wanted.flatten()[places]
-                found = {
-                    "loss": F.cross_entropy(logits, wanted, reduction="sum"),
-                    "hit": (logits.argmax(-1) == wanted).float().sum(),
-                    "copied": (copied == wanted).float().sum(),
-                    "places": torch.ones_like(wanted, dtype=torch.float32).sum(),
+                labels = codes[..., codebook]
+                copied = masked_lm.copied(labels, chosen).flatten()[places]
+                labels = labels.flatten()[places]
+                sums = {
+                    "loss": F.cross_entropy(logits, labels, reduction="sum"),
+                    "hit": (logits.argmax(-1) == labels).float().sum(),
+                    "copied": (copied == labels).float().sum(),
+                    "places": torch.ones_like(labels, dtype=torch.float32).sum(),
                 }
-                totals = {name: totals[name] + found[name] for name in totals}
+                totals = {name: totals[name] + sums[name] for name in totals}
         mean = {name: value / totals["places"].clamp(min=1) for name, value in totals.items()}
         logs = {"accuracy": mean["hit"], "copy_accuracy": mean["copied"], "masked_share": chosen.float().mean()}
         logs["unigram_entropy"] = torch.stack(
@@ -174,9 +174,9 @@ class AudioformerObjective(nn.Module):
         """Codes (batch, frames, codebooks) -> the contrast of the sequences' vectors, and whether they keep apart."""
         assert self.frozen is not None
         sequences = self.encoder.config.sequences
-        mine = step % sequences
-        others = [sequence for sequence in range(sequences) if sequence != mine]
-        views = [pooled(self.encoder.read(codes, mine)[-1]), *self.frozen(codes, others)]
+        trained_sequence = step % sequences
+        others = [sequence for sequence in range(sequences) if sequence != trained_sequence]
+        views = [pooled(self.encoder.read(codes, trained_sequence)[-1]), *self.frozen(codes, others)]
         vectors = torch.cat([view.float() for view in views])
         clip = torch.arange(len(codes), device=codes.device).repeat(sequences)
         view = torch.arange(sequences, device=codes.device).repeat_interleave(len(codes))

@@ -19,7 +19,7 @@ from hear_audioformer.layers import ResidualBlock, set_drop_path
 from hear_audioformer.windowed import WindowedEncoder
 
 from .. import layer_decay
-from ..data.labelled import Batch
+from ..data.labelled_clips import Batch
 from ..data.specaugment import SpecAugment
 from ..precision import exact
 from . import Logs

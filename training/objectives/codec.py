@@ -100,10 +100,10 @@ class CodecObjective(nn.Module):
             self._gather(latents)
         with exact(audio.device.type):
             quantised = self.quantise(latents, self.draw())
-        found = self.decoder(quantised.values).float()
+        reconstruction = self.decoder(quantised.values).float()
         with exact(audio.device.type):
-            spectral = self.distance(found, audio.float())
-        plain = (found - audio).abs().mean()
+            spectral = self.distance(reconstruction, audio.float())
+        plain = (reconstruction - audio).abs().mean()
         alike = correlations(latents)
         parts = plain, spectral, quantised.commitment, alike
         loss = sum(weight * part for weight, part in zip(self.weights, parts, strict=True))
@@ -138,7 +138,7 @@ class CodecObjective(nn.Module):
             commitment = commitment + F.mse_loss(residual, nearest) / count
             if self.training and not latents.is_meta:
                 vectors: Any = residual.detach().flatten(0, 1)
-                averages.follow(codebook, vectors, codes[-1])  # type: ignore[operator]
+                averages.update(codebook, vectors, codes[-1])  # type: ignore[operator]
                 revived = revived + averages.revive(codebook, vectors)  # type: ignore[operator]
             residual, total = residual - nearest, total + nearest
         values = latents + (total.mT - latents).detach()
@@ -154,7 +154,7 @@ class CodecObjective(nn.Module):
         variance, mean = torch.var_mean(latents, (0, 2), correction=0)
         deviation = (variance + SMALLEST).sqrt()
         lag = ((mean - self.encoder.centre) / self.encoder.scale).detach().square().mean().sqrt()
-        self._follow(mean, deviation)
+        self._update_statistics(mean, deviation)
         return (latents - mean[:, None]) / deviation[:, None], lag
 
     def _begin(self, audio: Tensor) -> None:
@@ -173,14 +173,14 @@ class CodecObjective(nn.Module):
         return self.distance.apart(self.decoder(latents), sound)
 
     @torch.no_grad()
-    def _follow(self, mean: Tensor, deviation: Tensor) -> None:
+    def _update_statistics(self, mean: Tensor, deviation: Tensor) -> None:
         """Moves the codec's own mean and deviation towards those of the batches of all processes."""
         all_of_them = summed(torch.cat([mean, deviation, mean.new_ones(1)]))
         share = torch.where(self.ready, 1 - DECAY, 1.0) * torch.isfinite(all_of_them).all()
-        for known, now in zip(
+        for statistic, newest in zip(
             (self.encoder.centre, self.encoder.scale), (all_of_them[:-1] / all_of_them[-1]).chunk(2), strict=True
         ):
-            known.copy_(torch.where(share > 0, known.lerp(now, share), known))
+            statistic.copy_(torch.where(share > 0, statistic.lerp(newest, share), statistic))
 
     @torch.no_grad()
     def _gather(self, latents: Tensor) -> None:

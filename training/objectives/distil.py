@@ -99,7 +99,7 @@ class Centre(nn.Module):
 
 
 def cross_entropy(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
-    """Mean cross entropy of the teacher's distributions and the student's logits, both (..., count)."""
+    """Mean cross entropy of the student's logits under the teacher's distributions, both (..., count)."""
     return -(teacher * F.log_softmax(student.float() / temperature, dim=-1)).sum(-1).mean()
 
 
@@ -109,8 +109,8 @@ def cross_view_entropy(teacher: Sequence[Tensor], student: Sequence[Tensor], tem
     The first views of the student are those of the teacher.
     """
     losses = [
-        cross_entropy(distributions, logits, temperature)
-        for teacher_view, distributions in enumerate(teacher)
+        cross_entropy(target, logits, temperature)
+        for teacher_view, target in enumerate(teacher)
         for student_view, logits in enumerate(student)
         if teacher_view != student_view
     ]
@@ -120,6 +120,6 @@ def cross_view_entropy(teacher: Sequence[Tensor], student: Sequence[Tensor], tem
 @torch.no_grad()
 def ema_update(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
     """Updates the teacher's weights: teacher <- momentum * teacher + (1 - momentum) * student."""
-    teacher_weights = [fsdp.mine(parameter) for parameter in teacher.parameters()]
-    student_weights = [fsdp.mine(parameter.detach()) for parameter in student.parameters()]
+    teacher_weights = [fsdp.local_shard(parameter) for parameter in teacher.parameters()]
+    student_weights = [fsdp.local_shard(parameter.detach()) for parameter in student.parameters()]
     torch._foreach_lerp_(teacher_weights, student_weights, 1 - momentum)

@@ -15,7 +15,7 @@ from torch import Tensor
 from hear_audioformer.audioformer import Audioformer
 from hear_audioformer.embedder import Encoder
 
-from ..data.labelled import Batch
+from ..data.labelled_clips import Batch
 from ..precision import exact
 from . import Logs
 from .audioformer import FrozenViews
@@ -68,22 +68,22 @@ class ContrastClassifier(Classifier):
         """A batch -> both losses as one, and each by itself."""
         vectors = self.vectors(batch.audio, batch.lengths)
         plain, logs = self.judge(vectors, batch.targets)
-        told, views = self.contrast, [vectors, *self.views(batch.audio, batch.lengths).to(vectors)]
-        clip = torch.arange(len(vectors), device=vectors.device).repeat(told.views)
-        view = torch.arange(told.views, device=vectors.device).repeat_interleave(len(vectors))
-        drawn = mpc(torch.cat(views), clip, view, temperature=told.temperature, anchors=told.anchors)
-        return joint(plain, drawn, told.alpha), {**logs, "classification": plain, "contrast": drawn}
+        contrast, views = self.contrast, [vectors, *self.views(batch.audio, batch.lengths).to(vectors)]
+        clip = torch.arange(len(vectors), device=vectors.device).repeat(contrast.views)
+        view = torch.arange(contrast.views, device=vectors.device).repeat_interleave(len(vectors))
+        contrast_loss = mpc(torch.cat(views), clip, view, temperature=contrast.temperature, anchors=contrast.anchors)
+        return joint(plain, contrast_loss, contrast.alpha), {**logs, "classification": plain, "contrast": contrast_loss}
 
     @torch.no_grad()
     def views(self, audio: Tensor, lengths: Sequence[int]) -> Tensor:
         """Clips (clips, samples) of these lengths -> vectors of the other sequences, (views - 1, clips, width)."""
         encoder, count = self.frozen.encoder, self.contrast.views
-        found = torch.zeros(count - 1, len(audio), encoder.config.width, device=audio.device)
+        others = torch.zeros(count - 1, len(audio), encoder.config.width, device=audio.device)
         for length in sorted(set(lengths)):
-            rows = [row for row, mine in enumerate(lengths) if mine == length]
+            rows = [row for row, samples in enumerate(lengths) if samples == length]
             with exact(audio.device.type):
                 codes = encoder.clip_context(audio[rows, :length])
             assert codes is not None
             seen = codes[:, : encoder.config.window].long()
-            found[:, rows] = torch.stack(self.frozen(seen, range(1, count))).float()
-        return found
+            others[:, rows] = torch.stack(self.frozen(seen, range(1, count))).float()
+        return others

@@ -106,9 +106,9 @@ def lay(draws: Tensor, share: Tensor, size: tuple[int, int], align: int = 1) -> 
 
 def squares(order: Tensor, share: Tensor, size: tuple[int, int]) -> Tensor:
     """Hides the cells that come first in a random order (crops, rows, columns), up to a share of each crop."""
-    place = order.flatten(1).argsort(1).argsort(1).view_as(order)
+    rank = order.flatten(1).argsort(1).argsort(1).view_as(order)
     cells = order[0].numel()
-    mask = place < (share * cells).ceil()[:, None, None]
+    mask = rank < (share * cells).ceil()[:, None, None]
     side = size[0] // order.shape[1]
     return mask.repeat_interleave(side, 1).repeat_interleave(side, 2)
 
@@ -117,8 +117,8 @@ def _spans(first: Tensor, length: Tensor, pixels: int, align: int) -> Tensor:
     """Which pixels of an axis each rectangle covers, from its raw draws, (crops, n, pixels), bool."""
     start = first.div(align, rounding_mode="floor") * align
     length = (torch.minimum(length, pixels - start) / align).round().long() * align  # half to even, as published
-    place = torch.arange(pixels, device=first.device)
-    return (place >= start[..., None]) & (place < (start + length)[..., None])
+    pixel = torch.arange(pixels, device=first.device)
+    return (pixel >= start[..., None]) & (pixel < (start + length)[..., None])
 
 
 def _share(most: float, drawn: Tensor) -> Tensor:

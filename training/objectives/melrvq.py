@@ -65,13 +65,13 @@ class Melrvq(nn.Module):
     @torch.no_grad()
     def error(self, latents: Tensor, sound: Tensor) -> float:
         """The mean absolute difference between log-mel values of a sound (1, samples) and what latents say of them."""
-        told = self.mel.values(latents)
+        decoded = self.mel.values(latents)
         around = self.mel.around
-        return float((told - self.mel.log_mel(sound)[:, around : around + told.shape[1]]).abs().mean())
+        return float((decoded - self.mel.log_mel(sound)[:, around : around + decoded.shape[1]]).abs().mean())
 
 
 def directions(vectors: Tensor, count: int, whiten: float) -> Tensor:
     """The directions (dim, count) in which vectors (n, dim) vary most, the largest first."""
-    variances, found = torch.linalg.eigh((vectors.T @ vectors / len(vectors)).double())
-    largest, kept = variances.flip(0)[:count], found.flip(1)[:, :count]
+    variances, eigenvectors = torch.linalg.eigh((vectors.T @ vectors / len(vectors)).double())
+    largest, kept = variances.flip(0)[:count], eigenvectors.flip(1)[:, :count]
     return (kept * largest.clamp(min=LEAST * largest[0]).pow(-whiten / 2)).to(vectors.dtype)

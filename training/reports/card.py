@@ -22,6 +22,7 @@ from hear_audioformer.checkpoint import Header
 from hear_audioformer.codec import Codec
 
 from .. import logs
+from ..recipe import Data, Recipe
 from .codec_listen import REPORT
 from .figures import draw_loss
 
@@ -32,8 +33,8 @@ Heard = tuple[dict[str, Any], str]  # listen's report, and the folder of its rec
 
 def scores(result: dict[str, Any]) -> dict[str, Interval]:
     """Scores by task; a task that HEAR's format holds in two folders is the mean of both."""
-    told = compare.Result(result)
-    return compare.merged({task: told.interval(task) for task in told.tasks})
+    scored = compare.Result(result)
+    return compare.merged({task: scored.interval(task) for task in scored.tasks})
 
 
 def title(result: dict[str, Any]) -> str:
@@ -91,29 +92,30 @@ def listened(report: dict[str, Any], folder: str) -> list[str]:
 
 def card(name: str, path: Path, header: Header, results: list[dict[str, Any]], heard: Heard | None = None) -> str:
     """The card as Markdown; ``results`` are files of scores, or the one report on a codec."""
-    made, recipe = header.provenance, header.provenance["recipe"]
+    made = header.provenance
+    recipe = Recipe.parse(made["recipe"], path.name)
     notes = yaml.safe_load((NOTES / f"{name}.yaml").read_text())
     encoder = {key: value for key, value in header.config.items() if value is not None}
     size, digest = path.stat().st_size / 1e6, checkpoint.sha256(path)
-    facts = {
+    facts: dict[str, Any] = {
         "file": f"`{path.name}`, {size:.1f} MB (half precision), sha256 `{digest}`",
         "method": f"{header.method}; {', '.join(f'{key} {value}' for key, value in encoder.items())}",
         "input normalised by": ", ".join(f"{key} {value}" for key, value in header.normalisation.items()),
         "licence of the weights": header.licence,
     }
-    loop = recipe["loop"]
-    training = {
+    batch = recipe.loop.batch
+    training: dict[str, Any] = {
         "corpus": f"{made['corpus_hours']} h of recordings, fingerprint `{made['corpus_sha256']}`",
-        "drawn": drawn(recipe["data"]),
-        "run": f"{made['steps']} steps of {loop['batch']} crops: {made['crops']} crops, {made['hours_heard']} h heard",
-        "time": f"{made['training_hours']} h on {made['hardware']}, {recipe['precision']}",
+        "drawn": batches(recipe.data),
+        "run": f"{made['steps']} steps of {batch} crops: {made['crops']} crops, {made['hours_heard']} h heard",
+        "time": f"{made['training_hours']} h on {made['hardware']}, {recipe.precision}",
         "last loss": f"{made['last_loss']:.4f}",
         "validation": ", ".join(
             f"{VALIDATION.get(key, key)} {made['valid'][key]:.4f}" for key in made.get("valid") or ()
         ),
-        "seed": recipe["seed"],
+        "seed": recipe.seed,
     }
-    facts, training = ({key: value for key, value in told.items() if value != ""} for told in (facts, training))
+    facts, training = ({key: value for key, value in entries.items() if value != ""} for entries in (facts, training))
     parts = [
         f"# {name}",
         notes["summary"].strip(),
@@ -134,15 +136,15 @@ def card(name: str, path: Path, header: Header, results: list[dict[str, Any]], h
     return "\n\n".join(parts) + "\n"
 
 
-def drawn(data: dict[str, Any]) -> str:
+def batches(data: Data) -> str:
     """What a batch is made of."""
-    if "mixtures" in data:
-        shares = data["mixtures"]["shares"]
-        told = ", ".join(f"{share / sum(shares):.0%} of {count}" for count, share in enumerate(shares, start=1))
-        return f"mixtures of labelled sources, {told}"
-    shares = data["shares"]
-    told = ", ".join(f"{kind} {share / sum(shares.values()):.0%}" for kind, share in shares.items())
-    return f"{told} of the real crops; {data.get('synthetic', 0):.0%} of all crops synthetic"
+    if data.mixtures is not None:
+        shares = data.mixtures.shares
+        parts = ", ".join(f"{share / sum(shares):.0%} of {count}" for count, share in enumerate(shares, start=1))
+        return f"mixtures of labelled sources, {parts}"
+    total = sum(data.shares.values())
+    parts = ", ".join(f"{kind} {share / total:.0%}" for kind, share in data.shares.items())
+    return f"{parts} of the real crops; {data.synthetic:.0%} of all crops synthetic"
 
 
 def _list(facts: dict[str, Any]) -> str:
@@ -170,8 +172,8 @@ def main(name: str, result: Path, against: tuple[Path, ...], heard: Path | None)
     target = path.with_suffix(".md")
     if len(logs.read(path.with_suffix(".jsonl"))) > 1:  # what was fitted has no course to draw
         draw_loss(path.with_suffix(".jsonl")).savefig(path.with_suffix(".png"), dpi=100)
-    told = (sounds, os.path.relpath(heard, path.parent)) if heard and sounds else None
-    target.write_text(card(name, path, header, results, told))
+    recordings = (sounds, os.path.relpath(heard, path.parent)) if heard and sounds else None
+    target.write_text(card(name, path, header, results, recordings))
     click.echo(f"-> {target}")
 
 

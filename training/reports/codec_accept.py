@@ -93,15 +93,15 @@ def examine(objective: CodecObjective | Melrvq, task: Task, listened: int = 100)
         same = unmoved(objective, sound, codes[0, 0])
         equal, compared = equal + int(same.sum()), compared + len(same)
         if number % max(1, len(task.items) // listened) == 0:
-            for count, found in errors.items():
-                found.append(objective.error(codec.quantizer.decode(codes[:, :count]), sound))
+            for count, distances in errors.items():
+                distances.append(objective.error(codec.quantizer.decode(codes[:, :count]), sound))
             left.append(objective.error(codec.latents(sound), sound))
     shares = used / used.sum(1, keepdim=True).clamp(min=1)
     places = torch.arange(size)
     return Report(
         [float(entropy(places, size, row.float()).exp()) for row in used],
         shares.amax(1).tolist(),
-        {count: float(np.mean(found)) for count, found in errors.items()},
+        {count: float(np.mean(distances)) for count, distances in errors.items()},
         float(np.mean(left)),
         equal / max(compared, 1),
         {
@@ -164,9 +164,9 @@ def main(run: Path, folder: Path, out: Path | None) -> None:
     codes = objective.encoder.config.codes
     show(report, task, codes)
     if out:
-        known = {"task": task.name, "codebook_hash": objective.encoder.codebook_hash()}
-        told = {**asdict(report), **known, "verdicts": report.verdicts(codes)}
-        out.write_text(json.dumps(told, indent=1) + "\n")
+        identity = {"task": task.name, "codebook_hash": objective.encoder.codebook_hash()}
+        page = {**asdict(report), **identity, "verdicts": report.verdicts(codes)}
+        out.write_text(json.dumps(page, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -71,13 +71,13 @@ def main(run: Path, clips: tuple[Path, ...], out: Path, kind: str) -> None:
             clip = audio.read(path, codec.sample_rate)
         except AudioError as error:
             raise click.ClickException(str(error)) from error
-        wanted = whole(clip, codec.hop)
+        target = whole(clip, codec.hop)
         soundfile.write(out / f"{path.stem}.{kind}", clip.numpy(), codec.sample_rate)
-        codes, errors = codec(wanted), {}
+        codes, errors = codec(target), {}
         for count in numbers:
-            found = restored(objective, codes[:, :count])
-            errors[count] = objective.distance.apart(found, wanted)
-            sound = found[0, : len(clip)].clamp(-1, 1).numpy()
+            reconstruction = restored(objective, codes[:, :count])
+            errors[count] = objective.distance.apart(reconstruction, target)
+            sound = reconstruction[0, : len(clip)].clamp(-1, 1).numpy()
             soundfile.write(out / f"{path.stem}-{count}.{kind}", sound, codec.sample_rate)
         report["clips"][path.stem] = errors
         click.echo(f"{path.stem[:23]:24}" + "".join(f"{error:8.3f}" for error in errors.values()))

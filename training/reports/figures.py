@@ -8,6 +8,7 @@ python -m training.reports.figures usage RUN recording.flac ... -o usage.png
 """
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,7 +28,6 @@ from .. import logs
 from ..export import learnt
 from ..objectives import exported
 from ..objectives.asit import AsitObjective
-from ..objectives.audioformer import AudioformerObjective
 from ..objectives.codec import CodecObjective
 from ..objectives.msm_mae import MsmMaeObjective
 from . import code_figures
@@ -92,8 +92,8 @@ def _show(
     axis.set_title(title, fontsize=8)
     axis.set_facecolor("0.85")  # of what is hidden
     hertz = _centres(encoder)
-    wanted = [hz for hz in (200, 500, 1000, 2000, 4000) if hertz[0] <= hz <= hertz[-1]]
-    axis.set_yticks(np.interp(wanted, hertz, np.arange(config.bands) + 0.5), [f"{hz / 1000:g}" for hz in wanted])
+    ticks = [hz for hz in (200, 500, 1000, 2000, 4000) if hertz[0] <= hz <= hertz[-1]]
+    axis.set_yticks(np.interp(ticks, hertz, np.arange(config.bands) + 0.5), [f"{hz / 1000:g}" for hz in ticks])
     axis.tick_params(labelsize=7)
     if axis.get_subplotspec().is_last_row():
         axis.set_xlabel("s", fontsize=8)
@@ -141,7 +141,7 @@ def draw_attention(encoder: Transformer, features: Tensor, patches: int = 3) -> 
     """
     first = 0 if encoder.cls is None else 1
     places = np.linspace(0, math.prod(encoder.config.grid) - 1, patches + 2).astype(int)[1:-1].tolist()
-    queries = ([("CLS", None)] if first else []) + [(f"patch {n}", place) for n, place in enumerate(places, 1)]
+    queries = ([("CLS", None)] if first else []) + [(f"patch {n}", patch) for n, patch in enumerate(places, 1)]
     blocks = sorted({max(1, encoder.depth // 2), encoder.depth})
     figure, axes = _axes(1 + len(blocks), len(queries), 2.9)
     for axis, (name, _) in zip(axes[0], queries, strict=True):
@@ -149,26 +149,52 @@ def draw_attention(encoder: Transformer, features: Tensor, patches: int = 3) -> 
     _bar(figure, image, axes[0], "log-mel, normalised")
     for line, block in zip(axes[1:], blocks, strict=True):
         weights = attention(encoder, features[:1], block)[0]
-        looks = [weights[0 if place is None else place + first, first:] for _, place in queries]
+        looks = [weights[0 if patch is None else patch + first, first:] for _, patch in queries]
         for axis, (name, _), look in zip(line, queries, looks, strict=True):
             image = _show(
                 axis, encoder, as_map(encoder, look), f"{name}, block {block}", (0.0, _range(*looks)[1]), cmap="magma"
             )
         _bar(figure, image, line, "attention, mean of heads")
     for line in axes:
-        for axis, (_, place) in zip(line, queries, strict=True):
-            _frame(axis, encoder, place)
+        for axis, (_, patch) in zip(line, queries, strict=True):
+            _frame(axis, encoder, patch)
     return figure
 
 
-def _frame(axis: Any, encoder: Transformer, place: int | None) -> None:
+def reconstruction_of_clip(objective: MsmMaeObjective | AsitObjective, clip: Path, count: int) -> Any:
+    """Windows of a recording."""
+    return draw_reconstruction(objective, *windows(objective.encoder, clip, count))
+
+
+def attention_on_clip(encoder: Transformer, clip: Path) -> Any:
+    """The first window of a recording."""
+    return draw_attention(encoder, windows(encoder, clip, 1)[0])
+
+
+# What can be drawn of an objective, or of an encoder; all others have their loss.
+RECONSTRUCTIONS: dict[type, Callable[[Any, Path, int], Any]] = {
+    MsmMaeObjective: reconstruction_of_clip,
+    AsitObjective: reconstruction_of_clip,
+    CodecObjective: lambda objective, clip, count: code_figures.draw_restored(objective, clip),
+}
+ATTENTION: dict[type, Callable[[Any, Path], Any]] = {
+    MsmMae: attention_on_clip,
+    Asit: attention_on_clip,
+    Audioformer: code_figures.draw_attention,
+}
+
+
+def _frame(axis: Any, encoder: Transformer, patch: int | None) -> None:
     """Marks a patch."""
     from matplotlib.patches import Rectangle
 
-    if place is not None:
-        here = as_map(encoder, torch.arange(math.prod(encoder.config.grid)) == place)
-        [[column, row]] = here.nonzero().tolist()
-        width, height = encoder.window / encoder.sample_rate / here.shape[0], encoder.config.bands / here.shape[1]
+    if patch is not None:
+        is_patch = as_map(encoder, torch.arange(math.prod(encoder.config.grid)) == patch)
+        [[column, row]] = is_patch.nonzero().tolist()
+        width, height = (
+            encoder.window / encoder.sample_rate / is_patch.shape[0],
+            encoder.config.bands / is_patch.shape[1],
+        )
         axis.add_patch(Rectangle((column * width, row * height), width, height, fill=False, ec="red", lw=1.5))
 
 
@@ -215,14 +241,10 @@ def loss(run: Path, out: Path) -> None:
 def reconstruction(run: Path, clip: Path, out: Path, count: int) -> None:
     """Input, masked input and reconstruction of windows of CLIP; of a codec, its beginning given back."""
     objective, _ = learnt(run)
-    if isinstance(objective, CodecObjective):
-        code_figures.draw_restored(objective, clip).savefig(out, dpi=150)
-        return
-    if isinstance(objective, AudioformerObjective):
-        raise click.UsageError(f"{run} guesses codes, and paints nothing; its codec's run can be drawn")
-    if not isinstance(objective, (MsmMaeObjective, AsitObjective)):
-        raise click.UsageError(f"{run} learns from labels, and paints nothing; draw its loss")
-    draw_reconstruction(objective, *windows(objective.encoder, clip, count)).savefig(out, dpi=150)
+    draw = RECONSTRUCTIONS.get(type(objective))
+    if draw is None:
+        raise click.UsageError(f"{run}: a {type(objective).__name__} reconstructs no sound; draw its loss")
+    draw(objective, clip, count).savefig(out, dpi=150)
 
 
 @main.command("attention")
@@ -232,14 +254,10 @@ def reconstruction(run: Path, clip: Path, out: Path, count: int) -> None:
 def attention_(run: Path, clip: Path, out: Path) -> None:
     """Attention of the CLS token and of three patches on the first window of CLIP; of AudioFormer, all of it."""
     encoder = exported(learnt(run)[0])
-    if isinstance(encoder, Codec):
-        raise click.UsageError(f"{run} trained a codec, which has no attention")
-    if isinstance(encoder, Audioformer):
-        code_figures.draw_attention(encoder, clip).savefig(out, dpi=150)
-        return
-    if not isinstance(encoder, (MsmMae, Asit)):
+    draw = ATTENTION.get(type(encoder))
+    if draw is None:
         raise click.UsageError(f"{run}: the attention of {type(encoder).__name__} cannot be drawn, only its loss")
-    draw_attention(encoder, windows(encoder, clip, 1)[0]).savefig(out, dpi=150)
+    draw(encoder, clip).savefig(out, dpi=150)
 
 
 @main.command()

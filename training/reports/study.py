@@ -117,11 +117,11 @@ def page(study: Study, rows: list[tuple[Row, list[dict[str, Any]]]]) -> str:
         f"|{'---|' * (len(head) + 2 + len(tasks))}",
     ]
     for row, results in rows:
-        found = _intervals(results[0])
+        intervals = _intervals(results[0])
         means = " | ".join(_mean(_intervals(result)) for result in results)
         cost = flops_per_crop(build(read_recipe(study.recipe, row.changes))) / 1e9
         loss = logs.read(row.folder / "run" / "log.jsonl")[-1]["loss"]
-        cells = " | ".join(f"{100 * found[task].value:.1f}" if task in found else "-" for task in tasks)
+        cells = " | ".join(f"{100 * intervals[task].value:.1f}" if task in intervals else "-" for task in tasks)
         lines.append(f"| {row.title} | {means} | {cost:.2f} | {loss:.3f} | {cells} |")
     if study.reading:
         lines += ["", study.reading.strip()]
@@ -136,8 +136,8 @@ def _intervals(result: dict[str, Any]) -> dict[str, Interval]:
     return {name: Interval(**{key: entry[key] for key in KEYS}) for name, entry in result["tasks"].items()}
 
 
-def _mean(found: dict[str, Interval]) -> str:
-    mean = Interval.mean(list(found.values()))
+def _mean(intervals: dict[str, Interval]) -> str:
+    mean = Interval.mean(list(intervals.values()))
     return f"{100 * mean.value:.1f} ({100 * mean.low:.1f} to {100 * mean.high:.1f})"
 
 

@@ -110,24 +110,27 @@ class AuthorsLoop:
 
     def _corrupt(self, clean: Tensor) -> tuple[Tensor, Tensor]:
         """Crops of one view -> corrupted ones and where they differ."""
-        told = self.objective.corruption
+        corruption = self.objective.corruption
         pictures, masks = [], []
         for crop in clean:
-            replaced = self.random.random() < told.odds
-            share = told.replace if replaced else self.random.uniform(min(0.5, told.drop), told.drop)
+            replaced = self.random.random() < corruption.odds
+            share = corruption.replace if replaced else self.random.uniform(min(0.5, corruption.drop), corruption.drop)
             filling = clean[self.random.randrange(len(clean))] if replaced else torch.zeros_like(crop)
-            picture, mask = self._cover(crop.clone(), filling, share, told)
+            picture, mask = self._cover(crop.clone(), filling, share, corruption)
             pictures.append(picture)
             masks.append(mask)
         return torch.stack(pictures), torch.stack(masks)
 
-    def _cover(self, picture: Tensor, filling: Tensor, share: float, told: Corruption) -> tuple[Tensor, Tensor]:
+    def _cover(self, picture: Tensor, filling: Tensor, share: float, corruption: Corruption) -> tuple[Tensor, Tensor]:
         rows, columns = picture.shape
         mask = torch.zeros(rows, columns, dtype=torch.bool)
         while mask.sum() < share * mask.numel():
-            row, column = self.random.randrange(rows - told.align), self.random.randrange(columns - told.align)
-            height = min(self.random.randrange(told.align, int(0.3 * rows)), rows - row)
-            width = min(self.random.randrange(told.align, int(0.3 * columns)), columns - column)
+            row, column = (
+                self.random.randrange(rows - corruption.align),
+                self.random.randrange(columns - corruption.align),
+            )
+            height = min(self.random.randrange(corruption.align, int(0.3 * rows)), rows - row)
+            width = min(self.random.randrange(corruption.align, int(0.3 * columns)), columns - column)
             block = (slice(row, row + height), slice(column, column + width))
             picture[block] = filling[block]
             mask[block] = True

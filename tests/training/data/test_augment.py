@@ -8,8 +8,8 @@ from torch import Tensor
 
 from tests.training.data.test_crops import CLIPS, small_pack
 from training.data.augment import Augment
+from training.data.crop_batches import CropBatches
 from training.data.crops import Crops
-from training.data.mixture import Mixture
 from training.data.stream import Stream
 
 RATE = 16000
@@ -90,7 +90,7 @@ def test_real_crops_are_augmented_and_synthetic_ones_are_not(tmp_path: Path) -> 
     crops = Crops(small_pack(tmp_path, CLIPS), 1600, {"speech": 1.0}, device="cpu")
 
     def batch(augment: Augment, share: float) -> Tensor:
-        return Mixture(crops, 1600, RATE, synthetic=share, augment=augment)(8, seeded())
+        return CropBatches(crops, 1600, RATE, synthetic=share, augment=augment)(8, seeded())
 
     plain, louder = batch(Augment(), 0.5), batch(Augment(gain_db=20.0), 0.5)
     assert not torch.equal(louder[:4], plain[:4])
@@ -104,6 +104,6 @@ def test_a_mixture_tells_its_reader_of_the_real_crops_only(monkeypatch: pytest.M
     asked: list[tuple[int, list[int]]] = []
     stream = Stream.__new__(Stream)
     monkeypatch.setattr(Stream, "begin", lambda _, batch, seeds: asked.append((batch, list(seeds))))
-    Mixture(stream, 1600, RATE, synthetic=0.25, augment=Augment()).begin(8, [1, 2])
-    Mixture(stream, 1600, RATE, synthetic=1.0, augment=Augment()).begin(8, [1, 2])
+    CropBatches(stream, 1600, RATE, synthetic=0.25, augment=Augment()).begin(8, [1, 2])
+    CropBatches(stream, 1600, RATE, synthetic=1.0, augment=Augment()).begin(8, [1, 2])
     assert asked == [(6, [1, 2])]

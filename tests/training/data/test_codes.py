@@ -18,7 +18,7 @@ from tests.training.data.test_crops import small_pack
 from tests.training.objectives.test_audioformer import small
 from training import logs, pretrain
 from training.data import codes
-from training.data.code_crops import CodeCrops, CodeMixture
+from training.data.code_batches import CodeBatches, CodeCrops
 from training.data.codes import Codes, make
 from training.data.synth import synthesise
 from training.flops import flops_per_crop
@@ -185,7 +185,7 @@ def test_synthetic_sounds_are_encoded_as_they_are_made(tmp_path: Path) -> None:
     corpus(tmp_path)
     objective = AudioformerObjective(small())
     reader = CodeCrops(make(tmp_path, objective.encoder.codec, "mine"), 50, 2, SHARES, device="cpu")
-    mixture = CodeMixture(reader, objective.coded, objective.crop, 16000, 0.4)
+    mixture = CodeBatches(reader, objective.coded, objective.crop, 16000, 0.4)
     found, generator = mixture(5, torch.Generator().manual_seed(3)), torch.Generator().manual_seed(3)
     assert torch.equal(found.codes[:3], reader(3, generator).codes)
     wanted = objective.coded(synthesise(2, 16000, 16000, generator))

@@ -15,7 +15,7 @@ from hear_audioformer.audioformer.language import pooled
 from hear_audioformer.embedder import Embedder
 from tests.conftest import learn_codebooks, small_audioformer
 from training.data.codes import heard
-from training.data.labelled import Batch
+from training.data.labelled_clips import Batch
 from training.flops import flops_per_crop
 from training.objectives import keep_fixed, masked_lm, no_decay
 from training.objectives.audioformer import AudioformerObjective, FrozenViews, build, initialise, words_from_codec

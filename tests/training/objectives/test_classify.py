@@ -11,7 +11,7 @@ from evaluation.baselines import ast
 from hear_audioformer.embedder import Embedder, Encoder
 from hear_audioformer.msm_mae import Config, MsmMae
 from tests.conftest import small_audioformer
-from training.data.labelled import Batch
+from training.data.labelled_clips import Batch
 from training.data.specaugment import SpecAugment
 from training.flops import flops_per_crop
 from training.objectives.classify import Classifier

@@ -116,7 +116,7 @@ def test_averages_by_hand() -> None:
     codebook, averages = started()
     before = codebook.embed.clone()
     vectors = torch.tensor([[1.0, 1.0], [3.0, 5.0], [9.0, 9.0]])
-    averages.follow(codebook, vectors, torch.tensor([[0, 0, 3]]))
+    averages.update(codebook, vectors, torch.tensor([[0, 0, 3]]))
     assert averages.counts.tolist() == pytest.approx([9.92, 9.9, 9.9, 9.91])
     assert codebook.embed[0].tolist() == pytest.approx([0.04 / 9.92, (9.9 + 0.06) / 9.92], rel=1e-4)
     assert codebook.embed[3].tolist() == pytest.approx([(59.4 + 0.09) / 9.91, (69.3 + 0.09) / 9.91], rel=1e-4)
@@ -127,7 +127,7 @@ def test_averages_by_hand() -> None:
 def test_a_batch_with_nan_moves_nothing() -> None:
     codebook, averages = started()
     before = codebook.embed.clone()
-    averages.follow(codebook, torch.full((3, 2), torch.nan), torch.tensor([0, 1, 1]))
+    averages.update(codebook, torch.full((3, 2), torch.nan), torch.tensor([0, 1, 1]))
     averages.updates.fill_(codebooks.PATIENCE)
     averages.counts[0] = 0
     averages.revive(codebook, torch.full((3, 2), torch.nan))

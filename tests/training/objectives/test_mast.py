@@ -16,13 +16,14 @@ from hear_audioformer import checkpoint, load_model
 from tests.bundles import use_bundle
 from tests.training.data.labelled_corpus import solos
 from training import export, logs, methods
-from training.data import tagging
-from training.data.tagged import TaggedSet, Valid
+from training.data import make_labelled_set
+from training.data.labelled_set import LabelledSet, Valid
 from training.loop import Settings, _groups
 from training.objectives import no_decay
 from training.objectives.mast import initialise
-from training.pretrain import build, main, read_recipe
-from training.validation import Watched
+from training.pretrain import build, main
+from training.recipe import read_recipe
+from training.validation import MeanPrecision
 
 SMALL = {
     "mast": "encoder={size: nano, width: 16, frames: 56}",
@@ -73,7 +74,7 @@ def test_tables_of_positions_are_not_decayed() -> None:
 
 def labelled(tmp_path: Path) -> list[str]:
     """A small labelled set, and the changes that name it."""
-    table = tagging.make(tmp_path / "set", [solos(tmp_path / "solos")], 12, 0.5, seed=0)
+    table = make_labelled_set.make(tmp_path / "set", [solos(tmp_path / "solos")], 12, 0.5, seed=0)
     return [f"data.labelled={table.folder}", f"objective.classes={len(table.classes)}", "objective.seconds=0.5"]
 
 
@@ -108,14 +109,14 @@ def test_from_the_command_line_to_a_model(method: str, tmp_path: Path, monkeypat
     assert torch.isfinite(scene).all()
     header = checkpoint.read_header(file)
     assert (header.method, header.provenance["crops"]) == (method, 16)
-    assert header.provenance["corpus_sha256"] == TaggedSet.open(tmp_path / "set").fingerprint
+    assert header.provenance["corpus_sha256"] == LabelledSet.open(tmp_path / "set").fingerprint
 
 
 def test_it_learns_to_tell_low_from_high(tmp_path: Path) -> None:
     told = [*labelled(tmp_path), "data.mixtures={shares: [1.0]}", "loop.steps=40", "loop.batch=16", "loop.lr=0.05"]
     run("mast", tmp_path / "run", *told, "loop.warmup=2", "loop.ema=null", "loop.watch_every=40", "loop.clip=null")
-    table = TaggedSet.open(tmp_path / "set")
-    untrained = Watched(build(recipe("mast", *told)), table.valid(), Fabric(accelerator="cpu"))()
+    table = LabelledSet.open(tmp_path / "set")
+    untrained = MeanPrecision(build(recipe("mast", *told)), table.valid(), Fabric(accelerator="cpu"))()
     assert logs.read(tmp_path / "run" / "log.jsonl")[-1]["valid_map"] > untrained["valid_map"] + 0.1
 
 
@@ -145,7 +146,7 @@ def test_what_is_watched_is_the_rank_of_the_mixtures() -> None:
             return self.sign * audio.std(1, keepdim=True)
 
     level = Level()
-    watched = Watched(level, Valid(audio, targets), Fabric(accelerator="cpu"))
+    watched = MeanPrecision(level, Valid(audio, targets), Fabric(accelerator="cpu"))
     assert watched() == {"valid_map": pytest.approx(1.0)}
     assert level.training
     level.sign = -1.0

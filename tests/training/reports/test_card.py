@@ -14,6 +14,8 @@ from hear_audioformer import weights
 from tests.bundles import use_bundle
 from tests.training.test_export import trained
 from training import export
+from training.data.labelled_mixtures import MixtureConfig
+from training.recipe import Data
 from training.reports import card
 
 
@@ -92,11 +94,10 @@ def test_a_codec_is_told_by_its_examination(
 
 
 def test_what_was_drawn() -> None:
-    assert (
-        card.drawn({"mixtures": {"shares": [2, 1, 1]}}) == "mixtures of labelled sources, 50% of 1, 25% of 2, 25% of 3"
-    )
-    told = card.drawn({"shares": {"speech": 0.6, "music": 0.2}, "synthetic": 0.1})
-    assert told == "speech 75%, music 25% of the real crops; 10% of all crops synthetic"
+    labelled = card.batches(Data(mixtures=MixtureConfig(shares=(2, 1, 1))))
+    assert labelled == "mixtures of labelled sources, 50% of 1, 25% of 2, 25% of 3"
+    crops = card.batches(Data(shares={"speech": 0.6, "music": 0.2}, synthetic=0.1))
+    assert crops == "speech 75%, music 25% of the real crops; 10% of all crops synthetic"
 
 
 def test_a_validation_score_is_told(tmp_path: Path, model: dict[str, Any]) -> None:

@@ -152,7 +152,10 @@ def test_from_the_command_line(tmp_path: Path) -> None:
         assert drawn.exit_code == 0, (drawn.output, drawn.exception)
         assert (tmp_path / "x.png").stat().st_size > 5000
         (tmp_path / "x.png").unlink()
-    assert "has no attention" in run(figures.main, "attention", folder, CLIP, "-o", tmp_path / "x.png").output
+    assert (
+        "attention of Codec cannot be drawn"
+        in run(figures.main, "attention", folder, CLIP, "-o", tmp_path / "x.png").output
+    )
     assert "choose a scene task" in run(accept.main, folder, beeps(tmp_path / "tasks")).output
 
 

@@ -72,7 +72,10 @@ def test_every_picture_is_drawn(tmp_path: Path, picture: str, recipe: dict) -> N
 
 @pytest.mark.parametrize(
     ("picture", "message"),
-    [("reconstruction", "learns from labels, and paints nothing"), ("attention", "attention of Mast cannot be drawn")],
+    [
+        ("reconstruction", "a Classifier reconstructs no sound; draw its loss"),
+        ("attention", "attention of Mast cannot be drawn"),
+    ],
 )
 def test_what_has_no_such_picture(tmp_path: Path, picture: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     objective = build(read_recipe("mast-open", ["encoder={size: nano, width: 16, frames: 56}"]))

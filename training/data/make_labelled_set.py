@@ -1,6 +1,6 @@
 """The command that makes a labelled set: labels for the clips of packed corpora, mixtures to validate by, a summary.
 
-python -m training.data.tagging data/labelled --corpus data/open --corpus data/solos
+python -m training.data.make_labelled_set data/labelled --corpus data/open --corpus data/solos
 """
 
 import csv
@@ -16,9 +16,9 @@ from corpora.clips import RATE
 from corpora.pack import Pack, PackError
 from corpora.tags import group_of, split_of, tags_of
 
-from .blends import fixed
+from .labelled_mixtures import fixed
+from .labelled_set import SYNTHESIS, LabelledSet, Source
 from .plain import PLAIN
-from .tagged import SYNTHESIS, Source, TaggedSet
 
 FEWEST_TRAIN, FEWEST_VALID = 5, 2  # clips that a class needs of either split
 
@@ -33,17 +33,23 @@ def sources_of(number: int, corpus: Path) -> Iterator[Source]:
     if kept := sorted({row["package"] for row in rows if catalogue.is_eval(row["package"])}):
         raise PackError(f"{corpus}: holds packages of the evaluation ({', '.join(kept)}), which nothing is learnt from")
     for row in rows:
-        told = json.loads(row["labels"]) if row["labels"] else {}
-        place = row["package"], row["path"]
-        if tags := tags_of(*place, row["kind"], float(row["seconds"]), told):
-            yield Source(number, row["key"], split_of(*place, tags, row["key"], told), group_of(*place, told), tags)
+        labels = json.loads(row["labels"]) if row["labels"] else {}
+        origin = row["package"], row["path"]
+        if tags := tags_of(*origin, row["kind"], float(row["seconds"]), labels):
+            yield Source(
+                number, row["key"], split_of(*origin, tags, row["key"], labels), group_of(*origin, labels), tags
+            )
 
 
-def without_known(sources: list[Source], table: TaggedSet) -> list[Source]:
+def without_known(sources: list[Source], table: LabelledSet) -> list[Source]:
     """Leaves out what is learnt from and sounds like a validation clip: free games share their effects."""
-    prints = {source: clips.fingerprint_of(table.clip(source)) for source in sources if is_effect(source)}
-    held = clips.Fingerprints((source.clip, told) for source, told in prints.items() if source.split == "valid")
-    return [s for s in sources if s.split == "valid" or s not in prints or (s.clip, prints[s]) not in held]
+    fingerprints = {source: clips.fingerprint_of(table.clip(source)) for source in sources if is_effect(source)}
+    held = clips.Fingerprints((source.clip, own) for source, own in fingerprints.items() if source.split == "valid")
+    return [
+        source
+        for source in sources
+        if source.split == "valid" or source not in fingerprints or (source.clip, fingerprints[source]) not in held
+    ]
 
 
 def is_effect(source: Source) -> bool:
@@ -59,25 +65,25 @@ def common(sources: list[Source]) -> list[Source]:
     return [source for source in left if source.tags]
 
 
-def summary(table: TaggedSet) -> str:
+def summary(table: LabelledSet) -> str:
     """A line a class: clips, hours and groups of either split; synthesis has no end, and no clips."""
     lines = [f"{'class':32} {'clips':>7} {'hours':>7} {'groups':>6}   {'valid':>7} {'hours':>7} {'groups':>6}"]
     for name in table.classes:
         cells = []
         for split in ("train", "valid"):
-            mine = [s for s in table.sources if name in s.tags and s.split == split and s.corpus != SYNTHESIS]
-            hours, groups = sum(map(table.seconds, mine)) / 3600, len({(s.corpus, s.group) for s in mine})
-            cells.append(f"{len(mine):7} {hours:7.2f} {groups:6}" if mine else f"{'synthesis':>22}")
+            members = [s for s in table.sources if name in s.tags and s.split == split and s.corpus != SYNTHESIS]
+            hours, groups = sum(map(table.seconds, members)) / 3600, len({(s.corpus, s.group) for s in members})
+            cells.append(f"{len(members):7} {hours:7.2f} {groups:6}" if members else f"{'synthesis':>22}")
         lines.append(f"{name:32} {'   '.join(cells)}")
     return "\n".join(lines)
 
 
-def make(out: Path, corpora: Sequence[Path], mixtures: int, seconds: float, seed: int) -> TaggedSet:
+def make(out: Path, corpora: Sequence[Path], mixtures: int, seconds: float, seed: int) -> LabelledSet:
     """Labels, splits, mixtures; all written to a folder."""
     sources = [source for number, corpus in enumerate(corpora) for source in sources_of(number, corpus)]
-    sources = common(without_known(sources, TaggedSet.of(out, sources, corpora)))
+    sources = common(without_known(sources, LabelledSet.of(out, sources, corpora)))
     sources += [Source(SYNTHESIS, name, "train", "synthesis", what.tags) for name, what in PLAIN.items()]
-    table = TaggedSet.of(out, sources, corpora)
+    table = LabelledSet.of(out, sources, corpora)
     valid = fixed(table, round(seconds * RATE), mixtures, seed)
     table.write(corpora, valid, {"mixtures": mixtures, "seconds": seconds, "seed": seed})
     return table

@@ -7,32 +7,32 @@ import pytest
 import torch
 
 from tests.training.data.labelled_corpus import solos, tone, write
-from training.data import blends, tagging
-from training.data.blends import Blends, MixtureConfig, fixed
+from training.data import labelled_mixtures, make_labelled_set
+from training.data.labelled_mixtures import LabelledMixtures, MixtureConfig, fixed
+from training.data.labelled_set import LabelledSet
 from training.data.plain import PLAIN, plain
-from training.data.tagged import TaggedSet
 
 SAMPLES = 8000
 
 
 @pytest.fixture
-def table(tmp_path: Path) -> TaggedSet:
-    return tagging.make(tmp_path / "set", [solos(tmp_path / "solos")], 30, 0.5, seed=1)
+def table(tmp_path: Path) -> LabelledSet:
+    return make_labelled_set.make(tmp_path / "set", [solos(tmp_path / "solos")], 30, 0.5, seed=1)
 
 
 def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def recorded(table: TaggedSet, split: str = "train", **recipe: object) -> Blends:
+def recorded(table: LabelledSet, split: str = "train", **recipe: object) -> LabelledMixtures:
     """Without synthesis, so that spectra tell what is heard."""
     sources = [source for source in table.sources if source.corpus == 0]
-    chosen = TaggedSet.of(table.folder, sources, [table.folder.parent / "solos"])
-    return Blends(chosen, split, SAMPLES, MixtureConfig(**recipe))  # type: ignore[arg-type]
+    chosen = LabelledSet.of(table.folder, sources, [table.folder.parent / "solos"])
+    return LabelledMixtures(chosen, split, SAMPLES, MixtureConfig(**recipe))  # type: ignore[arg-type]
 
 
-def test_a_seed_fixes_a_batch(table: TaggedSet) -> None:
-    source = Blends(table, "train", SAMPLES)
+def test_a_seed_fixes_a_batch(table: LabelledSet) -> None:
+    source = LabelledMixtures(table, "train", SAMPLES)
     one, again, other = (source(6, generator(seed)) for seed in (3, 3, 4))
     assert torch.equal(one.audio, again.audio)
     assert torch.equal(one.targets, again.targets)
@@ -40,10 +40,12 @@ def test_a_seed_fixes_a_batch(table: TaggedSet) -> None:
     assert one.audio.shape == (6, SAMPLES)
     assert one.lengths == [SAMPLES] * 6
     assert one.targets.shape == (6, len(table.classes))
-    assert torch.equal(Blends(TaggedSet.open(table.folder), "train", SAMPLES)(6, generator(3)).audio, one.audio)
+    assert torch.equal(
+        LabelledMixtures(LabelledSet.open(table.folder), "train", SAMPLES)(6, generator(3)).audio, one.audio
+    )
 
 
-def test_what_is_told_is_heard_and_nothing_else(table: TaggedSet) -> None:
+def test_what_is_told_is_heard_and_nothing_else(table: LabelledSet) -> None:
     """Tones of 250 to 280 Hz and of 3 to 3.4 kHz: a band has power where its label is told, and none elsewhere."""
     source = recorded(table, shares=(0.5, 0.5), below_db=6.0)
     audio, targets = source.draw(60, generator(0))
@@ -58,11 +60,11 @@ def test_what_is_told_is_heard_and_nothing_else(table: TaggedSet) -> None:
     assert targets[:, source.table.classes.index("music")].all()
 
 
-def test_training_never_hears_a_validation_clip(table: TaggedSet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_never_hears_a_validation_clip(table: LabelledSet, monkeypatch: pytest.MonkeyPatch) -> None:
     heard: set[str] = set()
-    clip = TaggedSet.clip
-    monkeypatch.setattr(TaggedSet, "clip", lambda self, source: heard.add(source.split) or clip(self, source))
-    Blends(table, "train", SAMPLES).draw(40, generator(0))
+    clip = LabelledSet.clip
+    monkeypatch.setattr(LabelledSet, "clip", lambda self, source: heard.add(source.split) or clip(self, source))
+    LabelledMixtures(table, "train", SAMPLES).draw(40, generator(0))
     assert heard == {"train"}
     heard.clear()
     fixed(table, SAMPLES, 40, 0)
@@ -70,7 +72,7 @@ def test_training_never_hears_a_validation_clip(table: TaggedSet, monkeypatch: p
 
 
 @pytest.mark.parametrize(("shares", "most"), [((1.0,), 1), ((0.0, 1.0), 2), ((0.2, 0.3, 0.5), 3)])
-def test_as_many_sources_as_told(table: TaggedSet, shares: tuple[float, ...], most: int) -> None:
+def test_as_many_sources_as_told(table: LabelledSet, shares: tuple[float, ...], most: int) -> None:
     source = recorded(table, shares=shares)
     counts: list[int] = []
     sounds = source._sounds
@@ -83,8 +85,8 @@ def test_as_many_sources_as_told(table: TaggedSet, shares: tuple[float, ...], mo
         MixtureConfig(shares=())
 
 
-def test_levels_are_within_bounds(table: TaggedSet) -> None:
-    audio, _ = Blends(table, "train", SAMPLES, MixtureConfig(peak_db=-20.0)).draw(100, generator(0))
+def test_levels_are_within_bounds(table: LabelledSet) -> None:
+    audio, _ = LabelledMixtures(table, "train", SAMPLES, MixtureConfig(peak_db=-20.0)).draw(100, generator(0))
     peaks = audio.abs().amax(1)
     assert torch.isfinite(audio).all()
     assert 0.0999 < peaks.min() < 0.15
@@ -97,21 +99,21 @@ def test_a_short_clip_is_heard_once_and_a_long_one_where_it_is_loud(tmp_path: Pa
     label = {"label": "music"}
     clips = [("m", f"{split}/{n}/a.flac", "other", label, loud[:800]) for split in ("train", "valid") for n in range(5)]
     folder = write(tmp_path / "c", [*clips, ("m", "train/long/a.flac", "other", label, quiet)])
-    source = Blends(tagging.make(tmp_path / "set", [folder], 1, 0.5, 0), "train", SAMPLES)
+    source = LabelledMixtures(make_labelled_set.make(tmp_path / "set", [folder], 1, 0.5, 0), "train", SAMPLES)
     short, long = source.sources[0], next(s for s in source.sources if s.group == "train/long")
     heard = source._heard(short, np.array([0.5, 0.0, 0.0]))
     assert (np.flatnonzero(heard)[0], np.flatnonzero(heard)[-1]) == (3601, 4399)
     assert (source._heard(long, np.array([0.0, 1.0, 0.5])) != 0).mean() > 0.9
 
 
-def test_mixtures_to_validate_by_are_always_the_same(table: TaggedSet) -> None:
+def test_mixtures_to_validate_by_are_always_the_same(table: LabelledSet) -> None:
     kept, anew, other = table.valid(), fixed(table, SAMPLES, 30, 1), fixed(table, SAMPLES, 30, 2)
     assert np.array_equal(kept.audio, anew.audio)
     assert np.array_equal(kept.targets, anew.targets)
     assert not np.array_equal(kept.audio, other.audio)
     assert kept.audio.dtype == np.int16
     assert kept.targets.sum(1).min() >= 1
-    assert blends.PART > 30 or len(kept.audio) == 30
+    assert labelled_mixtures.PART > 30 or len(kept.audio) == 30
 
 
 @pytest.mark.parametrize("name", PLAIN)

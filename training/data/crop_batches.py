@@ -11,7 +11,7 @@ from .stream import Stream
 from .synth import synthesise
 
 
-class Mixture:
+class CropBatches:
     """Batches for the loop.
 
     Args:

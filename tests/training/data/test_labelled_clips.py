@@ -8,7 +8,7 @@ import soundfile
 import torch
 
 from evaluation.scoring.labels import many_hot
-from training.data.labelled import Batch, Clips, Labelled, odds
+from training.data.labelled_clips import Batch, Clips, Labelled, odds
 from training.data.mixup import Mixup
 
 LENGTHS = (50, 200, 1000, 130)

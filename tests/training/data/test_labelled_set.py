@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from corpora.pack import PackError
 from tests.corpora.archive import sound
 from tests.training.data.labelled_corpus import Clip, solos, tone, write
-from training.data import tagging
+from training.data import make_labelled_set
+from training.data.labelled_set import SYNTHESIS, LabelledSet, Source, odds
 from training.data.plain import PLAIN
-from training.data.tagged import SYNTHESIS, Source, TaggedSet, odds
 
 
 def effects(folder: Path, more: list[Clip] | None = None) -> Path:
@@ -26,14 +26,14 @@ def effects(folder: Path, more: list[Clip] | None = None) -> Path:
     return write(folder, made + (more or []), fingerprint="effects")
 
 
-def made(tmp_path: Path, more: list[Clip] | None = None) -> TaggedSet:
+def made(tmp_path: Path, more: list[Clip] | None = None) -> LabelledSet:
     corpora = [effects(tmp_path / "effects", more), solos(tmp_path / "solos")]
-    return tagging.make(tmp_path / "set", corpora, 10, 0.5, seed=0)
+    return make_labelled_set.make(tmp_path / "set", corpora, 10, 0.5, seed=0)
 
 
 def test_a_set_comes_back_as_it_was_made(tmp_path: Path) -> None:
     table = made(tmp_path)
-    again = TaggedSet.open(tmp_path / "set")
+    again = LabelledSet.open(tmp_path / "set")
     assert (again.classes, again.sources, again.fingerprint) == (table.classes, table.sources, table.fingerprint)
     assert {"explosion", "music", "low", "high", "tone", "noise"} <= set(table.classes)
     assert "bird" not in table.classes  # one clip makes no class
@@ -69,7 +69,7 @@ def test_what_sounds_like_validation_is_not_learnt_from(tmp_path: Path) -> None:
 def test_packages_of_the_evaluation_are_refused(tmp_path: Path) -> None:
     corpus = effects(tmp_path / "c", [("hedgewars-data", "Sounds/explosion.ogg", "sfx", {}, sound(60))])
     small = ["--mixtures", "2", "--seconds", "0.5"]
-    result = CliRunner().invoke(tagging.main, [str(tmp_path / "set"), "--corpus", str(corpus), *small])
+    result = CliRunner().invoke(make_labelled_set.main, [str(tmp_path / "set"), "--corpus", str(corpus), *small])
     assert result.exit_code == 1
     assert "holds packages of the evaluation (hedgewars-data)" in result.output
     assert not (tmp_path / "set").exists()
@@ -79,19 +79,21 @@ def test_another_corpus_in_its_place_is_noticed(tmp_path: Path) -> None:
     made(tmp_path)
     write(tmp_path / "solos", [("a", "b", "sfx", {}, tone(100.0))], fingerprint="new")
     with pytest.raises(PackError, match="its corpora are others"):
-        TaggedSet.open(tmp_path / "set")
-    with pytest.raises(PackError, match=r"python -m training\.data\.tagging"):
-        TaggedSet.open(tmp_path / "nothing")
+        LabelledSet.open(tmp_path / "set")
+    with pytest.raises(PackError, match=r"python -m training\.data\.make_labelled_set"):
+        LabelledSet.open(tmp_path / "nothing")
 
 
 def test_the_command_prints_each_class(tmp_path: Path) -> None:
     corpora = [f"--corpus={effects(tmp_path / 'e')}", f"--corpus={solos(tmp_path / 's')}"]
-    result = CliRunner().invoke(tagging.main, [str(tmp_path / "set"), *corpora, "--mixtures", "4", "--seconds", "0.5"])
+    result = CliRunner().invoke(
+        make_labelled_set.main, [str(tmp_path / "set"), *corpora, "--mixtures", "4", "--seconds", "0.5"]
+    )
     assert result.exit_code == 0, result.output
     lines = {line[:32].strip(): line[32:].split() for line in result.output.splitlines()}
     assert lines["explosion"] == ["8", "0.00", "2", "8", "0.00", "2"]
     assert lines["tone"] == ["synthesis", "synthesis"]
-    assert len(TaggedSet.open(tmp_path / "set").valid().audio) == 4
+    assert len(LabelledSet.open(tmp_path / "set").valid().audio) == 4
 
 
 def test_classes_are_drawn_alike_and_groups_by_the_root_of_their_size() -> None:

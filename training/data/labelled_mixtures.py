@@ -15,9 +15,9 @@ from evaluation.scoring.labels import many_hot
 
 from .draws import uniform
 from .effects import TINY, amplitude
-from .labelled import Batch
+from .labelled_clips import Batch
+from .labelled_set import SYNTHESIS, LabelledSet, Source, Valid, odds
 from .plain import plain
-from .tagged import SYNTHESIS, Source, TaggedSet, Valid, odds
 
 PLACES = 3  # parts of a long clip that are looked at; the loudest is taken, so that labels are heard
 PART = 50  # mixtures made at a time for validation
@@ -43,7 +43,7 @@ class MixtureConfig:
             raise ValueError(f"data.mixtures.shares={self.shares}: shares of mixtures of one source, of two, ...")
 
 
-class Blends:
+class LabelledMixtures:
     """Batches for the loop.
 
     Args:
@@ -54,7 +54,7 @@ class Blends:
 
     def __init__(
         self,
-        table: TaggedSet,
+        table: LabelledSet,
         split: str,
         samples: int,
         config: MixtureConfig | None = None,
@@ -63,7 +63,7 @@ class Blends:
         self.table, self.samples, self.device = table, samples, torch.device(device)
         self.config = config or MixtureConfig()
         self.sources = table.of_split(split)
-        numbers = {name: place for place, name in enumerate(table.classes)}
+        numbers = {name: number for number, name in enumerate(table.classes)}
         self.tags = [[numbers[tag] for tag in source.tags] for source in self.sources]
         self.cumulative = odds(self.sources, table.classes).cumsum(0)
 
@@ -79,8 +79,8 @@ class Blends:
         counts = 1 + torch.multinomial(shares, batch, replacement=True, generator=generator)
         owner = torch.arange(batch).repeat_interleave(counts)
         draws = torch.rand(len(owner), 1 + PLACES, generator=generator, dtype=torch.float64)
-        found = torch.searchsorted(self.cumulative, draws[:, 0] * self.cumulative[-1], right=True)
-        chosen = found.clamp(max=len(self.sources) - 1).tolist()
+        indices = torch.searchsorted(self.cumulative, draws[:, 0] * self.cumulative[-1], right=True)
+        chosen = indices.clamp(max=len(self.sources) - 1).tolist()
         sounds = self._sounds(chosen, draws[:, 1:].numpy(), generator)
         gain = amplitude(uniform(-self.config.below_db, 0.0, (len(owner), 1), generator))
         mixed = torch.zeros(batch, self.samples).index_add_(0, owner, gain * sounds)
@@ -127,13 +127,13 @@ def _strength(sound: Tensor) -> Tensor:
     return (sound.square().sum() / loud.sum().clamp(min=1)).sqrt().clamp(min=TINY)
 
 
-def fixed(table: TaggedSet, samples: int, count: int, seed: int, config: MixtureConfig | None = None) -> Valid:
+def fixed(table: LabelledSet, samples: int, count: int, seed: int, config: MixtureConfig | None = None) -> Valid:
     """Mixtures of the validation sources, the same whenever they are made."""
-    blends, generator = Blends(table, "valid", samples, config), torch.Generator().manual_seed(seed)
+    mixtures, generator = LabelledMixtures(table, "valid", samples, config), torch.Generator().manual_seed(seed)
     audio, targets = np.zeros((count, samples), np.int16), np.zeros((count, len(table.classes)), np.uint8)
     for start in range(0, count, PART):
         size = min(PART, count - start)
-        mixed, told = blends.draw(size, generator)
+        mixed, classes = mixtures.draw(size, generator)
         audio[start : start + size] = (mixed * 32767).round().short().numpy()
-        targets[start : start + size] = told.byte().numpy()
+        targets[start : start + size] = classes.byte().numpy()
     return Valid(audio, targets)

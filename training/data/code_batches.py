@@ -49,7 +49,7 @@ class CodeCrops:
         return Coded(rows[..., : self.codebooks].int(), rows[..., -1] > 0)
 
 
-class CodeMixture:
+class CodeBatches:
     """Batches for the loop.
 
     Args:

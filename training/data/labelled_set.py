@@ -1,6 +1,7 @@
 """A labelled training set: a table of sources, clips of packed corpora or kinds of synthesis, each with its labels.
 
-``training.data.tagging`` makes one: ``sources.csv``, ``set.json`` and ``valid.npz``, fixed mixtures to validate by.
+``training.data.make_labelled_set`` makes one: ``sources.csv``, ``set.json`` and ``valid.npz``, the fixed validation
+mixtures.
 """
 
 import csv
@@ -50,7 +51,7 @@ class Valid(NamedTuple):
 
 
 @dataclass(frozen=True)
-class TaggedSet:
+class LabelledSet:
     """The table with its corpora at hand.
 
     Attributes:
@@ -67,33 +68,32 @@ class TaggedSet:
     fingerprint: str
 
     @classmethod
-    def of(cls, folder: Path, sources: list[Source], corpora: Sequence[Path]) -> "TaggedSet":
+    def of(cls, folder: Path, sources: list[Source], corpora: Sequence[Path]) -> "LabelledSet":
         """From a table in memory."""
         packs = [Pack.open(corpus) for corpus in corpora]
         rows = [{key: row for row, key in enumerate(pack.keys)} for pack in packs]
         classes = sorted({tag for source in sources for tag in source.tags})
-        told = [[pack.fingerprint for pack in packs], sources]
-        return cls(folder, classes, sources, packs, rows, hashlib.sha256(json.dumps(told).encode()).hexdigest())
+        content = [[pack.fingerprint for pack in packs], sources]
+        return cls(folder, classes, sources, packs, rows, hashlib.sha256(json.dumps(content).encode()).hexdigest())
 
     @classmethod
-    def open(cls, folder: Path) -> "TaggedSet":
+    def open(cls, folder: Path) -> "LabelledSet":
         """What ``write`` wrote; the corpora must be those that it was made of."""
         try:
-            told = json.loads((folder / "set.json").read_text())
+            header = json.loads((folder / "set.json").read_text())
             with open(folder / "sources.csv", newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
         except OSError as error:
-            raise PackError(
-                f"{folder}: holds no labelled set; `python -m training.data.tagging {folder} --corpus ...` makes one"
-            ) from error
+            command = f"python -m training.data.make_labelled_set {folder} --corpus ..."
+            raise PackError(f"{folder}: holds no labelled set; `{command}` makes one") from error
         sources = [
             Source(int(row["corpus"]), row["clip"], row["split"], row["group"], tuple(row["labels"].split(";")))
             for row in rows
         ]
-        found = cls.of(folder, sources, [Path(corpus) for corpus in told["corpora"]])
-        if found.fingerprint != told["fingerprint"]:
+        labelled_set = cls.of(folder, sources, [Path(corpus) for corpus in header["corpora"]])
+        if labelled_set.fingerprint != header["fingerprint"]:
             raise PackError(f"{folder}: its corpora are others than those that it was made of; make the set again")
-        return found
+        return labelled_set
 
     def write(self, corpora: Sequence[Path], valid: Valid, about: dict[str, Any]) -> None:
         """Keeps the table and the mixtures; ``set.json``, which comes last, says that the rest is there."""
@@ -105,8 +105,8 @@ class TaggedSet:
             writer.writerows((*source[:4], ";".join(source.tags)) for source in self.sources)
         with open(self.folder / "valid.npz", "wb") as target:
             np.savez(target, audio=valid.audio, targets=np.packbits(valid.targets, axis=1))
-        told = {"corpora": [str(path) for path in corpora], "fingerprint": self.fingerprint, "classes": self.classes}
-        write_text(self.folder / "set.json", json.dumps({**told, **about}, indent=1, ensure_ascii=False) + "\n")
+        header = {"corpora": [str(path) for path in corpora], "fingerprint": self.fingerprint, "classes": self.classes}
+        write_text(self.folder / "set.json", json.dumps({**header, **about}, indent=1, ensure_ascii=False) + "\n")
 
     def valid(self) -> Valid:
         """The fixed mixtures."""
@@ -141,14 +141,14 @@ def odds(sources: Sequence[Source], classes: Iterable[str]) -> Tensor:
     more for one with many, yet none drowns the others.
     """
     members: dict[str, list[int]] = defaultdict(list)
-    for place, source in enumerate(sources):
+    for row, source in enumerate(sources):
         for tag in source.tags:
-            members[tag].append(place)
-    found = torch.zeros(len(sources), dtype=torch.float64)
+            members[tag].append(row)
+    odds = torch.zeros(len(sources), dtype=torch.float64)
     present = [name for name in classes if name in members]
     for name in present:
-        places = members[name]
-        sizes = Counter((sources[place].corpus, sources[place].group) for place in places)
-        own = torch.tensor([sizes[sources[p].corpus, sources[p].group] ** -0.5 for p in places], dtype=torch.float64)
-        found[places] += own / own.sum() / len(present)
-    return found
+        rows = members[name]
+        sizes = Counter((sources[row].corpus, sources[row].group) for row in rows)
+        own = torch.tensor([sizes[sources[p].corpus, sources[p].group] ** -0.5 for p in rows], dtype=torch.float64)
+        odds[rows] += own / own.sum() / len(present)
+    return odds

@@ -108,8 +108,8 @@ def write(folder: Path, objective: Classifier, start: Start, task: Task, about: 
     }
     header = replace(start.header, config=config, provenance=provenance)
     digest = checkpoint.write(folder / MODEL, tensors, header)
-    told = {"classes": list(task.vocabulary), "loss": objective.loss, "encoder_sha256": digest}
-    head = Header(METHOD, told, provenance=provenance, licence=start.header.licence)
+    head_config = {"classes": list(task.vocabulary), "loss": objective.loss, "encoder_sha256": digest}
+    head = Header(METHOD, head_config, provenance=provenance, licence=start.header.licence)
     checkpoint.write(folder / HEAD, objective.head.state_dict(), head)
 
 
@@ -135,7 +135,7 @@ def load(folder: Path) -> tuple[Model, Head]:
 
 def outcome(task: Task, rounds: Sequence[tuple[Fold, Path]]) -> scene.Outcome:
     """What the models of some rounds, one a folder, say of their test clips; their validation scores beside it."""
-    truths, told, common, folds, chosen = [], [], [], [], []
+    truths, logits_of_rounds, common, folds, chosen = [], [], [], [], []
     items: list[Item] = []
     for number, (fold, folder) in enumerate(rounds):
         valid = [item for item in task.items if item.split == fold.valid]
@@ -145,13 +145,13 @@ def outcome(task: Task, rounds: Sequence[tuple[Fold, Path]]) -> scene.Outcome:
         first = len(valid)
         chosen.append({"valid": rate(task, targets[:first], logits[:first])} if valid else {})
         truths.append(targets[first:])
-        told.append(logits[first:])
-        known = _targets(task, [item for item in task.items if item.split in (*fold.train, fold.valid)])
-        common.append(np.broadcast_to(known.mean(0), logits[first:].shape))
+        logits_of_rounds.append(logits[first:])
+        learnt_targets = _targets(task, [item for item in task.items if item.split in (*fold.train, fold.valid)])
+        common.append(np.broadcast_to(learnt_targets.mean(0), logits[first:].shape))
         folds += [number] * len(test)
         items += test
     truth = np.concatenate(truths)
-    columns, majority = (scene.columns(task, truth, np.concatenate(parts)) for parts in (told, common))
+    columns, majority = (scene.columns(task, truth, np.concatenate(parts)) for parts in (logits_of_rounds, common))
     groups = np.array([item.group for item in items])
     return scene.Outcome(np.array(folds), groups, columns, {"majority": majority}, chosen, {})
 
@@ -170,11 +170,11 @@ def rate(task: Task, targets: np.ndarray, logits: np.ndarray) -> float:
     return float(SCORES[task.score](scene.columns(task, targets, logits), once)[0])
 
 
-def entry(task: Task, found: scene.Outcome, seconds: dict[str, float]) -> dict[str, Any]:
+def entry(task: Task, result: scene.Outcome, seconds: dict[str, float]) -> dict[str, Any]:
     """A task's line of a file of results, with the other scores that fit it."""
-    drawn = draw(task.name, found.folds, found.groups)
-    also = {name: records.rated(name, found.columns, found.folds, drawn) for name in ALSO.get(task.score, ())}
-    return {**records.entry(task, found, seconds), "also": also}
+    drawn = draw(task.name, result.folds, result.groups)
+    also = {name: records.rated(name, result.columns, result.folds, drawn) for name in ALSO.get(task.score, ())}
+    return {**records.entry(task, result, seconds), "also": also}
 
 
 def facts(start: Start, recipe: FinetuningRecipe, folder: Path, suite: str, command: str) -> dict[str, Any]:

@@ -128,5 +128,5 @@ def odds(labels: Sequence[tuple[int, ...]], balanced: bool) -> Tensor:
     """
     if not balanced:
         return torch.ones(len(labels), dtype=torch.float64)
-    counts = Counter(label for told in labels for label in told)
-    return torch.tensor([sum(1 / counts[label] for label in told) for told in labels], dtype=torch.float64)
+    counts = Counter(label for own in labels for label in own)
+    return torch.tensor([sum(1 / counts[label] for label in own) for own in labels], dtype=torch.float64)
