@@ -99,25 +99,15 @@ def make(out: Path, jobs: int = 2) -> Pack:
             bar.update(1)
     if clips.corpus_hash(metadata["sha256"] for metadata in clips_metadata) != corpus["fingerprint"]:
         raise PackError(f"{out}: the shards are not those of corpus.json")
-    kinds, kind_of = np.unique([metadata["kind"] for metadata in clips_metadata], return_inverse=True)
-    packages, package_of = np.unique([metadata["package"] for metadata in clips_metadata], return_inverse=True)
-    ends = np.cumsum(np.array(lengths, np.int64))
-    with open(out / "pack.npz.tmp", "wb") as index:
-        np.savez(
-            index,
-            offsets=ends - lengths,
-            lengths=np.array(lengths, np.int64),
-            kinds=kinds,
-            kind_of=kind_of.astype(np.int32),
-            packages=packages,
-            package_of=package_of.astype(np.int32),
-            keys=np.array([metadata["key"] for metadata in clips_metadata]),
-            fingerprint=np.array(corpus["fingerprint"]),
-            format=np.array(corpus["format"]),
-        )
-    os.replace(out / "pack.int16.tmp", out / "pack.int16")
-    os.replace(out / "pack.npz.tmp", out / "pack.npz")
-    return Pack.open(out)
+    return _finish(
+        out,
+        kinds=[metadata["kind"] for metadata in clips_metadata],
+        packages=[metadata["package"] for metadata in clips_metadata],
+        lengths=lengths,
+        keys=[metadata["key"] for metadata in clips_metadata],
+        fingerprint=corpus["fingerprint"],
+        form=corpus["format"],
+    )
 
 
 def join(out: Path, folders: Sequence[Path]) -> Pack:
@@ -131,22 +121,43 @@ def join(out: Path, folders: Sequence[Path]) -> Pack:
         for folder in folders:
             with open(folder / "pack.int16", "rb") as source:
                 shutil.copyfileobj(source, file, 1 << 24)
-    kinds, kind_of = np.unique(np.concatenate([np.array(p.kinds)[p.kind_of] for p in packs]), return_inverse=True)
-    names = np.concatenate([np.array(p.packages)[p.package_of] for p in packs])
-    packages, package_of = np.unique(names, return_inverse=True)
-    lengths = np.concatenate([pack.lengths for pack in packs])
+    return _finish(
+        out,
+        kinds=[pack.kinds[kind] for pack in packs for kind in pack.kind_of],
+        packages=[pack.packages[package] for pack in packs for package in pack.package_of],
+        lengths=np.concatenate([pack.lengths for pack in packs]),
+        keys=[f"{number}-{key}" for number, pack in enumerate(packs) for key in pack.keys],
+        fingerprint=clips.corpus_hash(pack.fingerprint for pack in packs),
+        form=packs[0].format,
+    )
+
+
+def _finish(
+    out: Path,
+    *,
+    kinds: Sequence[str],
+    packages: Sequence[str],
+    lengths: Sequence[int] | np.ndarray,
+    keys: Sequence[str],
+    fingerprint: str,
+    form: str,
+) -> Pack:
+    """Writes the index of the samples in ``pack.int16.tmp``, one entry a clip, and puts both files in their places."""
+    kind_names, kind_of = np.unique(kinds, return_inverse=True)
+    package_names, package_of = np.unique(packages, return_inverse=True)
+    counts = np.array(lengths, np.int64)
     with open(out / "pack.npz.tmp", "wb") as index:
         np.savez(
             index,
-            offsets=np.cumsum(lengths) - lengths,
-            lengths=lengths,
-            kinds=kinds,
+            offsets=np.cumsum(counts) - counts,
+            lengths=counts,
+            kinds=kind_names,
             kind_of=kind_of.astype(np.int32),
-            packages=packages,
+            packages=package_names,
             package_of=package_of.astype(np.int32),
-            keys=np.array([f"{number}-{key}" for number, pack in enumerate(packs) for key in pack.keys]),
-            fingerprint=np.array(clips.corpus_hash(pack.fingerprint for pack in packs)),
-            format=np.array(packs[0].format),
+            keys=np.array(keys),
+            fingerprint=np.array(fingerprint),
+            format=np.array(form),
         )
     os.replace(out / "pack.int16.tmp", out / "pack.int16")
     os.replace(out / "pack.npz.tmp", out / "pack.npz")

@@ -87,10 +87,7 @@ def train(
     """
     folder.mkdir(parents=True, exist_ok=True)
     flops = flops_per_crop(objective, backward=True)
-    compiled: Any = torch.compile(objective) if settings.compile else objective
-    model = fabric.setup_module(compiled)
-    optimiser: Any = torch.optim.AdamW(_groups(objective, settings), lr=0.0, betas=settings.betas)
-    optimiser = fabric.setup_optimizers(optimiser)
+    model, optimiser = _set_up(objective, settings, fabric)
     average = Average(objective, settings.ema, settings.swa)
     newest = checkpoints.latest(folder) or branch
     first = _resume(fabric, newest, model, optimiser, average, facts or {}, settings) if newest else 0
@@ -110,24 +107,30 @@ def train(
         if bad > settings.patience:
             raise DivergedError(bad, step, failed)
         average.update(step)
-        scores = (
-            _validate(fabric, watch, average, meter) if watch and _at(settings.watch_every, step + 1, end) else None
-        )
-        if scores is not None or _at(settings.log_every, step + 1, end):
+        done = step + 1
+        scores = _validate(fabric, watch, average, meter) if watch and _at(settings.watch_every, done, end) else None
+        if scores is not None or _at(settings.log_every, done, end):
             values = _values(meter, settings, fabric, flops, peak) | {"lr": settings.lr_at(step), "grad_norm": norm}
             values |= scores or {}
             if log:
-                log.write(step + 1, values)
-                _show(step + 1, settings, values)
+                log.write(done, values)
+                _show(done, settings, values)
             meter = Meter()
-        kept = settings.keep_every is not None and (step + 1) % settings.keep_every == 0
-        if step + 1 == end or kept or _due(fabric, saved, settings.checkpoint_seconds):
-            state = {"model": model, "optimiser": optimiser, "step": step + 1, "facts": facts or {}}
+        if _at(settings.keep_every, done, end) or done == end or _due(fabric, saved, settings.checkpoint_seconds):
+            state = {"model": model, "optimiser": optimiser, "step": done, "facts": facts or {}}
             _save(fabric, folder, state, average, settings)
             saved = time.monotonic()
     if log:
         log.close()
     return objective
+
+
+def _set_up(objective: nn.Module, settings: Settings, fabric: Fabric) -> tuple[Any, Any]:
+    """The model and its optimiser, on the devices of the fabric's processes."""
+    compiled: Any = torch.compile(objective) if settings.compile else objective
+    model = fabric.setup_module(compiled)
+    optimiser = torch.optim.AdamW(_groups(objective, settings), lr=0.0, betas=settings.betas)
+    return model, fabric.setup_optimizers(optimiser)
 
 
 def _set_rates(optimiser: Any, settings: Settings, step: int) -> None:
