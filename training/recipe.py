@@ -185,10 +185,7 @@ def read_finetuning(source: str, changes: Sequence[str] = ()) -> FinetuningRecip
     if isinstance(raw["clips"] or {}, Mapping):
         raw["clips"] = {**plain_defaults(ClipSettings), **(raw["clips"] or {})}
     raw["name"] = raw["name"] or Path(source).stem
-    for key, values in (
-        ("model", "a name, a weight file, or scratch:NAME"),
-        ("data", "a data set's folder, or a table"),
-    ):
+    for key, values in REQUIRED.items():
         if not isinstance(raw[key], str):
             raise RecipeError(f"say {key}=...: {values}")
     return FinetuningRecipe.parse(raw, path.name)
