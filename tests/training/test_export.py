@@ -16,6 +16,7 @@ from tests.training.test_loop import noise
 from training import checkpoints, export, logs
 from training.loop import Settings, train
 from training.pretrain import build
+from training.recipe import Recipe
 
 RECIPE: dict[str, Any] = {
     "name": "small",
@@ -34,7 +35,7 @@ def trained(run: Path, recipe: dict[str, Any] = RECIPE, **loop: Any) -> dict[str
     recipe = {**recipe, "loop": {**recipe["loop"], **loop}}
     facts = {"recipe": recipe, "corpus": "abc", "hours": 1.5}
     fabric = Fabric(accelerator="cpu", devices=1)
-    train(build(recipe), noise, Settings(**recipe["loop"]), run, fabric, seed=3, facts=facts)
+    train(build(Recipe.parse(recipe)), noise, Settings(**recipe["loop"]), run, fabric, seed=3, facts=facts)
     newest = checkpoints.latest(run)
     assert newest is not None
     return torch.load(newest, weights_only=True)
@@ -49,7 +50,7 @@ def test_a_run_becomes_a_model_by_name(tmp_path: Path, ema: float | None, monkey
     assert result.exit_code == 0, result.output
     model = load_model()  # the first model of an index is its default
     header = checkpoint.read_header(tmp_path / "weights" / "mine.safetensors")
-    names = [name for name, _ in build(RECIPE).named_parameters()]
+    names = [name for name, _ in build(Recipe.parse(RECIPE)).named_parameters()]
     wanted = dict(zip(names, saved["average"], strict=True)) if ema else saved["model"]
     for name, tensor in model.encoder.named_parameters():
         assert torch.allclose(tensor, wanted[f"encoder.{name}"], atol=1e-3)

@@ -22,7 +22,7 @@ from training.loop import Settings, _groups
 from training.objectives import no_decay
 from training.objectives.mast import initialise
 from training.pretrain import build, main
-from training.recipe import read_recipe
+from training.recipe import Recipe, read_recipe
 from training.validation import MeanPrecision
 
 SMALL = {
@@ -32,7 +32,7 @@ SMALL = {
 QUICK = ["loop.steps=4", "loop.batch=4", "loop.log_every=1", "loop.watch_every=2", "precision=32-true"]
 
 
-def recipe(method: str, *changes: str) -> dict[str, Any]:
+def recipe(method: str, *changes: str) -> Recipe:
     return read_recipe("mast-open", [f"method={method}", SMALL[method], *changes])
 
 
@@ -66,7 +66,8 @@ def test_tables_of_positions_are_not_decayed() -> None:
     tables = {name for name, _ in objective.named_parameters() if ".relative." in name}
     assert len(tables) == 10
     assert tables < no_decay(objective)
-    kept = [p for group in _groups(objective, Settings(1, 1, 1.0)) if not group["decays"] for p in group["params"]]
+    settings = Settings(steps=1, batch=1, lr=1.0)
+    kept = [p for group in _groups(objective, settings) if not group["decays"] for p in group["params"]]
     assert {id(p) for name, p in objective.named_parameters() if name in tables} <= {id(p) for p in kept}
     assert "encoder.blocks.0.mlp.up.weight" not in no_decay(objective)
     assert {"encoder.cls", "encoder.positions"} < no_decay(build(recipe("ast")))
