@@ -19,7 +19,7 @@ UNBOUNDED = 1 << 30  # a batch size that no batch reaches
 Encode = Callable[[Tensor], Tensor]  # features of windows of one length -> frames, (windows, frames, dim)
 
 
-class FrontEnd(Protocol):
+class FeatureSource(Protocol):
     """Waveform to features; every ``Encoder`` is one."""
 
     def count(self, samples: int) -> int:
@@ -59,7 +59,7 @@ class WindowedEncoder:
     """
 
     encoder: Encoder
-    front: FrontEnd
+    front: FeatureSource
     encode: Encode
     batch_size: int = UNBOUNDED
 

@@ -88,17 +88,17 @@ def _moving_average(bands: Tensor, frames: int) -> Tensor:
     """The mean of the frames around each frame, as far as the clip holds them, (clips, bands, frames)."""
     before, after = (frames - 1) // 2, frames // 2
     sums = F.pad(bands.double().cumsum(2), (1, 0))
-    place = torch.arange(bands.shape[2], device=bands.device)
-    first, last = (place - before).clamp(min=0), (place + after + 1).clamp(max=bands.shape[2])
+    frame = torch.arange(bands.shape[2], device=bands.device)
+    first, last = (frame - before).clamp(min=0), (frame + after + 1).clamp(max=bands.shape[2])
     return ((sums[:, :, last] - sums[:, :, first]) / (last - first)).float()
 
 
 def _quantile(values: Tensor, share: float) -> Tensor:
     """A quantile over the last axis, of any length: torch's own refuses long ones."""
-    place = share * (values.shape[-1] - 1)
+    rank = share * (values.shape[-1] - 1)
     ordered = values.sort(dim=-1).values
-    low, high = ordered[..., int(place)], ordered[..., min(int(place) + 1, values.shape[-1] - 1)]
-    return low + (place - int(place)) * (high - low)
+    low, high = ordered[..., int(rank)], ordered[..., min(int(rank) + 1, values.shape[-1] - 1)]
+    return low + (rank - int(rank)) * (high - low)
 
 
 class Handmade(nn.Module):
