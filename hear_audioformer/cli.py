@@ -5,31 +5,18 @@ Help and ``list`` answer at once, because modules that need torch are imported i
 
 from __future__ import annotations
 
-import io
 import json
-import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from . import __version__
+from .bulk.command import embed
 from .errors import StoreError, WeightsError
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from .audio import AudioError
-    from .embedder import Embedder
-    from .store import Store
-
-AHEAD = 32  # files decoded ahead of the model
-SECONDS = 120.0  # of audio that share a window batch
-PRECISIONS = ("auto", "fp32", "bf16")  # copies of embedder.Precision and convert.METHODS, whose modules need torch
-CONVERTED = ("msm-mae", "asit", "audioformer", "codec")
+CONVERTED = ("msm-mae", "asit", "audioformer", "codec")  # a copy of convert.METHODS, whose module needs torch
 
 
 class Failure(click.ClickException):
@@ -65,133 +52,7 @@ def main() -> None:
     """
 
 
-@main.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Result: NAME.npz or NAME.parquet.")
-@click.option("--model", default="", help="Name, file, or hf://OWNER/REPO@REVISION/FILE.  [default: the default model]")
-@click.option("--timestamps", is_flag=True, help="An embedding each --hop-ms instead of one a file.")
-@click.option("--hop-ms", type=float, help="Step between timestamps.  [default: the longest up to 50 ms]")
-@click.option("--pool", help="Frames -> scene: mean, mean+std, or what else the model offers.  [default: its own]")
-@click.option("--device", help="cpu, cuda, cuda:1, ...  [default: cuda if there is one]")
-@click.option(
-    "--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True, help="auto: bf16 on CUDA."
-)
-@click.option("--batch-size", type=click.IntRange(min=1), help="Windows in one forward; bounds the memory.")
-@click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
-def embed(
-    paths: tuple[Path, ...],
-    out: Path,
-    model: str,
-    timestamps: bool,
-    hop_ms: float | None,
-    pool: str | None,
-    device: str | None,
-    precision: str,
-    batch_size: int | None,
-    overwrite: bool,
-) -> None:
-    """Embeds files, and all audio files below folders, into OUT.
-
-    Any format that libsndfile reads, any rate (resampled), any channels (averaged). A file that cannot be read is
-    reported at the end and stops nothing. A run that was stopped goes on where it was when given again.
-
-    An .npz holds paths and embeddings; with --timestamps also timestamps and offsets (file i owns the rows
-    offsets[i] to offsets[i + 1]). A .parquet holds rows of path and embedding, with --timestamps one a frame.
-    """
-    from . import audio, checkpoint, weights
-    from .store import Store
-
-    if hop_ms is not None and not timestamps:
-        raise Failure("--hop-ms is the step between timestamps: pass --timestamps with it")
-    if pool is not None and timestamps:
-        raise Failure("--pool makes one embedding of a file's frames: leave it out with --timestamps")
-    files = list(dict.fromkeys(audio.find(paths)))
-    if not files:
-        raise Failure(f"no audio files in {', '.join(map(str, paths))}")
-    options: dict[str, Any] = {"hop_ms": hop_ms, "pool": pool, "precision": precision, "batch_size": batch_size}
-    embedder = weights.open_model(model, **options).to(_device(device))
-    identity = {
-        "model": checkpoint.read_header(weights.resolve(model)).sha256,
-        "version": __version__,
-        "timestamps": timestamps,
-        "hop_ms": embedder.hop_ms if timestamps else None,
-        "pool": None if timestamps else embedder.pool,
-        "precision": embedder.used_precision,
-    }
-    store = Store(out, identity, overwrite=overwrite)
-    failures = _embed_all(files, embedder, store, timestamps)
-    count = store.finish(files)
-    click.echo(f"{count} of {len(files)} files -> {out}")
-    for failure in failures:
-        click.echo(failure, err=True)
-    if failures:
-        click.get_current_context().exit(1)
-
-
-def _embed_all(files: list[Path], embedder: Embedder, store: Store, timestamps: bool) -> list[str]:
-    """Embeds the files that the store does not hold yet; returns an error message for each that failed."""
-    from .store import key_of
-
-    failures: list[str] = []
-    todo = [path for path in files if not (path.is_file() and key_of(path) in store.done)]
-    if len(todo) < len(files):
-        click.echo(f"going on: {len(files) - len(todo)} of {len(files)} files are done already", err=True)
-    shown = sys.stderr if sys.stderr.isatty() else io.StringIO()  # no bar without a terminal
-    with click.progressbar(length=len(files), label="embedding", file=shown) as bar:
-        bar.update(len(files) - len(todo))
-        try:
-            for clips in _batches(todo, embedder.sample_rate, failures, 0.0 if timestamps else SECONDS):
-                if timestamps:
-                    [(path, clip)] = clips
-                    frames, times = embedder.timestamps(clip[None])
-                    store.add(path, {"embedding": frames[0].numpy(), "timestamp": times[0].numpy()})
-                else:
-                    for (path, _), vector in zip(clips, embedder.scene([clip for _, clip in clips]), strict=True):
-                        store.add(path, {"embedding": vector.numpy()})
-                bar.update(len(clips))
-            bar.update(len(failures))
-        finally:
-            store.flush()
-    return failures
-
-
-def _batches(
-    paths: list[Path], sample_rate: int, failures: list[str], seconds: float
-) -> Iterator[list[tuple[Path, Tensor]]]:
-    """Decodes files ahead of the model and hands them over together, up to about ``seconds`` of audio, at least one."""
-    from .audio import AudioError
-    from .read_ahead import read_ahead
-
-    batch: list[tuple[Path, Tensor]] = []
-    held = 0.0
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        clips = read_ahead(pool, lambda path: _read(path, sample_rate), paths, AHEAD)
-        for path, clip in zip(paths, clips, strict=True):
-            if isinstance(clip, AudioError):
-                failures.append(str(clip))
-                continue
-            batch.append((path, clip))
-            held += len(clip) / sample_rate
-            if held >= seconds:
-                yield batch
-                batch, held = [], 0.0
-    if batch:
-        yield batch
-
-
-def _read(path: Path, sample_rate: int) -> Tensor | AudioError:
-    """A file's waveform, or why it cannot be embedded: a bad file must not stop the others of its batch."""
-    from . import audio
-    from .clips import group_of
-
-    try:
-        clip = audio.read(path, sample_rate)
-        group_of(clip[None])
-    except audio.AudioError as error:
-        return error
-    except ValueError as error:
-        return audio.AudioError(f"{path}: {error}")
-    return clip
+main.add_command(embed)
 
 
 @main.command("list")
@@ -305,29 +166,14 @@ def validate(module: str, model: str, device: str | None) -> None:
     Every rule of hearvalidator 2021.0.2 and 2021.0.6 is checked, then what the API leaves open: that an embedding does
     not depend on its neighbours, that short, silent and clipped audio gives finite values, that NaN is refused.
     """
+    from .devices import device_of
     from .validate import check
 
     failed = False
-    for finding in check(module, model, _device(device)):
+    for finding in check(module, model, device_of(device)):
         level = click.style(
             f"{finding.level:8}", fg={"ok": "green", "warning": "yellow", "error": "red"}[finding.level]
         )
         click.echo(f"{level} {finding.rule}" + (f": {finding.detail}" if finding.detail else ""))
         failed |= finding.level == "error"
     click.get_current_context().exit(1 if failed else 0)
-
-
-def _device(name: str | None) -> str:
-    """The device of a name, if it can be used; by default CUDA where there is one, else the CPU."""
-    import torch
-
-    if name is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        if torch.device(name).type == "meta":
-            raise RuntimeError("it holds no values")
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise click.BadParameter(f"{name!r} cannot be used here: {reason}", param_hint="--device") from error
-    return name
