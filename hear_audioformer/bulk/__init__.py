@@ -1,0 +1,1 @@
+"""Many recordings -> a table of embeddings."""
