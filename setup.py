@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 
 TRAIN = ["lightning>=2.4", "webdataset>=0.2.100", "tensorboard>=2.17", "pyyaml>=6.0.1"]  # Fabric; shards; logs; recipes
 PARQUET = ["pyarrow>=15"]  # `embed -o OUT.parquet`
+REMOTE = ["s3fs>=2024.6", "gcsfs>=2024.6"]  # inputs behind s3:// and gs://; fsspec itself comes with torch
 PLOT = ["matplotlib>=3.8"]
 CLUSTER = ["scikit-learn>=1.4", *PLOT]  # `python -m evaluation.reports.clusters`
 CHECK = [  # what the tests of hear_audioformer/ alone need: .ci/versions
@@ -62,6 +63,7 @@ setup(
     extras_require={
         "train": TRAIN,
         "parquet": PARQUET,
+        "remote": REMOTE,
         "ray": ["ray[data]>=2.40", *PARQUET],
         "plot": PLOT,
         "cluster": CLUSTER,

@@ -4,10 +4,13 @@ A file is read, mixed down and resampled block by block, so that memory is bound
 """
 
 import math
+import os
 import re
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -15,62 +18,133 @@ import soxr
 import torch
 from torch import Tensor
 
+from .errors import AudioError
+from .formats import EXTENSIONS, HEADERLESS
+from .watched import Watched
+
 BLOCK = 1 << 20  # values of one block, over all channels
 QUALITY = "VHQ"  # libsoxr's best: 28 bits, pass band up to 0.913 of the lower Nyquist frequency
 RATES = (1000, 10_000_000)  # Hz, lowest and highest; a header with another rate is damaged
 MISSING_SECONDS = 0.01  # missing audio up to which a file counts as complete
 UNKNOWN_LENGTH = 0xFFFF0000  # bytes; from here on a header, written to a pipe, means that the length is unknown
+ENDLESS = 1 << 62  # frames; libsndfile's number for a length that it does not know is larger
 # Lengths in libsndfile's log: WAV, AU, AIFF, W64, RF64
 PROMISE = re.compile(r"^ *(data|Data Size|SSND|riff|Riff size) *: *(\d+) \(should be (\d+)\)", re.MULTILINE)
-EXTENSIONS = {f".{name.lower()}" for name in soundfile.available_formats()} | {
-    ".aif",
-    ".aifc",
-    ".oga",
-    ".opus",
-    ".mp3",
-    ".sph",
-}
-EXTENSIONS -= {".raw"}  # has no header, and so no rate
-
-
-class AudioError(ValueError):
-    """A file that cannot be turned into a waveform; the message names it and says why."""
 
 
 class TruncatedAudioWarning(UserWarning):
     """A file that holds less audio than its header says."""
 
 
-def read(path: str | Path, sample_rate: int) -> Tensor:
+def read(source: str | Path | BinaryIO, sample_rate: int) -> Tensor:
     """A file's waveform, channels averaged, at the given rate: (samples,), float32."""
-    samples = bytearray()  # grows in place: joining a list of blocks would hold the waveform twice
-    for block in read_blocks(path, sample_rate):
-        samples += block.data.cast("B")
-    if not samples:
-        raise AudioError(f"{path}: holds no samples")
-    audio = torch.frombuffer(samples, dtype=torch.float32)
-    if not bool(torch.isfinite(audio.sum())):
-        raise AudioError(f"{path}: holds NaN or infinite samples")
-    return audio
+    with Reading(source) as reading:
+        waveform = reading.waveform(sample_rate)
+        reading.warn()
+        return waveform
 
 
-def read_blocks(path: str | Path, sample_rate: int) -> Iterator[np.ndarray]:
+def read_blocks(source: str | Path | BinaryIO, sample_rate: int) -> Iterator[np.ndarray]:
     """The waveform of ``read`` in blocks of any lengths, (samples,), float32, in bounded memory."""
-    if Path(path).is_dir():
-        raise AudioError(f"{path}: is a folder, not a file")
-    if not Path(path).exists():
-        raise AudioError(f"{path}: no such file")
-    try:
-        with soundfile.SoundFile(str(path)) as file:
-            if not RATES[0] <= file.samplerate <= RATES[1]:
-                raise AudioError(f"{path}: claims a rate of {file.samplerate} Hz; from {RATES[0]} to {RATES[1]} can be")
-            resampler = Resampler(file.samplerate, sample_rate)
-            for block in _blocks(file):
+    with Reading(source) as reading:
+        yield from reading.blocks(sample_rate)
+        reading.warn()
+
+
+class Reading:
+    """A file opened to be read once: what its header says, before its samples. A context manager.
+
+    Args:
+        source: a path, or a seekable binary file, whose ``name`` messages take.
+
+    Attributes:
+        name: of the file.
+        sample_rate: its own, in Hz.
+        channels: how many it has.
+        frames: samples of each channel that its header promises, not always those that are there; 0 if unknown.
+        missing: seconds that the header promises and that are not there, once all is read.
+    """
+
+    missing = 0.0
+
+    def __init__(self, source: str | Path | BinaryIO) -> None:
+        self.name = str(source if isinstance(source, str | Path) else getattr(source, "name", "the file"))
+        self._watched: Watched | None = None
+        opened: bytes | str | Watched
+        if isinstance(source, str | Path):
+            if Path(source).is_dir():
+                raise AudioError(f"{source}: is a folder, not a file")
+            if not Path(source).exists():
+                raise AudioError(f"{source}: no such file")
+            opened = str(source) if os.name == "nt" else os.fsencode(source)  # the name may be no UTF-8
+        else:
+            opened = self._watched = Watched(source)
+        if self.name.lower().endswith(".raw"):
+            raise AudioError(f"{self.name}: {HEADERLESS}")
+        with self._faults():
+            self._file = soundfile.SoundFile(opened)
+        self.sample_rate, self.channels = self._file.samplerate, self._file.channels
+        self.frames = self._file.frames if self._file.frames < ENDLESS else 0
+        if not RATES[0] <= self.sample_rate <= RATES[1]:
+            self._file.close()
+            raise AudioError(
+                f"{self.name}: claims a rate of {self.sample_rate} Hz; from {RATES[0]} to {RATES[1]} can be"
+            )
+
+    @property
+    def seconds(self) -> float:
+        """What the header promises; 0 if unknown."""
+        return self.frames / self.sample_rate
+
+    def blocks(self, sample_rate: int) -> Iterator[np.ndarray]:
+        """The waveform, channels averaged, at the given rate in blocks of any lengths, (samples,), float32."""
+        with self._faults():
+            resampler = Resampler(self.sample_rate, sample_rate)
+            for block in _blocks(self._file):
                 yield resampler(block)
             yield resampler.finish()
-            _warn_if_truncated(path, file, resampler.samples)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise AudioError(f"{path}: {getattr(error, 'error_string', error)}") from error
+        self.missing = _missing(self._file, resampler.samples)
+
+    @property
+    def truncation(self) -> str:
+        """What is missing, in words; empty if all is there."""
+        return f"is truncated: {self.missing:.3g} s that its header promises are missing" if self.missing else ""
+
+    def warn(self) -> None:
+        """Warns if something is missing."""
+        if self.missing:
+            warnings.warn(f"{self.name} {self.truncation}", TruncatedAudioWarning, stacklevel=3)
+
+    def waveform(self, sample_rate: int) -> Tensor:
+        """All blocks in one, (samples,). Raises ``AudioError`` for none and for NaN."""
+        samples = bytearray()  # grows in place: joining a list of blocks would hold the waveform twice
+        for block in self.blocks(sample_rate):
+            samples += block.data.cast("B")
+        if not samples:
+            raise AudioError(f"{self.name}: holds no samples")
+        audio = torch.frombuffer(samples, dtype=torch.float32)
+        if not bool(torch.isfinite(audio.sum())):
+            raise AudioError(f"{self.name}: holds NaN or infinite samples")
+        return audio
+
+    def __enter__(self) -> "Reading":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """Turns what libsndfile and the file raise into an ``AudioError``."""
+        try:
+            yield
+            fault = self._watched.fault if self._watched else None
+        except (soundfile.LibsndfileError, OSError) as error:
+            fault = (self._watched.fault if self._watched else None) or error
+        if isinstance(fault, Exception):
+            raise AudioError(f"{self.name}: {getattr(fault, 'error_string', fault)}") from fault
+        if fault is not None:
+            raise fault  # an interrupt
 
 
 def _blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
@@ -80,18 +154,13 @@ def _blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
         yield block[:, 0] if file.channels == 1 else block.mean(axis=1)
 
 
-def _warn_if_truncated(path: str | Path, file: soundfile.SoundFile, samples: int) -> None:
-    """Warns of a file that is shorter than its header says, which libsndfile reports in its log alone."""
+def _missing(file: soundfile.SoundFile, samples: int) -> float:
+    """Seconds by which a file is shorter than its header says, which libsndfile reports in its log alone."""
     missing = (file.frames - samples) / file.samplerate
     for _, promised, present in PROMISE.findall(file.extra_info):
         if int(promised) < UNKNOWN_LENGTH and int(present):
             missing = max(missing, (int(promised) / int(present) - 1) * samples / file.samplerate)
-    if missing > MISSING_SECONDS:
-        warnings.warn(
-            f"{path} is truncated: {missing:.3g} s that its header promises are missing",
-            TruncatedAudioWarning,
-            stacklevel=2,
-        )
+    return missing if missing > MISSING_SECONDS else 0.0
 
 
 class Resampler:

@@ -1,5 +1,7 @@
 """Files -> waveforms: every format, rate and channel count; block by block as if at once."""
 
+import io
+import os
 import subprocess
 import sys
 import time
@@ -252,3 +254,73 @@ def test_folders_are_searched_and_files_taken_as_they_are(tmp_path: Path) -> Non
         (tmp_path / name).touch()
     found = audio.find([tmp_path, tmp_path / "notes.txt"])
     assert [str(path.relative_to(tmp_path)) for path in found] == ["a.FLAC", "b.wav", "deep/er/c.mp3", "notes.txt"]
+
+
+class Failing(io.BytesIO):
+    """An open file that fails after some bytes, as one behind a network may."""
+
+    name = "bucket/far.wav"
+    left = 30_000
+
+    def read(self, count: int | None = -1) -> bytes:
+        content = super().read(count)
+        self.left -= len(content)
+        if self.left < 0:
+            raise OSError("connection reset")
+        return content
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "aiff", "au", "caf", "w64"])
+def test_an_open_file_is_read_as_its_path(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"tone.{suffix}"
+    soundfile.write(path, np.stack([tone(1.0, 44100), tone(1.0, 44100, 1000.0)], axis=1), 44100)
+    with open(path, "rb") as file:
+        assert torch.equal(audio.read(file, 16000), audio.read(path, 16000))
+    with open(path, "rb") as file:
+        joined = np.concatenate(list(audio.read_blocks(file, 16000)))
+    assert np.array_equal(joined, audio.read(path, 16000).numpy())
+
+
+def test_what_an_open_file_raises_is_not_taken_for_its_end(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "x.wav", tone(2.0, 16000), 16000)
+    file = Failing((tmp_path / "x.wav").read_bytes())
+    with pytest.raises(AudioError, match=r"bucket/far\.wav: connection reset"):
+        audio.read(file, 16000)
+    file.seek(0)
+    file.left = 0
+    with pytest.raises(AudioError, match=r"bucket/far\.wav: connection reset"):
+        audio.read(file, 16000)
+
+
+def test_open_files_are_named_in_errors_and_warnings(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "x.wav", tone(2.0, 16000), 16000)
+    file = io.BytesIO((tmp_path / "x.wav").read_bytes()[:32_044])
+    file.name = "shard.tar/x.wav"  # type: ignore[attr-defined]
+    with pytest.warns(audio.TruncatedAudioWarning, match=r"shard\.tar/x\.wav is truncated: 1 s"):
+        assert len(audio.read(file, 16000)) == 16000
+    with pytest.raises(AudioError, match="the file: "):
+        audio.read(io.BytesIO(b"text"), 16000)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+def test_the_header_is_known_before_the_samples(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"x.{suffix}"
+    soundfile.write(path, np.zeros((22050, 2)), 44100)
+    with audio.Reading(path) as reading:
+        assert (reading.sample_rate, reading.channels) == (44100, 2)
+        assert reading.frames == 22050
+        assert reading.seconds == 0.5
+        assert len(reading.waveform(16000)) == 8000
+
+
+def test_a_file_without_a_header_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.raw").write_bytes(bytes(1000))
+    with pytest.raises(AudioError, match=r"x\.raw: \.raw has no header, and so no sample rate"):
+        audio.read(tmp_path / "x.raw", 16000)
+
+
+def test_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"\xff.wav")
+    with open(path, "wb") as file:
+        soundfile.write(file, tone(1.0, 16000), 16000, format="WAV")
+    assert len(audio.read(path, 16000)) == len(audio.read(str(path), 16000)) == 16000

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from .. import audio
 from ..read_ahead import read_ahead
+from .opening import open_source, state_now
 from .plan import Item
-from .sources import opened, shown, stat_now
+from .sources import shown
 
 LONG = 60.0  # seconds; longer recordings are streamed
 AHEAD = 16  # clips decoded ahead of the model, hence at most this many minutes of sound
@@ -49,7 +50,9 @@ class Decoded:
         """Takes an error of any kind as this file's, in one line."""
         text = " ".join(str(error).split())
         plain = isinstance(error, (ValueError, OSError)) and text
-        self.error = text.removeprefix(f"{self.item.source.path}: ") if plain else f"{type(error).__name__}: {text}"
+        self.error = shown(
+            text.removeprefix(f"{self.item.source.path}: ") if plain else f"{type(error).__name__}: {text}"
+        )
         self.clip = None
 
 
@@ -65,7 +68,7 @@ def decoded(items: Sequence[Item], sample_rate: int, threads: int) -> Iterator[D
 def _decoded(item: Item, sample_rate: int) -> Decoded:
     file = Decoded(item)
     try:
-        key = stat_now(item.source)
+        key = state_now(item.source)
         if key is None:
             raise audio.AudioError("no such file")
         file.key = key
@@ -80,13 +83,15 @@ def _decoded(item: Item, sample_rate: int) -> Decoded:
 def _clip(file: Decoded, sample_rate: int) -> Tensor | None:
     """The waveform of a file; None if it is long."""
     samples = bytearray()
-    with opened(file.item.source, sample_rate) as recording:
-        file.sample_rate = recording.sample_rate
-        for block in recording.blocks():
+    with open_source(file.item.source) as opened, audio.Reading(opened) as reading:
+        file.sample_rate = reading.sample_rate
+        if reading.seconds > LONG:
+            return None
+        for block in reading.blocks(sample_rate):
             samples += block.data.cast("B")
             if len(samples) > 4 * LONG * sample_rate:
                 return None
-        file.notes = recording.notes()
+        file.notes = tuple(filter(None, [reading.truncation]))
     if not samples:
         raise audio.AudioError("holds no samples")
     clip = torch.frombuffer(samples, dtype=torch.float32)

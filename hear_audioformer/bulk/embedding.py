@@ -7,9 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..audio import Reading
 from ..embedder import Embedder
 from ..stream import scene_of, timestamps_of
-from .decoding import Decoded, decoded, opened
+from .decoding import Decoded, decoded
+from .opening import open_source
 from .plan import Item
 from .rows import Rows
 
@@ -110,9 +112,9 @@ class FileEmbedder:
         done = 0
 
         def blocks() -> Iterator[np.ndarray]:
-            with opened(file.item.source, self.rate) as recording:
-                yield from recording.blocks()
-                file.notes = recording.notes()
+            with open_source(file.item.source) as opened, Reading(opened) as reading:
+                yield from reading.blocks(self.rate)
+                file.notes = tuple(filter(None, [reading.truncation]))
 
         def progress(samples: int) -> None:
             nonlocal done

@@ -16,7 +16,8 @@ from .parts import parts, span
 from .plan import Plan
 from .progress import Listing, Progress
 from .single import join
-from .sources import Skipped, sources
+from .skipped import Skipped
+from .sources import sources
 from .summary import Summary, failed, summarise
 
 ENGINES = ("local", "ray")
@@ -181,7 +182,7 @@ def _list(
     listing.finish()
     if progress:
         for line in skipped.lines():
-            progress.write(f"passed over: {line}\n")
+            progress.write(f"{line}\n")
     if not plan.files:
         output.remove()
         raise ValueError(f"no audio files in {', '.join(names)}")

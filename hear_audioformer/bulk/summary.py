@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..files import atomic_write
+from .opening import state_now
 from .output import Output
 from .parts import footer_of, parts, span
 from .plan import Plan
 from .rows import Trouble
-from .sources import shown, stat_now
+from .sources import shown
 
 NAMED = 20  # files that a message names
 
@@ -72,7 +73,7 @@ def _troubles(output: Output, plan: Plan, summary: Summary) -> Iterator[Trouble]
             source = present.get(number)
             if source is None or number in failed or "://" in source.path:
                 continue
-            if stat_now(source) not in (None, key):
+            if state_now(source) not in (None, key):
                 summary.changes += 1
                 summary.changed += [shown(source.path)] if len(summary.changed) < NAMED else []
 
