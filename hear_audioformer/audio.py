@@ -8,7 +8,6 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
@@ -140,7 +139,7 @@ def resample(audio: Tensor, old: int, new: int) -> Tensor:
     return torch.from_numpy(out).reshape(*audio.shape[:-1], length).to(audio.device)
 
 
-def checked_rate(sample_rate: Any) -> int:
+def checked_rate(sample_rate: float) -> int:
     """A sampling rate that a user passes, in Hz."""
     low, high = RATES
     if not isinstance(sample_rate, (int, float, np.number)) or sample_rate % 1 or not low <= sample_rate <= high:

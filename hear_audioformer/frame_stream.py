@@ -103,14 +103,13 @@ class FrameStream:
         self.features.drop(kept.start)
 
     def _encode(self, least: int) -> None:
-        """Encodes the queues that hold at least so many windows."""
+        """Encodes at least so many full windows at a time; shorter ones, the last of each pass, with the last alone."""
         size = self.windowed.batch_size
-        for columns, queue in list(self.queues.items()):
-            while len(queue) >= least and queue:
-                batch, queue = queue[:size], queue[size:]
-                for piece, frames in self.windowed.encoded(batch, columns):
+        for columns, queue in self.queues.items():
+            while queue and (least == 1 or (len(queue) >= least and columns == self.geometry.columns)):
+                for piece, frames in self.windowed.encoded(queue[:size], columns):
                     self._add(piece.window, frames[0])
-            self.queues[columns] = queue
+                del queue[:size]
 
     def _add(self, window: Window, frames: Tensor) -> None:
         column, shift = divmod(window.frames.start, len(self.passes))
@@ -184,22 +183,16 @@ class Line:
 
     def __init__(self) -> None:
         self.last: Tensor | None = None
-        self.given = 0
 
     def add(self, coarse: Tensor, steps: int) -> Tensor:
-        """The next frames of the pass, (coarse frames, dim) -> all frames before the last of them, (frames, dim)."""
-        if self.last is not None and len(coarse):
-            coarse = torch.cat([self.last, coarse])
+        """The next frames of the pass, (coarse frames, dim) -> all frames up to the last of them, (frames, dim)."""
         if not len(coarse):
             return coarse
-        self.last = coarse[-1:].clone()
-        return self._between(coarse, steps, (len(coarse) - 1) * steps)
+        earlier = [] if self.last is None else [self.last]
+        coarse, self.last = torch.cat([*earlier, coarse]), coarse[-1:].clone()
+        return between(coarse[None], steps, (len(coarse) - 1) * steps + 1)[0, len(earlier) :]
 
-    def finish(self, steps: int, count: int) -> Tensor:
-        """The last of all ``count`` frames, which hold the last value."""
+    def finish(self, count: int) -> Tensor:
+        """The last ``count`` frames, which hold the last value."""
         assert self.last is not None
-        return self._between(self.last, steps, count - self.given)
-
-    def _between(self, coarse: Tensor, steps: int, count: int) -> Tensor:
-        self.given += count
-        return between(coarse[None], steps, count)[0]
+        return self.last.expand(count, -1).clone()

@@ -131,7 +131,7 @@ class Timed:
 
     def finish(self) -> Tensor:
         """The frames that remain at the end, (frames, dim)."""
-        return self.line.finish(self.grid.passes, self.grid.count) if self.line else torch.zeros(0, 0)
+        return self.line.finish(self.grid.count - self.given) if self.line else torch.zeros(0, 0)
 
     def stamped(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """The next frames, and before them their centres in ms, (frames,)."""

@@ -1,10 +1,10 @@
 """The codes of one clip that comes in blocks.
 
 Codes of whole clips are computed in blocks at fixed positions (``Codec.forward``), each with the context before it. A
-live stream cannot wait for the end of a block, so it encodes the block from its beginning to the present, again each
-time that a window needs more. A code depends on no sample behind ``Config.ahead`` frames, but for those of the first
-convolutions' reflection at the beginning of a clip, which are far less than a window. So a stream finds what the whole
-block gives, but for rounding, which may turn a tie.
+live stream cannot wait for the end of a block. It encodes what has come each time that a window needs more, with the
+same context; of a codec with an LSTM, it encodes the block from its beginning again. A code depends on no sample behind
+``Config.ahead`` frames, but for the first of a clip, whose convolutions see the clip's beginning reflected. They see far
+less than a window. So a stream finds the codes of the clip, but for rounding, which may turn a tie.
 """
 
 import torch
@@ -33,9 +33,8 @@ class CodeStream(FeatureStream):
 
     def __call__(self, start: int, stop: int) -> Tensor:
         while (known := self.first + self.codes.shape[1]) < stop:
-            block = self.codec.block_frames
-            first = known // block * block
-            last = min(first + block, self.ready)
+            first = self._first(known)
+            last = min(known - known % self.codec.block_frames + self.codec.block_frames, self.ready)
             before = min(first, self.codec.context_frames)
             part = self.tail.part((first - before) * self.step, (last + self.codec.config.ahead) * self.step)
             codes = self.codec.block(part, before, last - first, self.codebooks).mT.int()
@@ -46,8 +45,14 @@ class CodeStream(FeatureStream):
         known = self.first + self.codes.shape[1]
         kept = min(max(start, self.first), known)
         self.codes, self.first = self.codes[:, kept - self.first :].clone(), kept
-        block = known // self.codec.block_frames * self.codec.block_frames
-        self.tail.drop((block - min(block, self.codec.context_frames)) * self.step)
+        first = self._first(known)
+        self.tail.drop((first - min(first, self.codec.context_frames)) * self.step)
+
+    def _first(self, known: int) -> int:
+        """The frame from which on codes are computed when so many are known."""
+        if self.whole or self.codec.config.lstm:  # an LSTM remembers all of its block
+            return known // self.codec.block_frames * self.codec.block_frames
+        return known
 
     def _slice(self, audio: Tensor, start: int, stop: int, context: Tensor | None) -> Tensor:
         raise NotImplementedError  # codes are held, and computed of no part by itself
