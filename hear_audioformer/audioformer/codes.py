@@ -3,8 +3,8 @@
 Codes of whole clips are computed in blocks at fixed positions (``Codec.forward``), each with the context before it. A
 live stream cannot wait for the end of a block. It encodes what has come each time that a window needs more, with the
 same context; of a codec with an LSTM, it encodes the block from its beginning again. A code depends on no sample behind
-``Config.ahead`` frames, but for the first of a clip, whose convolutions see the clip's beginning reflected. They see far
-less than a window. So a stream finds the codes of the clip, but for rounding, which may turn a tie.
+``Config.ahead`` frames, but for the first of a clip, whose convolutions see the clip's beginning reflected. They see
+far less than a window. So a stream finds the codes of the clip, but for rounding, which may turn a tie.
 """
 
 import torch
