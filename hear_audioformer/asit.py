@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from . import weights
 from .embedder import Embedder, get_scene_embeddings, get_timestamp_embeddings
 from .encoder import ClipContext, Encoder, layer_numbers
+from .feature_stream import Statistics
 from .features import FILTER_BANK, FLOAT32_EPSILON, KaldiFilterBank
 from .fields import check
 from .layers import Block, Linear
@@ -134,6 +135,10 @@ class Asit(Encoder):
             total += part.sum(1, dtype=torch.float64)
         return (total / audio.shape[1]).to(audio.dtype)[:, None]
 
+    def statistics(self) -> Statistics:
+        """The mean of all samples so far."""
+        return RunningMean()
+
     def features(self, audio: Tensor, start: int, stop: int, clip_context: ClipContext = None) -> Tensor:
         """Waveforms (batch, samples) -> normalised filter bank frames start..stop, (batch, stop - start, bands).
 
@@ -212,6 +217,22 @@ class Asit(Encoder):
     def _width(self, kind: str) -> int:
         """Width of a kind of vector."""
         return self.config.width * {"concat": self.rows, "freq_concat": self.rows, "cls+mean": 2}.get(kind, 1)
+
+
+class RunningMean:
+    """The mean of the samples of a clip that comes in blocks."""
+
+    def __init__(self) -> None:
+        self.total, self.samples = torch.zeros(1, dtype=torch.float64), 0
+
+    def add(self, audio: Tensor) -> None:
+        """The next samples, (1, samples)."""
+        self.total = self.total.to(audio.device) + audio.sum(1, dtype=torch.float64)
+        self.samples += audio.shape[1]
+
+    def value(self, ended: bool) -> Tensor:
+        """The mean so far, (1, 1)."""
+        return (self.total / self.samples).float()[:, None]
 
 
 def build(config: dict[str, Any]) -> Asit:

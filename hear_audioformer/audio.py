@@ -208,6 +208,14 @@ def resample(audio: Tensor, old: int, new: int) -> Tensor:
     return torch.from_numpy(out).reshape(*audio.shape[:-1], length).to(audio.device)
 
 
+def checked_rate(sample_rate: float) -> int:
+    """A sampling rate that a user passes, in Hz."""
+    low, high = RATES
+    if not isinstance(sample_rate, (int, float, np.number)) or sample_rate % 1 or not low <= sample_rate <= high:
+        raise ValueError(f"sample_rate={sample_rate!r} is not a whole number of Hz from {low} to {high}")
+    return int(sample_rate)
+
+
 def _resampled_length(samples: int, old: int, new: int) -> int:
     return -(-samples * new // old)
 

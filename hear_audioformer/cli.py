@@ -93,6 +93,7 @@ def info(model: str) -> None:
             "timestamp_embedding_size": embedder.timestamp_embedding_size,
             "hop_ms": embedder.hop_ms,
             "hop_ms_choices": list(encoder.geometry.hops()),
+            "latency_ms": embedder.latency_ms,
         }
     click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
 

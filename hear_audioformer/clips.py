@@ -30,7 +30,7 @@ def groups_of(audio: Clips) -> tuple[list[Tensor], torch.device]:
         raise TypeError(f"audio is a {type(audio).__name__}, not waveforms; hear_audioformer.embed reads files")
     first = 0
     for index, group in enumerate(groups):
-        groups[index] = _sound(group, first)
+        groups[index] = sound(group, first)
         first += len(group)
     return groups, groups[0].device if groups else torch.device("cpu")
 
@@ -84,16 +84,16 @@ def refuse_unsound(embeddings: Tensor) -> Tensor:
     return embeddings
 
 
-def _sound(group: Tensor, first: int) -> Tensor:
+def sound(group: Tensor, first: int = 0, name: str = "clip") -> Tensor:
     """Clips (clips, samples) as float32, if they are not empty and all samples are finite and in range."""
     if group.shape[1] == 0:
-        raise ValueError(f"clip {first} is empty: an embedding needs at least one sample")
+        raise ValueError(f"{name} {first} is empty: an embedding needs at least one sample")
     low, high = (group if group.dtype == torch.float64 else group.float()).aminmax(dim=1)
     if bad := _numbers(~(torch.isfinite(low) & torch.isfinite(high)), first):
-        raise ValueError(f"NaN or infinite samples in clip {bad}")
+        raise ValueError(f"NaN or infinite samples in {name} {bad}")
     if bad := _numbers(torch.maximum(-low, high) > LOUDEST, first):
         peak = float(torch.maximum(-low, high).max())
-        raise ValueError(f"samples up to {peak:.3g} in clip {bad}: scale audio to [-1, 1]")
+        raise ValueError(f"samples up to {peak:.3g} in {name} {bad}: scale audio to [-1, 1]")
     return group.float()
 
 

@@ -6,12 +6,13 @@ clips (and of the frame-shifted passes that make fine timestamps) into batches, 
 bounded by the batch of windows.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from . import stream as streaming
 from .clips import Clips, group_of, groups_of, refuse_unsound
 from .encoder import Encoder as Encoder  # part of this module too
 from .encoder import layer_numbers
@@ -87,8 +88,9 @@ class Embedder(nn.Module):
         ``audio`` is (clips, samples), or a list of 1-D clips of any lengths, which share the window batches.
         """
         groups, device = groups_of(audio)
-        windowed = self._windowed(lambda encoder, features: encoder.pooled_layers(features, self.layers, self.pool))
-        return refuse_unsound(windowed.scenes(groups, self.pooled_dim, std=self.pool == "mean+std")).to(device)
+        return refuse_unsound(self.pooled_encoder().scenes(groups, self.pooled_dim, std=self.pool == "mean+std")).to(
+            device
+        )
 
     @torch.no_grad()
     def timestamps(self, audio: Clips) -> tuple[Tensor, Tensor]:
@@ -106,16 +108,45 @@ class Embedder(nn.Module):
         audio, _ = group_of(audio)
         return refuse_unsound(self._frames(audio, self.encoder.geometry.native(self.encoder.count(audio.shape[1]))))
 
+    def stream(
+        self, chunks: Iterable[Any], *, sample_rate: int | None = None, latency_ms: float | None = None
+    ) -> Iterator[tuple[float, Tensor]]:
+        """Timestamps of audio that comes in chunks, in constant memory: (centre in ms, (timestamp_embedding_size,)).
+
+        They are those of ``timestamps`` for all chunks joined, in order of time. Each comes as soon as its window is
+        complete, at most ``self.latency_ms`` after its centre. What a method knows of a whole clip is known here so
+        far: ASiT removes the mean of all samples until now, and MSM-MAE with ``normalisation="batch"`` uses the
+        statistics until now. All other features are those of the whole clip (docs/streaming.md).
+
+        Args:
+            chunks: mono blocks of floats in [-1, 1], tensors or arrays of any lengths; read when they are needed.
+            sample_rate: of the chunks, in Hz, if it is not the model's.
+            latency_ms: a shorter latency. Windows are then shorter, so the embeddings differ from ``timestamps``.
+        """
+        return streaming.stream(self, chunks, sample_rate=sample_rate, latency_ms=latency_ms)
+
+    @property
+    def latency_ms(self) -> float:
+        """The longest time from a timestamp to the sample that completes its embedding in a stream."""
+        return streaming.latency_ms(self)
+
     def forward(self, audio: Clips) -> Tensor:
         """The same as ``scene``."""
         return self.scene(audio)
 
     def _frames(self, audio: Tensor, grid: Grid) -> Tensor:
         out = torch.empty(len(audio), grid.count, self.timestamp_embedding_size, device=audio.device)
-        windowed = self._windowed(lambda encoder, features: encoder.encode_layers(features, self.layers))
-        for rows, index, frames in windowed.frames([audio], [grid]):
+        for rows, index, frames in self.frame_encoder().frames([audio], [grid]):
             out[rows, index] = frames.to(audio.device)
         return out
+
+    def frame_encoder(self) -> WindowedEncoder:
+        """What makes the frames of timestamps."""
+        return self._windowed(lambda encoder, features: encoder.encode_layers(features, self.layers))
+
+    def pooled_encoder(self) -> WindowedEncoder:
+        """What makes the vectors whose mean is a scene embedding."""
+        return self._windowed(lambda encoder, features: encoder.pooled_layers(features, self.layers, self.pool))
 
     def _windowed(self, layers_of: Callable[[Encoder, Tensor], Iterable[Tensor]]) -> WindowedEncoder:
         """A view of the encoder in evaluation mode, at the precision in use; its features are float32 in any case."""

@@ -12,6 +12,8 @@ from typing import Any, ClassVar, Literal, Protocol, get_args
 import torch
 from torch import Tensor, nn
 
+from .feature_stream import FeatureStream, Statistics
+from .features import FrontEnd
 from .fields import is_whole
 from .windows import Geometry
 
@@ -165,6 +167,32 @@ class Encoder(Network):
     def features(self, audio: Tensor, start: int, stop: int, clip_context: ClipContext = None) -> Tensor:
         """Waveforms (batch, samples) -> normalised feature frames start..stop, (batch, stop - start, ...)."""
         raise NotImplementedError
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Samples before ``k * step``, and from it on, that feature frame k depends on; by default those of ``front``.
+
+        Beside them, a frame may depend on ``clip_context`` and on where the clip begins and ends.
+        """
+        front = getattr(self, "front", None)
+        if not isinstance(front, FrontEnd):
+            raise NotImplementedError(f"{type(self).__name__} without a FrontEnd as front must define reach")
+        return front.reach
+
+    def statistics(self) -> Statistics | None:
+        """What ``clip_context`` says of a clip that comes in blocks; None if features need nothing."""
+        if type(self).clip_context is not Encoder.clip_context:
+            raise NotImplementedError(f"{type(self).__name__} defines clip_context and so must define statistics")
+        return None
+
+    def stream_features(self, statistics: Statistics | None = None, *, live: bool) -> FeatureStream:
+        """The features of a clip that comes in blocks.
+
+        Args:
+            statistics: those of ``statistics``, running or known from an earlier reading.
+            live: whether features are wanted as soon as their samples are there, or else as exact as those of a clip.
+        """
+        return FeatureStream(self.features, self.count, self.geometry.step, self.reach, statistics)
 
     def encode_layers(self, features: Tensor, layers: Sequence[int]) -> Iterable[Tensor]:
         """At most one window of features -> the frames of each given layer (1..depth), (batch, frames, dim)."""

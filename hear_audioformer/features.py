@@ -31,6 +31,7 @@ class FrontEnd(nn.Module):
     window: Tensor
     filters: Tensor
     origin: int  # the sample that frame 0 is centred on
+    reach: tuple[int, int]  # samples before ``k * hop``, and from it on, that frame k needs
 
     def __init__(self, sample_rate: int, bands: int, n_fft: int, window: Tensor, filters: Tensor) -> None:
         super().__init__()
@@ -61,6 +62,7 @@ class LogMel(FrontEnd):
         window = torch.hann_window(n_fft, periodic=True, dtype=torch.float64)
         super().__init__(sample_rate, bands, n_fft, window, slaney_filters(sample_rate, n_fft, bands, low))
         self.origin = 0
+        self.reach = self.length, self.length // 2  # before: half would do, but the end of a clip is reflected
 
     def count(self, samples: int) -> int:
         """Frames in a clip of this many samples."""
@@ -94,6 +96,7 @@ class KaldiFilterBank(FrontEnd):
         window = torch.hann_window(length, periodic=False)
         super().__init__(sample_rate, bands, n_fft, window, kaldi_filters(sample_rate, n_fft, bands, low))
         self.origin = length // 2
+        self.reach = 0, length
         self.preemphasis = preemphasis
 
     def count(self, samples: int) -> int:

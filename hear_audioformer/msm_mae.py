@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from . import weights
 from .embedder import Embedder, get_scene_embeddings, get_timestamp_embeddings
 from .encoder import ClipContext, Encoder, Pool, layer_numbers
+from .feature_stream import FeatureStream, Statistics
 from .features import LOG_MEL, LogMel
 from .fields import check
 from .layers import Block, Linear, patchify, sincos_2d
@@ -129,10 +130,11 @@ class MsmMae(Encoder):
             part = self.front(audio, start, min(start + frames, total)).double()
             sums += torch.stack([part.sum(), part.square().sum()]).cpu()
         n = len(audio) * total * self.config.bands
-        mean = sums[0] / n
-        variance = (sums[1] - n * mean**2) / (n - 1)
-        std = variance.clamp(min=1e-8).sqrt()  # silence has none; the authors' code answers NaN there
-        return torch.stack([mean, std]).float().expand(len(audio), 2)
+        return moments(sums, n).expand(len(audio), 2)
+
+    def statistics(self) -> Statistics | None:
+        """With ``normalisation="batch"``: mean and deviation over all frames so far."""
+        return None if self.config.normalisation == "fixed" else RunningMoments(self.front)
 
     def features(self, audio: Tensor, start: int, stop: int, clip_context: ClipContext = None) -> Tensor:
         """Waveforms (batch, samples) -> normalised log-mel frames start..stop, (batch, stop - start, bands)."""
@@ -173,6 +175,41 @@ class MsmMae(Encoder):
         first = 0 if self.cls is None else 1
         outputs = torch.stack(self.run(self.tokens(features), layers))
         return rearrange(outputs[:, :, first:], "l b (f t) d -> l b t (f d)", f=self.config.grid[0])
+
+
+def moments(sums: Tensor, n: int) -> Tensor:
+    """Sum and sum of squares of n values, (2,), float64 -> mean and unbiased standard deviation, (2,), float32."""
+    mean = sums[0] / n
+    variance = (sums[1] - n * mean**2) / (n - 1)
+    std = variance.clamp(min=1e-8).sqrt()  # silence has none; the authors' code answers NaN there
+    return torch.stack([mean, std]).float()
+
+
+class RunningMoments:
+    """Mean and standard deviation of the log-mel values of a clip that comes in blocks."""
+
+    def __init__(self, front: LogMel) -> None:
+        self.bands = front.bands
+        self.frames = FeatureStream(
+            lambda audio, start, stop, _: front(audio, start, stop), front.count, front.hop, front.reach
+        )
+        self.sums, self.done = torch.zeros(2, dtype=torch.float64), 0
+
+    def add(self, audio: Tensor) -> None:
+        """The next samples, (1, samples)."""
+        self.frames.add(audio)
+        if self.frames.ready > self.done:
+            part = self.frames(self.done, self.frames.ready).double()
+            self.sums += torch.stack([part.sum(), part.square().sum()]).cpu()
+            self.done = self.frames.ready
+            self.frames.drop(self.done)
+
+    def value(self, ended: bool) -> Tensor:
+        """Those so far, (1, 2)."""
+        if ended and not self.frames.ended:
+            self.frames.ended = True
+            self.add(torch.zeros(1, 0))
+        return moments(self.sums, self.done * self.bands)[None]
 
 
 def build(config: dict[str, Any]) -> MsmMae:

@@ -38,11 +38,9 @@ def embed(
     elif sample_rate is None:
         raise ValueError("pass sample_rate=... with a waveform, so that it can be resampled to the model's rate")
     else:
-        low, high = audio_files.RATES
-        if not isinstance(sample_rate, (int, float, np.number)) or sample_rate % 1 or not low <= sample_rate <= high:
-            raise ValueError(f"sample_rate={sample_rate!r} is not a whole number of Hz from {low} to {high}")
+        rate = audio_files.checked_rate(sample_rate)
         checked, _ = group_of(waveform_of(audio)[None])
-        waveform = audio_files.resample(checked[0], int(sample_rate), embedder.sample_rate)
+        waveform = audio_files.resample(checked[0], rate, embedder.sample_rate)
     return embedder.scene(waveform[None])[0]
 
 

@@ -74,7 +74,7 @@ class WindowedEncoder:
         queues: dict[int, list[Piece]] = {}  # by columns: windows of one length share a forward
         for rows, group, grid in zip(rows_of(groups), groups, grids, strict=True):
             for piece in self._pieces(rows, group, grid):
-                columns = self.encoder.geometry.columns if self.encoder.pad_short else piece.window.columns
+                columns = self.columns(piece)
                 queue = queues.setdefault(columns, [])
                 queue.append(piece)
                 if sum(len(piece.features) for piece in queue) >= self.batch_size:
@@ -111,26 +111,38 @@ class WindowedEncoder:
             clips = slice(rows.start + row, rows.start + row + len(audio))
             windows = self.encoder.geometry.windows(grid)
             while run := list(islice(windows, max(grid.passes, self.batch_size // len(audio)))):
-                start = min(window.start for window in run)
-                stop = max(window.start + window.columns * grid.patch for window in run)
+                start, stop = span(run, grid.patch)
                 inside = self.front.features(audio, max(start, 0), min(stop, total), audio_context)
-                features = pad_time(inside, max(-start, 0), max(stop - total, 0), self.encoder.silence)
-                for window in run:
-                    first = window.start - start
-                    yield Piece(clips, window, features[:, first : first + window.columns * grid.patch])
+                yield from self.cut(inside, run, clips, total)
+
+    def cut(self, features: Tensor, run: list[Window], clips: slice, total: int) -> Iterator[Piece]:
+        """Features of all frames of a clip's ``total`` that neighbouring windows span -> those of each window."""
+        patch = self.encoder.geometry.patch
+        start, stop = span(run, patch)
+        padded = pad_time(features, max(-start, 0), max(stop - total, 0), self.encoder.silence)
+        for window in run:
+            first = window.start - start
+            yield Piece(clips, window, padded[:, first : first + window.columns * patch])
+
+    def columns(self, piece: Piece) -> int:
+        """The length that a window is encoded at; windows of one length share a forward."""
+        return self.encoder.geometry.columns if self.encoder.pad_short else piece.window.columns
 
     def _encoded(self, queue: list[Piece], columns: int, blend: Blend) -> Iterator[tuple[slice, slice, Tensor]]:
-        """Frames of windows of one length, ``batch_size`` windows a forward."""
-        geometry, width = self.encoder.geometry, columns * self.encoder.geometry.patch
+        for piece, frames in self.encoded(queue, columns):
+            if self.encoder.geometry.stride:
+                yield blend.add(piece.clips, piece.window, frames)
+            else:
+                yield piece.clips, piece.window.frames, frames
+
+    def encoded(self, queue: list[Piece], columns: int) -> Iterator[tuple[Piece, Tensor]]:
+        """Frames of windows of one length, (clips, frames, dim), ``batch_size`` windows a forward."""
+        width = columns * self.encoder.geometry.patch
         full = [pad_time(piece.features, 0, width - piece.features.shape[1], self.encoder.silence) for piece in queue]
         encoded = torch.cat([self.encode(batch) for batch in torch.cat(full).split(self.batch_size)])
         counts = [len(piece.features) for piece in queue]
         for piece, padded in zip(queue, encoded.split(counts), strict=True):
-            frames = padded[:, : piece.window.columns]
-            if geometry.stride:
-                yield blend.add(piece.clips, piece.window, frames)
-            else:
-                yield piece.clips, piece.window.frames, frames
+            yield piece, padded[:, : piece.window.columns]
 
 
 def rows_of(groups: Sequence[Tensor]) -> Iterator[slice]:
@@ -139,6 +151,11 @@ def rows_of(groups: Sequence[Tensor]) -> Iterator[slice]:
     for group in groups:
         yield slice(start, start + len(group))
         start += len(group)
+
+
+def span(run: Sequence[Window], patch: int) -> tuple[int, int]:
+    """The feature frames from the first to the last of neighbouring windows; may reach beyond the clip."""
+    return min(window.start for window in run), max(window.start + window.columns * patch for window in run)
 
 
 def pad_time(features: Tensor, before: int, after: int, value: float) -> Tensor:

@@ -6,7 +6,7 @@ drift from their frames, as they would with a rounded hop or a float32 sum.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, zip_longest
+from itertools import chain, pairwise, zip_longest
 
 import torch
 from torch import Tensor
@@ -131,8 +131,7 @@ class Grid:
         """The overlapping windows of one pass."""
         count = -(-(self.count - shift) // self.passes)
         last = max(0, count - columns)
-        starts = [*range(0, last, stride), last]
-        for start, following in zip(starts, [*starts[1:], count], strict=True):
+        for start, following in pairwise(chain(range(0, last, stride), (last, count))):
             width = min(columns, count - start)
             frames = every(self.passes, shift + start * self.passes, width)
             yield Window(self.first + shift * self.step + start * self.patch, width, frames, following - start)

@@ -20,8 +20,10 @@ from ..codec import COMPACT_16K, PRESETS, Codec
 from ..codec import Config as CodecConfig
 from ..embedder import Embedder, get_scene_embeddings, get_timestamp_embeddings
 from ..encoder import ClipContext, Encoder, layer_numbers
+from ..feature_stream import FeatureStream, Statistics
 from ..fields import check
 from ..windows import Geometry
+from .codes import CodeStream
 from .language import Arch, Backbone, Sizes, layers_of
 
 __all__ = ["Audioformer", "Config", "get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
@@ -206,6 +208,17 @@ class Audioformer(Encoder):
         codes = self.clip_context(audio) if clip_context is None else clip_context
         assert codes is not None
         return codes[:, start:stop]
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        return 0, self.codec.reach
+
+    def statistics(self) -> Statistics | None:
+        """None: codes, which ``clip_context`` gives, come with the features."""
+        return None
+
+    def stream_features(self, statistics: Statistics | None = None, *, live: bool) -> FeatureStream:
+        return CodeStream(self.codec, self.config.codebooks, whole=not live)
 
     def encode_layers(self, features: Tensor, layers: Sequence[int]) -> Tensor:
         return self._tokens(features, layers)[:, :, 1:-1]

@@ -150,6 +150,21 @@ class Codec(Network):
         """Samples of one frame."""
         return self.config.hop
 
+    @property
+    def reach(self) -> int:
+        """Samples from the beginning of a frame on that its code depends on."""
+        return self.hop * (1 + self.config.ahead)
+
+    @property
+    def block_frames(self) -> int:
+        """Frames of a long recording that are encoded at a time."""
+        return BLOCK_SECONDS * self.sample_rate // self.hop
+
+    @property
+    def context_frames(self) -> int:
+        """Frames before a block that are encoded with it and dropped."""
+        return -(-int(self.config.context * self.sample_rate) // self.hop)
+
     def count(self, samples: int) -> int:
         """Frames of a clip; the last may be partly padded."""
         return max(1, -(-samples // self.hop))
@@ -176,18 +191,21 @@ class Codec(Network):
         if not len(audio):
             shape = (0, count or self.config.codebooks, self.count(audio.shape[1]))
             return torch.zeros(shape, dtype=torch.int64, device=self.scale.device)
-        with _full_precision(self.scale.device):
-            clips = [torch.cat(list(self._blocks(clip[None].float(), count)), dim=-1) for clip in audio]
-        return torch.cat(clips)
+        return torch.cat([torch.cat(list(self._blocks(clip[None].float(), count)), dim=-1) for clip in audio])
 
     def _blocks(self, clip: Tensor, count: int | None) -> Iterator[Tensor]:
-        frames = BLOCK_SECONDS * self.sample_rate // self.hop
-        context = -(-int(self.config.context * self.sample_rate) // self.hop)
+        frames = self.block_frames
         for first in range(0, self.count(clip.shape[1]), frames):
-            before = min(first, context)
+            before = min(first, self.context_frames)
             part = clip[:, (first - before) * self.hop : (first + frames + self.config.ahead) * self.hop]
+            yield self.block(part, before, frames, count)
+
+    @torch.no_grad()
+    def block(self, part: Tensor, before: int, frames: int, count: int | None = None) -> Tensor:
+        """Codes of at most ``frames`` frames, behind ``before`` frames of context, (batch, count, frames)."""
+        with _full_precision(self.scale.device):
             latents = self.latents(part.to(self.scale.device))[..., before : before + frames]
-            yield self.quantizer.encode(latents, count)
+            return self.quantizer.encode(latents, count)
 
     def first(self, count: int) -> "Codec":
         """The same codec with its first ``count`` codebooks only."""
