@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 TRAIN = ["lightning>=2.4", "webdataset>=0.2.100", "tensorboard>=2.17", "pyyaml>=6.0.1"]  # Fabric; shards; logs; recipes
-PARQUET = ["pyarrow>=15"]  # `embed -o OUT.parquet`
+PARQUET = ["pyarrow>=16"]  # `embed -o NAME/` and NAME.parquet; 16 can add metadata to a file that is being written
 REMOTE = ["s3fs>=2024.6", "gcsfs>=2024.6"]  # inputs behind s3:// and gs://; fsspec itself comes with torch
 PLOT = ["matplotlib>=3.8"]
 CLUSTER = ["scikit-learn>=1.4", *PLOT]  # `python -m evaluation.reports.clusters`
@@ -64,7 +64,8 @@ setup(
         "train": TRAIN,
         "parquet": PARQUET,
         "remote": REMOTE,
-        "ray": ["ray[data]>=2.40", *PARQUET],
+        "zarr": ["zarr>=3", *PARQUET],  # `embed -o NAME.zarr`
+        "ray": ["ray[data]>=2.51", *PARQUET],  # `embed --engine ray`
         "plot": PLOT,
         "cluster": CLUSTER,
         "check": CHECK,

@@ -3,6 +3,8 @@
 >>> import hear_audioformer
 >>> hear_audioformer.embed("recording.wav").shape            # a vector for a file
 
+>>> hear_audioformer.embed_files("recordings/", "vectors/")  # a table of vectors for many
+
 >>> model = hear_audioformer.load_model()                    # HEAR: the default model
 >>> hear_audioformer.get_scene_embeddings(audio, model)      # (n_sounds, model.scene_embedding_size)
 >>> hear_audioformer.get_timestamp_embeddings(audio, model)  # ..., and the frames' centres in ms
@@ -12,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .bulk.run import embed_files
     from .embedder import Embedder, get_scene_embeddings, get_timestamp_embeddings
     from .encoder import Encoder
     from .errors import WeightsError
@@ -25,6 +28,7 @@ __all__ = [
     "Encoder",
     "WeightsError",
     "embed",
+    "embed_files",
     "get_scene_embeddings",
     "get_timestamp_embeddings",
     "list_models",
@@ -36,6 +40,7 @@ MODULES = {  # where each name is; imported when it is first asked for, because 
     "Encoder": "encoder",
     "WeightsError": "errors",
     "embed": "recording",
+    "embed_files": "bulk.run",
     "get_scene_embeddings": "embedder",
     "get_timestamp_embeddings": "embedder",
     "list_models": "index",

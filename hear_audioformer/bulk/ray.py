@@ -87,7 +87,7 @@ class RayEngine:
         def ask() -> dict[str, Any]:
             return RayWorker(job, folder, threads).worker.facts()
 
-        remote = self.ray.remote(ask).options(num_cpus=threads, num_gpus=self._gpus_each(), max_retries=0)
+        remote: Any = self.ray.remote(ask).options(num_cpus=threads, num_gpus=self._gpus_each(), max_retries=0)
         try:
             return dict(self.ray.get(remote.remote()))
         except self.ray.exceptions.RayTaskError as error:
