@@ -5,7 +5,7 @@
     python -m evaluation.reports.bulk rows --count 20000 --count 1000000 --model small.safetensors
     python -m evaluation.reports.bulk rates --clips 2000
 
-``rates`` needs a machine that does nothing else. It embeds the same clips with the bare model, one process of one thread
+``rates`` needs a machine that does nothing else. It embeds the same clips with the bare model, a process of one thread
 on each core, and with ``hear-audioformer embed``; in one process of several threads; and each again while another
 program keeps one core busy.
 """
