@@ -20,7 +20,7 @@ from ..codec.mel import FLOOR, MelStack
 from ..encoder import Encoder
 from ..features import FLOAT32_EPSILON, KaldiFilterBank, LogMel
 from ..view import evaluated
-from .sizes import free, most, parts
+from .sizes import free, most, parts, whole
 
 
 def exportable(encoder: Encoder) -> Encoder:
@@ -98,7 +98,7 @@ class LogMelTwin(nn.Module):
     def forward(self, audio: Tensor, start: int, stop: int) -> Tensor:
         """Waveforms (batch, samples) -> all ``stop`` frames, (batch, frames, bands)."""
         half = self.length // 2
-        last = most(audio.shape[1] - 1, half)  # behind a clip too short to reflect, silence follows
+        last = whole(most(audio.shape[1] - 1, half))  # behind a clip too short to reflect, silence follows
         samples = torch.arange(stop)[:, None] * self.hop - half + torch.arange(self.length)
         samples = last - (last - samples.abs()).abs()
         frames = nn.functional.pad(audio, (0, half + 1))[:, samples]

@@ -6,6 +6,7 @@ makes a size that the tracer knows by its bounds alone.
 """
 
 import torch
+from torch import Tensor
 
 
 def free(size: int, low: int, high: int | None = None) -> int:
@@ -33,3 +34,8 @@ def most(a: int, b: int) -> int:
 def parts(size: int, part: int) -> int:
     """Parts that hold ``size``, the last perhaps partly empty; ``size`` must not be negative."""
     return (size + part - 1) // part
+
+
+def whole(number: int) -> Tensor:
+    """A number as a tensor ()."""
+    return torch.full((), number, dtype=torch.int64)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..windows import Geometry, triangle
-from .sizes import free, least, most, parts
+from .sizes import free, least, most, parts, whole
 
 Encode = Callable[[Tensor], Tensor]  # features of windows (windows, feature frames, ...) -> (windows, columns, dim)
 
@@ -70,7 +70,7 @@ class Run:
 
     def frames(self, features: Tensor, grid: FreeGrid, patch: int, silence: float, encode: Encode) -> Tensor:
         """Features of whole clips (batch, feature frames, ...) -> (batch, windows * width, dim)."""
-        total = features.shape[1]
+        total = whole(features.shape[1])
         silent = torch.full_like(features[:, :1], silence)
         starts = grid.first + self.shifts * grid.step + self.columns * patch
         index = starts[:, None] + torch.arange(self.width * patch)
@@ -110,21 +110,19 @@ def _side_by_side(
     columns, passes, patch = geometry.columns, grid.passes, geometry.patch
     number = free((longest - 1) // columns, 0)
     rest = columns if pad_short else free(longest - number * columns, 1, columns)
-    runs = [windows(0, passes, number, columns, columns)]
-    full = passes * number * columns  # frames of the first run
-    runs.append(last(0, free(long, 1, passes), number * columns, rest))
+    long = free(long, 1, passes)
+    runs = [windows(0, passes, number, columns, columns), last(0, long, number * columns, rest)]
     frame = torch.arange(grid.count)
-    shift, column = frame % passes, frame // passes
-    place = torch.where(column < number * columns, shift * number * columns + column, 0)
-    late = full + shift * rest + column - number * columns
+    shift, behind = frame % passes, frame // passes - whole(number * columns)  # columns behind the full windows
+    full = passes * number * columns  # frames of the first run
+    place = whole(full) + shift * whole(rest) + behind
     if passes > 1:
         left = longest - 1 - number * columns  # columns that the shorter passes have left, perhaps none
         short = columns if pad_short else free(most(left, 1), 1, columns)
-        others = free((passes - long) * least(left, 1), 0, passes)
-        runs.append(last(long, others, number * columns, short))
-        later = full + long * rest + (shift - long) * short + column - number * columns
-        late = torch.where(shift < long, late, later)
-    place = torch.where(column < number * columns, place, late)
+        runs.append(last(long, free((passes - long) * least(left, 1), 0, passes), number * columns, short))
+        others = whole(full + long * rest) + (shift - whole(long)) * whole(short) + behind
+        place = torch.where(shift < whole(long), place, others)
+    place = torch.where(behind < 0, shift * whole(number * columns) + frame // passes, place)
     done = [run.frames(features, grid, patch, silence, encode) for run in runs]
     return torch.cat(done, dim=1)[:, place]
 
@@ -153,17 +151,14 @@ def _overlapping(
 
 def windows(shift: int, passes: int, number: int, stride: int, width: int, end: int | None = None) -> Run:
     """``number`` windows of each of ``passes`` passes from ``shift`` on; none starts behind column ``end``."""
-    order = torch.arange(passes * number)
-    columns = order % most(number, 1) * stride
-    return Run(shift + order // most(number, 1), columns if end is None else columns.clamp(max=end), width)
+    shifts, columns = torch.arange(passes) + whole(shift), torch.arange(number) * stride
+    if end is not None:
+        columns = torch.minimum(columns, whole(end))
+    shifts, columns = shifts[:, None].expand(-1, number), columns.expand(passes, -1)
+    return Run(shifts.flatten(), columns.flatten(), width)
 
 
 def last(shift: int, passes: int, column: int, width: int) -> Run:
     """One window of each of ``passes`` passes from ``shift`` on, at a column."""
-    shifts = shift + torch.arange(passes)
-    return Run(shifts, torch.zeros_like(shifts) + column, width)
-
-
-def whole(number: int) -> Tensor:
-    """A number as a tensor ()."""
-    return torch.full((), number, dtype=torch.int64)
+    shifts = torch.arange(passes) + whole(shift)
+    return Run(shifts, torch.zeros_like(shifts) + whole(column), width)
