@@ -7,6 +7,11 @@ from setuptools import find_packages, setup
 
 TRAIN = ["lightning>=2.4", "webdataset>=0.2.100", "tensorboard>=2.17", "pyyaml>=6.0.1"]  # Fabric; shards; logs; recipes
 PARQUET = ["pyarrow>=15"]  # `embed -o OUT.parquet`
+EXPORT = [  # `hear-audioformer export -o MODEL.onnx`: what torch's exporter imports; what the file is compared with
+    "onnx>=1.19",
+    "onnxscript>=0.7",
+    "onnxruntime>=1.23",
+]
 PLOT = ["matplotlib>=3.8"]
 CLUSTER = ["scikit-learn>=1.4", *PLOT]  # `python -m evaluation.reports.clusters`
 CHECK = [  # what the tests of hear_audioformer/ alone need: .ci/versions
@@ -62,11 +67,12 @@ setup(
     extras_require={
         "train": TRAIN,
         "parquet": PARQUET,
+        "export": EXPORT,
         "ray": ["ray[data]>=2.40", *PARQUET],
         "plot": PLOT,
         "cluster": CLUSTER,
         "check": CHECK,
-        "test": [*TEST, *TRAIN, *CLUSTER],
+        "test": [*TEST, *TRAIN, *CLUSTER, *EXPORT],
     },
     entry_points={"console_scripts": ["hear-audioformer = hear_audioformer.cli:main"]},
 )

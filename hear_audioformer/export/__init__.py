@@ -4,6 +4,6 @@ A file takes waveforms at the model's rate and gives embeddings. It contains the
 pools them, so that its user needs nothing of this package. ``docs/export.md`` says how to use one.
 """
 
-from .write import FORMATS, write
+from .model_file import FORMATS, write
 
 __all__ = ["FORMATS", "write"]

@@ -52,6 +52,4 @@ class Graph(nn.Module):
                 layers = encoder.pooled_layers(windows, self.layers, self.pool)
             return torch.cat(list(layers), dim=-1)
 
-        return encoded(
-            encoder.geometry, features, grid, encode, silence=encoder.silence, pad_short=encoder.pad_short
-        )
+        return encoded(encoder.geometry, features, grid, encode, silence=encoder.silence, pad_short=encoder.pad_short)

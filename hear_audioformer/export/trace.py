@@ -38,13 +38,19 @@ def traced(graph: Graph, samples: int | None = None) -> ExportedProgram:
         )
 
 
-def to_onnx(program: ExportedProgram, outputs: tuple[str, ...], metadata: dict[str, str]) -> Any:
+def to_onnx(program: ExportedProgram, outputs: tuple[str, ...], metadata: dict[str, str], samples: int | None) -> Any:
     """An ``onnx_ir`` program with named input, outputs, free axes and metadata."""
+    from onnx_ir import Shape
+
     with _quiet():
         converted = torch.onnx.export(program, dynamo=True, opset_version=OPSET, verbose=False)
     assert converted is not None
     model = converted.model
-    model.graph.inputs[0].name = "audio"
+    taken = {"audio", *outputs}
+    for value in (value for node in model.graph for value in node.outputs if value.name in taken):
+        value.name = f"inner_{value.name}"
+    [audio] = model.graph.inputs
+    audio.name, audio.shape = "audio", Shape(["batch", samples or "samples"])
     for value, name in zip(model.graph.outputs, outputs, strict=True):
         value.name = name
     model.metadata_props.update(metadata)

@@ -6,7 +6,7 @@ A forward whose batch is empty costs nothing. Overlapping windows need one forwa
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -62,11 +62,13 @@ class Run:
     Attributes:
         shifts, columns: pass and first column of each window, (windows,).
         width: columns of a window.
+        silent: the column of its pass from which on a window is silent, (windows,); needed where ``width`` is more.
     """
 
     shifts: Tensor
     columns: Tensor
     width: int
+    silent: Tensor | None = None
 
     def frames(self, features: Tensor, grid: FreeGrid, patch: int, silence: float, encode: Encode) -> Tensor:
         """Features of whole clips (batch, feature frames, ...) -> (batch, windows * width, dim)."""
@@ -74,7 +76,10 @@ class Run:
         silent = torch.full_like(features[:, :1], silence)
         starts = grid.first + self.shifts * grid.step + self.columns * patch
         index = starts[:, None] + torch.arange(self.width * patch)
-        index = torch.where((index >= 0) & (index < total), index, total)
+        inside = (index >= 0) & (index < total)
+        if self.silent is not None:
+            inside &= index < (grid.first + self.shifts * grid.step + self.silent * patch)[:, None]
+        index = torch.where(inside, index, total)
         windows = torch.cat([features, silent], dim=1)[:, index]
         encoded = encode(windows.flatten(0, 1))
         return encoded.unflatten(0, windows.shape[:2]).flatten(1, 2)
@@ -123,6 +128,8 @@ def _side_by_side(
         others = whole(full + long * rest) + (shift - whole(long)) * whole(short) + behind
         place = torch.where(shift < whole(long), place, others)
     place = torch.where(behind < 0, shift * whole(number * columns) + frame // passes, place)
+    if pad_short:
+        runs = [replace(run, silent=whole(longest) - (run.shifts >= whole(long)).long()) for run in runs]
     done = [run.frames(features, grid, patch, silence, encode) for run in runs]
     return torch.cat(done, dim=1)[:, place]
 

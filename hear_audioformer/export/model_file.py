@@ -51,7 +51,7 @@ def write(
     with atomic_write(out) as temporary:
         if out.suffix == ".onnx":
             names = ("frames", "timestamps") if timestamps else ("embedding",)
-            to_onnx(program, names, metadata).save(str(temporary), external_data=False)
+            to_onnx(program, names, metadata, samples).save(str(temporary), external_data=False)
         else:
             with open(temporary, "wb") as file:
                 torch.export.save(program, file, extra_files={METADATA: json.dumps(metadata)})
@@ -101,4 +101,6 @@ def _compare(embedder: Embedder, path: Path, suffix: str, timestamps: bool, samp
         for ours, theirs in zip(expected(embedder, audio, timestamps), found, strict=True):
             difference = float((ours - theirs).abs().max())
             if not difference <= TOLERANCE:
-                raise ValueError(f"the exported model differs from the package by {difference:.1e}; nothing was written")
+                raise ValueError(
+                    f"the exported model differs from the package by {difference:.1e}; nothing was written"
+                )
