@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -162,8 +163,8 @@ def speed_row(name: str, folder: Path, seconds: float, rounds: int) -> str:
         small = quantised(path, Path(temporary) / "int8.onnx")
         sessions = {"onnx fp32": session_of(path), "onnx int8": session_of(small)}
         size = os.path.getsize(small) / 1e6
-    calls: dict[str, Callable[[], object]] = {key: lambda m=model: m.scene(waveforms) for key, model in models.items()}
-    calls |= {key: lambda s=session: run(s, waveforms) for key, session in sessions.items()}
+    calls: dict[str, Callable[[], object]] = {key: partial(model.scene, waveforms) for key, model in models.items()}
+    calls |= {key: partial(run, session, waveforms) for key, session in sessions.items()}
     taken = medians(calls, rounds)
     apart = difference(models["fp32"], sessions["onnx int8"], False, [waveforms.shape[1]])
     rates = [f"{1 / value:.1f} ({taken['fp32'] / value:.2f}x)" for value in taken.values()]

@@ -67,8 +67,8 @@ class Power(nn.Module):
         super().__init__()
         if len(shape) % 2:
             raise ValueError(f"a frame of {len(shape)} samples has no middle between two of them")
-        self.half = len(shape) // 2
-        time = torch.arange(self.half, dtype=torch.float64) + 0.5
+        self.middle = len(shape) // 2
+        time = torch.arange(self.middle, dtype=torch.float64) + 0.5
         angles = 2 * math.pi / n_fft * time[:, None] * torch.arange(n_fft // 2 + 1)
         self.register_buffer("shape", shape.float(), persistent=False)
         self.register_buffer("cosines", angles.cos().float(), persistent=False)
@@ -76,7 +76,7 @@ class Power(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         frames = frames * self.shape
-        earlier, later = frames[..., : self.half].flip(-1), frames[..., self.half :]
+        earlier, later = frames[..., : self.middle].flip(-1), frames[..., self.middle :]
         return ((later + earlier) @ self.cosines).square() + ((later - earlier) @ self.sines).square()
 
 

@@ -11,7 +11,7 @@ from .. import __version__, checkpoint, weights
 from ..embedder import Embedder
 from ..files import atomic_write
 from .graph import Graph
-from .trace import NEEDED, require, run_onnx, to_onnx, traced
+from .trace import NEEDED, quiet, require, run_onnx, to_onnx, traced
 
 FORMATS = (".onnx", ".pt2")
 METADATA = "hear_audioformer.json"  # name of the extra file in a .pt2
@@ -95,7 +95,7 @@ def _compare(embedder: Embedder, path: Path, suffix: str, timestamps: bool, samp
         if suffix == ".onnx":
             found = run_onnx(str(path), audio)
         else:
-            with open(path, "rb") as file, torch.no_grad():
+            with open(path, "rb") as file, torch.no_grad(), quiet():
                 outputs = torch.export.load(file).module()(audio)
             found = list(outputs) if timestamps else [outputs]
         for ours, theirs in zip(expected(embedder, audio, timestamps), found, strict=True):

@@ -23,12 +23,12 @@ def free(size: int, low: int, high: int | None = None) -> int:
 
 def least(a: int, b: int) -> int:
     """The smaller of two sizes."""
-    return torch.sym_min(a, b)  # type: ignore[no-any-return]
+    return torch.sym_min(a, b)
 
 
 def most(a: int, b: int) -> int:
     """The larger of two sizes."""
-    return torch.sym_max(a, b)  # type: ignore[no-any-return]
+    return torch.sym_max(a, b)
 
 
 def parts(size: int, part: int) -> int:

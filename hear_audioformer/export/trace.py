@@ -42,7 +42,7 @@ def to_onnx(program: ExportedProgram, outputs: tuple[str, ...], metadata: dict[s
     """An ``onnx_ir`` program with named input, outputs, free axes and metadata."""
     from onnx_ir import Shape
 
-    with _quiet():
+    with quiet():
         converted = torch.onnx.export(program, dynamo=True, opset_version=OPSET, verbose=False)
     assert converted is not None
     model = converted.model
@@ -68,12 +68,14 @@ def run_onnx(path: str, audio: Tensor) -> list[Tensor]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps the exporter's notes on packages that are not installed, such as torchvision, off the screen."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+def quiet() -> Iterator[None]:
+    """Keeps torch's notes off the screen: packages it does not find, such as torchvision, and sizes it dropped."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch._export.serde.serialize")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
