@@ -14,7 +14,7 @@ from .graph import Graph
 from .trace import NEEDED, quiet, require, run_onnx, to_onnx, traced
 
 FORMATS = (".onnx", ".pt2")
-METADATA = "hear_audioformer.json"  # name of the extra file in a .pt2
+METADATA = "model.json"  # name of the extra file in a .pt2
 TOLERANCE = 1e-4  # of the largest difference from the package
 
 
