@@ -8,6 +8,11 @@ from setuptools import find_packages, setup
 TRAIN = ["lightning>=2.4", "webdataset>=0.2.100", "tensorboard>=2.17", "pyyaml>=6.0.1"]  # Fabric; shards; logs; recipes
 PARQUET = ["pyarrow>=16"]  # `embed -o NAME/` and NAME.parquet; 16 can add metadata to a file that is being written
 REMOTE = ["s3fs>=2024.6", "gcsfs>=2024.6"]  # inputs behind s3:// and gs://; fsspec itself comes with torch
+EXPORT = [  # `hear-audioformer export -o MODEL.onnx`: what torch's exporter imports; what the file is compared with
+    "onnx>=1.19",
+    "onnxscript>=0.7",
+    "onnxruntime>=1.23",
+]
 PLOT = ["matplotlib>=3.8"]
 CLUSTER = ["scikit-learn>=1.4", *PLOT]  # `python -m evaluation.reports.clusters`
 CHECK = [  # what the tests of hear_audioformer/ alone need: .ci/versions
@@ -66,10 +71,11 @@ setup(
         "remote": REMOTE,
         "zarr": ["zarr>=3", *PARQUET],  # `embed -o NAME.zarr`
         "ray": ["ray[data]>=2.51", *PARQUET],  # `embed --engine ray`
+        "export": EXPORT,
         "plot": PLOT,
         "cluster": CLUSTER,
         "check": CHECK,
-        "test": [*TEST, *TRAIN, *CLUSTER],
+        "test": [*TEST, *TRAIN, *CLUSTER, *EXPORT],
     },
     entry_points={"console_scripts": ["hear-audioformer = hear_audioformer.cli:main"]},
 )

@@ -160,9 +160,7 @@ class Asit(Encoder):
     def table(self, columns: int, positions: Positions) -> Tensor:
         """Positions of the class token and of ``columns`` columns, (1 + columns * rows, width)."""
         trained = self.config.grid[0]
-        if columns == trained:
-            return self.positions
-        if positions == "stretch":
+        if positions == "stretch" and columns != trained:
             learnt = rearrange(self.positions[1:], "(t m) d -> 1 d t m", t=trained)
             resized = F.interpolate(learnt, size=(columns, self.rows), mode="bicubic", align_corners=False)
             return torch.cat([self.positions[:1], rearrange(resized, "1 d t m -> (t m) d")])
@@ -180,7 +178,7 @@ class Asit(Encoder):
         """
         patches = self.patches(features)
         table = self.table(patches.shape[1] // self.rows, positions or self.config.positions)
-        return torch.cat([self.cls.expand(len(patches), 1, -1), patches], dim=1) + table
+        return torch.cat([self.cls.expand(patches.shape[0], 1, -1), patches], dim=1) + table
 
     def run(self, tokens: Tensor, layers: Sequence[int]) -> list[Tensor]:
         """Tokens -> outputs of the given blocks, CLS first, each through the last norm."""

@@ -1,4 +1,4 @@
-"""The command line: ``hear-audioformer embed | list | info | convert | validate``.
+"""The command line: ``hear-audioformer embed | list | info | convert | export | validate``.
 
 Help and ``list`` answer at once, because modules that need torch are imported inside the commands.
 """
@@ -155,6 +155,38 @@ def convert(
     for digest, source in zip(result.source_sha256.split(", "), sources, strict=True):
         click.echo(f"sha256 {digest}  {source}")
     click.echo(f"sha256 {result.sha256}  {out}")
+
+
+@main.command()
+@click.argument("model")
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Result: NAME.onnx or NAME.pt2.")
+@click.option("--timestamps", is_flag=True, help="Frames and their centres in ms instead of one embedding a clip.")
+@click.option("--hop-ms", type=float, help="Step between timestamps.  [default: the longest up to 50 ms]")
+@click.option("--pool", help="Frames -> scene: mean, mean+std, or what else the model offers.  [default: its own]")
+@click.option("--seconds", type=float, help="Fixes the length of the clips.  [default: any length]")
+@click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
+def export(
+    model: str,
+    out: Path,
+    timestamps: bool,
+    hop_ms: float | None,
+    pool: str | None,
+    seconds: float | None,
+    overwrite: bool,
+) -> None:
+    """Writes MODEL as a file for ONNX Runtime (.onnx) or torch.export.load (.pt2): waveform in, embedding out.
+
+    The input is (batch, samples), float32, at the model's rate. The file contains the front end, and cuts, pools and
+    normalises as the package does. It appears once its embeddings equal the package's. This takes up to some minutes.
+    """
+    from .export import write
+
+    if hop_ms is not None and not timestamps:
+        raise Failure("--hop-ms is the step between timestamps: pass --timestamps with it")
+    if pool is not None and timestamps:
+        raise Failure("--pool makes one embedding of a clip's frames: leave it out with --timestamps")
+    write(model, out, timestamps=timestamps, seconds=seconds, overwrite=overwrite, hop_ms=hop_ms, pool=pool)
+    click.echo(f"{model} -> {out} ({out.stat().st_size / 1e6:.1f} MB)")
 
 
 @main.command()

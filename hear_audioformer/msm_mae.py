@@ -160,7 +160,7 @@ class MsmMae(Encoder):
     def run(self, tokens: Tensor, layers: Sequence[int]) -> list[Tensor]:
         """Tokens -> outputs of the given blocks, CLS first; those of the last block are normalised."""
         if self.cls is not None:
-            tokens = torch.cat([self.cls.expand(len(tokens), 1, -1), tokens], dim=1)
+            tokens = torch.cat([self.cls.expand(tokens.shape[0], 1, -1), tokens], dim=1)
         outputs = {}
         for number, block in enumerate(self.blocks[: max(layers)], start=1):
             tokens = block(tokens)

@@ -266,7 +266,7 @@ class Audioformer(Encoder):
             inner = backbone.words(codes[..., sequence] + self.rows(sequence))
         masked, first, last = backbone.words(codes.new_tensor([config.mask, config.boa, config.eoa]))
         inner = torch.where(hidden[..., None], masked, inner)
-        ends = [end.expand(len(codes), 1, -1) for end in (first, last)]
+        ends = [end.expand(codes.shape[0], 1, -1) for end in (first, last)]
         return torch.cat([ends[0], inner, ends[1]], dim=1)
 
     def rows(self, codebook: Index) -> Index:

@@ -50,8 +50,8 @@ class Shape:
 
 
 def pooled_size(grid: Size, stride: Size) -> Size:
-    """The grid behind a pool."""
-    return -(-grid[0] // stride[0]), -(-grid[1] // stride[1])
+    """The grid behind a pool, in the form of a convolution's own output size, which export compares it with."""
+    return (grid[0] - 1) // stride[0] + 1, (grid[1] - 1) // stride[1] + 1
 
 
 class Pool(nn.Module):
@@ -119,7 +119,7 @@ class PooledAttention(nn.Module):
         if self.relative is not None:
             bias = F.pad(self.relative(q[:, :, front:], grid), (front, 0, front, 0))
         attended = attend(q, k, v, bias)
-        cells = attended[:, :, front:] + q[:, :, front:]
+        cells = q[:, :, front:] + attended[:, :, front:]
         attended = torch.cat([attended[:, :, :front], cells], dim=2) if front else cells
         return self.out(attended.transpose(1, 2).flatten(2))
 

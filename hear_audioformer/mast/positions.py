@@ -34,7 +34,7 @@ class Axis:
 
     def counts(self, cells: int) -> Size:
         """Numbers of queries and keys of ``cells`` cells."""
-        return -(-cells // self.query), -(-cells // self.key)
+        return (cells - 1) // self.query + 1, (cells - 1) // self.key + 1
 
     @property
     def rows(self) -> int:
@@ -77,7 +77,7 @@ class RelativePositions(nn.Module):
         """Pooled queries (batch, heads, queries, width) of a grid -> additions to the logits, (..., queries, keys)."""
         frequency = self._vectors(self.frequency, self.frequency_rows, self.axes[0], grid[0])
         time = self._vectors(self.time, self.time_rows, self.axes[1], grid[1])
-        q = q.unflatten(2, (len(frequency), len(time)))
+        q = q.unflatten(2, (frequency.shape[0], time.shape[0]))
         rows = torch.einsum("bhftd,fgd->bhftg", q, frequency.to(q.dtype))
         columns = torch.einsum("bhftd,tsd->bhfts", q, time.to(q.dtype))
         return (rows[..., :, None] + columns[..., None, :]).flatten(4).flatten(2, 3)
