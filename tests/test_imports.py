@@ -13,6 +13,7 @@ import pytest
 
 import hear_audioformer
 from hear_audioformer import cli, convert, embedder
+from hear_audioformer.bulk import command
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "docs" / "example.ogg"
@@ -68,7 +69,7 @@ def test_every_public_name_is_there() -> None:
 
 
 def test_choices_of_the_command_line_are_those_of_the_package() -> None:
-    assert get_args(embedder.Precision) == cli.PRECISIONS
+    assert get_args(embedder.Precision) == command.PRECISIONS
     assert list(convert.METHODS) == list(cli.CONVERTED)
 
 

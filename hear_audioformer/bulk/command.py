@@ -1,14 +1,18 @@
 """``hear-audioformer embed``."""
 
+from __future__ import annotations
+
 import signal
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..assignments import assignments
-from .run import DTYPES, ENGINES, embed_files
-from .summary import Summary
+from .job import DTYPES, ENGINES
+
+if TYPE_CHECKING:
+    from .summary import Summary
 
 PRECISIONS = ("auto", "fp32", "bf16")  # a copy of embedder.Precision, whose module needs torch
 STOPPED = 130  # exit code, as a shell gives it after Ctrl-C
@@ -70,6 +74,8 @@ def embed(
 
     Exit codes: 0 all files have a row, 1 some have none, 2 nothing done, 130 stopped.
     """
+    from .run import embed_files
+
     options = {"hop_ms": hop_ms, "pool": pool, "batch_size": batch_size} | dict(assignments(pairs))
     options = {name: value for name, value in options.items() if value is not None}
     before = signal.signal(signal.SIGTERM, _stop)

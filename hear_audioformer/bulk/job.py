@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+ENGINES = ("local", "ray")
+DTYPES = ("float32", "float16")
+
 
 @dataclass(frozen=True)
 class Job:

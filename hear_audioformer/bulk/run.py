@@ -9,7 +9,7 @@ from typing import Any, Protocol, TextIO
 
 from ..errors import StoreError
 from .inline import InlineEngine
-from .job import Job
+from .job import DTYPES, ENGINES, Job
 from .local import LocalEngine, Watcher
 from .output import Output, Run
 from .parts import parts, span
@@ -19,9 +19,6 @@ from .single import join
 from .skipped import Skipped
 from .sources import sources
 from .summary import Summary, failed, summarise
-
-ENGINES = ("local", "ray")
-DTYPES = ("float32", "float16")
 
 
 def embed_files(
