@@ -35,7 +35,8 @@ RATE = 16000
 EMBED = [sys.executable, "-m", "hear_audioformer", "embed"]
 BUSY = "import torch; torch.set_num_threads(1); a = torch.randn(512, 512)\nwhile True: a @ a"
 BARE = """
-import sys, time
+import sys
+import torch
 from hear_audioformer import audio, load_model
 torch.set_num_threads(int(sys.argv[4]))
 share = sorted(__import__("pathlib").Path(sys.argv[2]).iterdir())[int(sys.argv[3]) :: int(sys.argv[5])]
@@ -59,8 +60,9 @@ def main() -> None:
 @click.option("--count", default=50, show_default=True, help="Kills.")
 @click.option("--files", default=2000, show_default=True)
 @click.option("--model", default="", help="[default: the default model]")
+@click.option("--longest", default=12.0, show_default=True, help="Seconds from a start to its kill.")
 @click.option("--seed", default=0, show_default=True, help="Of the times of the kills.")
-def kills(count: int, files: int, model: str, seed: int) -> None:
+def kills(count: int, files: int, model: str, longest: float, seed: int) -> None:
     """Kills a run again and again at random times, lets it end, and compares its rows with those of a run in one go."""
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
@@ -69,7 +71,7 @@ def kills(count: int, files: int, model: str, seed: int) -> None:
         command = [*EMBED, f"{folder}/in", "-o", str(out), "--model", model, "--workers", "2"]
         for number in range(count):
             run = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-            wait = chance.uniform(0, 12)
+            wait = chance.uniform(0, longest)
             try:
                 run.wait(wait)
                 break
