@@ -43,6 +43,7 @@ STOPPED = 130  # exit code, as a shell gives it after Ctrl-C
 )
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of each process.")
 @click.option("--path-column", default="path", show_default=True, help="Of CSV, JSONL and Parquet inputs.")
+@click.option("--shard", metavar="I/N", help="Only a share of the files, by a hash of the path: one for each machine.")
 @click.option("--append", is_flag=True, help="Add files that NAME/ does not hold, and try those again that failed.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
 def embed(

@@ -24,6 +24,7 @@ class Decoded:
     Attributes:
         key: size and time of change of the file, as they were before it was opened.
         sample_rate: as it is stored, in Hz.
+        seconds: how long its header says it is; 0 if unknown.
         clip: the waveform at the model's rate; None of a long or bad file.
         notes: what is odd about it.
         error: why it cannot be embedded.
@@ -32,6 +33,7 @@ class Decoded:
     item: Item
     key: tuple[int, int] = (0, 0)
     sample_rate: int = 0
+    seconds: float = 0.0
     clip: Tensor | None = None
     notes: tuple[str, ...] = ()
     error: str | None = None
@@ -84,7 +86,7 @@ def _clip(file: Decoded, sample_rate: int) -> Tensor | None:
     """The waveform of a file; None if it is long."""
     samples = bytearray()
     with open_source(file.item.source) as opened, audio.Reading(opened) as reading:
-        file.sample_rate = reading.sample_rate
+        file.sample_rate, file.seconds = reading.sample_rate, reading.seconds
         if reading.seconds > LONG:
             return None
         for block in reading.blocks(sample_rate):

@@ -16,7 +16,7 @@ from .plan import Item
 from .rows import Rows
 
 BATCH_SECONDS = 120.0  # of clips that share window batches
-Progress = Callable[[int, float], None]  # files, seconds of sound
+Progress = Callable[[int, float, float], None]  # files, seconds of sound, bytes
 
 
 class FileEmbedder:
@@ -26,7 +26,7 @@ class FileEmbedder:
         timestamps: whether a file gets a row for each frame, instead of one row.
         segment: seconds of a row's stretch of sound; None for one row a file.
         dtype: of the embeddings.
-        progress: told of the files and the seconds of sound that were done since it was told last.
+        progress: told of the files, the seconds of sound and the bytes that were done since it was told last.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class FileEmbedder:
         self.dtype = dtype
         self.rate = model.sample_rate
         self.segment = None if segment is None else max(1, round(segment * self.rate))  # samples
-        self.progress = progress or (lambda files, seconds: None)
+        self.progress = progress or (lambda files, seconds, size: None)
         self.threads = 1 if next(model.parameters()).device.type == "cpu" else 4  # that decode
 
     def __call__(self, items: Sequence[Item], ends: Collection[int] = ()) -> Iterator[Rows | Decoded]:
@@ -84,7 +84,7 @@ class FileEmbedder:
                 yield next(rows)
             yield file
         if batch:
-            self.progress(len(batch), sum(map(self._seconds, batch)))
+            self.progress(len(batch), sum(map(self._seconds, batch)), sum(file.item.source.size for file in batch))
 
     def _scenes(self, files: list[Decoded]) -> list[Rows]:
         """A row for each stretch of each file."""
@@ -110,6 +110,7 @@ class FileEmbedder:
     def _long(self, file: Decoded) -> Iterator[Rows | Decoded]:
         """The rows of a long file, which is never in memory as a whole."""
         done = 0
+        share = file.item.source.size / file.seconds if file.seconds else 0.0  # bytes a second
 
         def blocks() -> Iterator[np.ndarray]:
             with open_source(file.item.source) as opened, Reading(opened) as reading:
@@ -118,7 +119,8 @@ class FileEmbedder:
 
         def progress(samples: int) -> None:
             nonlocal done
-            self.progress(0, (samples - done) / self.rate)
+            seconds = (samples - done) / self.rate
+            self.progress(0, seconds, share * seconds)
             done = samples
 
         try:
@@ -132,7 +134,7 @@ class FileEmbedder:
                 yield self._stretches(file, 0, [done], vector)
         except Exception as error:
             file.fail(error)
-        self.progress(1, 0.0)
+        self.progress(1, 0.0, file.item.source.size - share * done / self.rate)
         yield file
 
     def _long_segments(

@@ -26,8 +26,8 @@ class InlineEngine:
     def run(self, plan: Plan, done: list[tuple[int, int]], facts: dict[str, Any], watcher: Watcher) -> None:
         """Does all tasks but those inside of ``done``, first and last numbers of files."""
 
-        def advance(files: int, seconds: float) -> None:
-            watcher.advance(files, seconds)
+        def advance(files: int, seconds: float, size: float) -> None:
+            watcher.advance(files, seconds, size)
             watcher.tick()
 
         self.worker.job = replace(self.job, facts=facts)
@@ -37,7 +37,6 @@ class InlineEngine:
             begun = time.monotonic()
             self.worker(portion.tasks, plan.items(portion.tasks[0].first, portion.tasks[-1].last))
             portions.done(portion, time.monotonic() - begun)
-            watcher.commit(portion.bytes)
 
     def stop(self) -> None:
         """Nothing is left behind."""

@@ -32,11 +32,8 @@ GONE = {"gone": True}
 class Watcher(Protocol):
     """What an engine tells of its work."""
 
-    def advance(self, files: int, seconds: float) -> None:
-        """So many files and seconds of sound more are done."""
-
-    def commit(self, size: int) -> None:
-        """Files of so many bytes are in the table."""
+    def advance(self, files: int, seconds: float, size: float) -> None:
+        """So many files, seconds of sound and bytes more are done."""
 
     def tick(self) -> None:
         """Time passes; called twice a second at least."""
@@ -58,7 +55,7 @@ class WorkerProcess:
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, **dict.fromkeys(THREADS, str(threads)), "PYTHONPATH": path},
-            pass_fds=() if lock is None else (lock,),
+            pass_fds=() if lock is None or os.name != "posix" else (lock,),
             start_new_session=True,  # Ctrl-C reaches the engine alone, and the engine ends the workers
         )
         threading.Thread(target=self._receive, args=(events,), daemon=True).start()
@@ -141,7 +138,6 @@ class LocalEngine:
                 self._give(worker, portions, plan)
             elif "done" in event and worker.portion:
                 portions.done(worker.portion, time.monotonic() - worker.begun)
-                watcher.commit(worker.portion.bytes)
                 self._give(worker, portions, plan)
             else:
                 self._replace(worker, event, portions)

@@ -4,7 +4,7 @@
 
 The first line is a job. The process answers {"ready": ...} with the table's facts, and is sent those that parts shall
 hold. Then each line is a portion, {"tasks": ..., "items": ..., "careful": ..., "deadly": ...}. Events are
-{"progress": [files, seconds]}, {"at": file}, {"done": ...} and {"failed": [kind, message]}. When the input ends,
+{"progress": [files, seconds, bytes]}, {"at": file}, {"done": ...} and {"failed": [kind, message]}. When the input ends,
 because the engine stopped or was killed, the process ends at once.
 """
 
@@ -57,7 +57,7 @@ def _work(work: queue.Queue[dict[str, Any]], events: TextIO) -> None:
     job = Job(**work.get()["job"])
     threads = os.environ.get("OMP_NUM_THREADS", "1")
     torch.set_num_threads(int(threads) if threads.isdigit() and threads != "0" else 1)
-    worker = Worker(job, lambda files, seconds: _send(events, progress=[files, seconds]))
+    worker = Worker(job, lambda *done: _send(events, progress=done))
     gpus = torch.cuda.device_count() if job.device is None or job.device == "cuda" else 0
     _send(events, ready={"facts": worker.facts(), "gpus": gpus})
     worker.job = replace(job, facts=work.get()["facts"])

@@ -21,19 +21,16 @@ class Progress:
         self.total, self.size, self.before, self.stream = total, size, done, stream
         self.files = 0
         self.seconds = 0.0
-        self.committed = 0  # bytes
+        self.bytes = 0.0
         self.begun = self._clock()
         self.terminal = bool(stream and stream.isatty())
         self.shown = self.begun
 
-    def advance(self, files: int, seconds: float) -> None:
-        """So many files and seconds of sound more are done."""
+    def advance(self, files: int, seconds: float, size: float) -> None:
+        """So many files, seconds of sound and bytes more are done."""
         self.files += files
         self.seconds += seconds
-
-    def commit(self, size: int) -> None:
-        """Files of so many bytes are in the table."""
-        self.committed += size
+        self.bytes += size
 
     def tick(self) -> None:
         """Writes a line if it is time."""
@@ -49,14 +46,15 @@ class Progress:
         """How far the run is."""
         elapsed = max(self._clock() - self.begun, 1e-6)
         files = self.before + self.files
-        share = f" ({100 * files / self.total:.1f} %)" if self.total else ""
+        share = self.share()
         rates = f"{self.files / elapsed:.1f} files/s, {_amount(self.seconds / elapsed)} of sound a second"
-        return f"{files:,} of {self.total:,} files{share}, {rates}{self._left(elapsed)}"
+        left = f", {_amount(elapsed / share - elapsed)} left" if 0 < share < 1 else ""
+        return f"{files:,} of {self.total:,} files, {100 * share:.1f} %, {rates}{left}"
 
-    def _left(self, elapsed: float) -> str:
-        """The time left, by the share of the bytes, or else of the files, that are done."""
-        share = max(self.committed / self.size if self.size else 0.0, self.files / max(1, self.total - self.before))
-        return f", {_amount(elapsed / share - elapsed)} left" if 0 < share < 1 else ""
+    def share(self) -> float:
+        """How much of this run's work is done: of its bytes where sizes are known, else of its files."""
+        files = self.files / max(1, self.total - self.before)
+        return files if files >= 1 or self.bytes <= 0 else min(self.bytes / self.size, 1.0)
 
     def _write(self, before: str, after: str) -> None:
         self.shown = self._clock()

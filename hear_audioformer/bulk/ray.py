@@ -36,7 +36,7 @@ class RayWorker:
         if Path(folder).is_dir():
             os.chdir(folder)  # relative paths are of the driver's
         torch.set_num_threads(threads)
-        self.seconds = 0.0
+        self.seconds = self.size = 0.0
         self.worker = Worker(job, self._advance)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
@@ -44,15 +44,16 @@ class RayWorker:
         for text in batch["portion"]:
             portion = json.loads(str(text))
             tasks = [Task(*task) for task in portion["tasks"]]
-            self.seconds = 0.0
+            self.seconds = self.size = 0.0
             self.worker(tasks, [item_of(raw) for raw in portion["items"]])
             done["files"].append(len(portion["items"]))
             done["seconds"].append(self.seconds)
-            done["bytes"].append(sum(task.bytes for task in tasks))
+            done["bytes"].append(self.size)
         return done
 
-    def _advance(self, files: int, seconds: float) -> None:
+    def _advance(self, files: int, seconds: float, size: float) -> None:
         self.seconds += seconds
+        self.size += size
 
 
 class RayEngine:
@@ -108,8 +109,7 @@ class RayEngine:
                 num_gpus=self._gpus_each(),
             )
             for row in results.iter_rows():
-                watcher.advance(row["files"], row["seconds"])
-                watcher.commit(row["bytes"])
+                watcher.advance(row["files"], row["seconds"], row["bytes"])
                 watcher.tick()
         finally:
             shutil.rmtree(tables, ignore_errors=True)

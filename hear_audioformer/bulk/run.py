@@ -1,8 +1,11 @@
 """``embed_files``: many recordings -> one table. It needs no torch, which is in the workers alone."""
 
+import os
+import re
 import shutil
 import sys
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, TextIO
@@ -17,7 +20,7 @@ from .plan import Plan
 from .progress import Listing, Progress
 from .single import join
 from .skipped import Skipped
-from .sources import sources
+from .sources import Source, sources
 from .summary import Summary, failed, summarise
 
 
@@ -30,6 +33,7 @@ def embed_files(
     segment: float | None = None,
     dtype: str = "float32",
     path_column: str = "path",
+    shard: str | None = None,
     append: bool = False,
     overwrite: bool = False,
     engine: str = "local",
@@ -49,6 +53,7 @@ def embed_files(
         segment: a row for each stretch of so many seconds instead of one a file.
         dtype: of the embeddings, float32 or float16.
         path_column: of manifests.
+        shard: I/N for the I-th of N shares of the files, by a hash of the path: for machines that share nothing.
         append: adds files that a complete result does not hold, and tries those again that failed.
         overwrite: removes a result that is there.
         engine: local or ray.
@@ -60,20 +65,24 @@ def embed_files(
     stream = sys.stderr if progress is True else progress or None
     given = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
     names = [str(one) for one in given]
+    share = _share(shard)
     _check(names, timestamps, segment, dtype, options)
     output = Output(out)
     with output.locked() as lock:
-        known = _state(output, names, append, overwrite)
+        asked = [*names, f"shard {shard}"] if shard else names
+        known = _state(output, asked, append, overwrite)
         places: dict[str, Any] = {"folder": str(output.folder), "temporary": str(output.temporary)}
         job = Job(str(model), options, device, timestamps, segment, dtype, output.form, **places)
         running = _engine(engine, job, workers, threads, lock)
         try:
             facts = running.facts()
-            known = _settled(output, known, facts, names, overwrite)
+            known = _settled(output, known, facts, asked, overwrite)
             plan = Plan(output.plan)
             if append or not plan.files:
-                _list(plan, output, names, path_column, append, stream)
-                output.save(replace(known, inputs=list(dict.fromkeys([*known.inputs, *names])), complete=False))
+                skipped = Skipped()
+                found = (source for source in sources(names, path_column=path_column, skipped=skipped) if share(source))
+                _list(plan, output, found, skipped, append, stream)
+                output.save(replace(known, inputs=list(dict.fromkeys([*known.inputs, *asked])), complete=False))
             _embed(running, plan, output, known.facts, stream)
         finally:
             running.stop()
@@ -169,20 +178,30 @@ def _differing(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def _list(
-    plan: Plan, output: Output, names: list[str], path_column: str, append: bool, progress: TextIO | None
+    plan: Plan, output: Output, found: Iterable[Source], skipped: Skipped, append: bool, progress: TextIO | None
 ) -> None:
     """Puts the files into the plan."""
-    skipped = Skipped()
     listing = Listing(progress)
-    found = sources(names, path_column=path_column, skipped=skipped)
     plan.add(found, again=failed(output) if append else (), progress=listing)
     listing.finish()
     if progress:
         for line in skipped.lines():
             progress.write(f"{line}\n")
     if not plan.files:
+        run = output.run()
         output.remove()
-        raise ValueError(f"no audio files in {', '.join(names)}")
+        raise ValueError(f"no audio files in {', '.join(run.inputs if run else [])}")
+
+
+def _share(shard: str | None) -> Callable[[Source], bool]:
+    """Whether a file belongs to a share I/N of all files."""
+    if shard is None:
+        return lambda source: True
+    match = re.fullmatch(r"(\d+)/(\d+)", shard)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise ValueError(f"shard={shard!r} is not of the form I/N, such as 3/16, with I from 1 to N")
+    number, count = int(match[1]) - 1, int(match[2])
+    return lambda source: zlib.crc32(os.fsencode(source.path)) % count == number
 
 
 def _embed(running: Engine, plan: Plan, output: Output, facts: dict[str, Any], progress: TextIO | None) -> None:

@@ -22,7 +22,7 @@ class Worker:
 
     Args:
         job: what to do.
-        progress: told of the files and the seconds of sound that were done since it was told last.
+        progress: told of the files, the seconds of sound and the bytes that were done since it was told last.
     """
 
     def __init__(self, job: Job, progress: Progress | None = None) -> None:

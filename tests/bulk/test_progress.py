@@ -24,13 +24,12 @@ def test_a_plain_line_each_ten_seconds(clock: list[float]) -> None:
     progress = Progress(1000, 1_000_000, 200, log)
     for _ in range(100):
         clock[0] += 0.5
-        progress.advance(2, 20.0)
-        progress.commit(2500)
+        progress.advance(2, 20.0, 2500)
         progress.tick()
     lines = log.getvalue().splitlines()
     assert len(lines) == 5
-    assert lines[0] == "240 of 1,000 files (24.0 %), 4.0 files/s, 40 s of sound a second, 3 min left"
-    assert lines[-1].startswith("400 of 1,000 files (40.0 %)")
+    assert lines[0] == "240 of 1,000 files, 5.0 %, 4.0 files/s, 40 s of sound a second, 3 min left"
+    assert lines[-1].startswith("400 of 1,000 files, 25.0 %")
 
 
 def test_a_terminal_has_one_line(clock: list[float]) -> None:
@@ -38,21 +37,21 @@ def test_a_terminal_has_one_line(clock: list[float]) -> None:
     progress = Progress(10, 100, 0, terminal)
     for _ in range(10):
         clock[0] += 1
-        progress.advance(1, 5.0)
+        progress.advance(1, 5.0, 0)
         progress.tick()
     progress.finish()
     assert terminal.getvalue().count("\n") == 1
     assert terminal.getvalue().count("\r") == 11
-    assert "10 of 10 files (100.0 %)" in terminal.getvalue()
+    assert "10 of 10 files, 100.0 %" in terminal.getvalue()
 
 
 def test_a_long_file_shows_progress_by_its_sound(clock: list[float]) -> None:
     log = io.StringIO()
     progress = Progress(1, 100, 0, log)
     clock[0] += 11
-    progress.advance(0, 660.0)
+    progress.advance(0, 660.0, 20)
     progress.tick()
-    assert log.getvalue() == "0 of 1 files (0.0 %), 0.0 files/s, 60 s of sound a second\n"
+    assert log.getvalue() == "0 of 1 files, 20.0 %, 0.0 files/s, 60 s of sound a second, 44 s left\n"
 
 
 def test_nothing_is_written_without_a_stream(clock: list[float]) -> None:

@@ -16,6 +16,8 @@ from pyarrow import parquet
 import hear_audioformer
 from hear_audioformer import audio
 from hear_audioformer.bulk import decoding, embedding
+from hear_audioformer.bulk.portions import Portion
+from hear_audioformer.bulk.progress import Progress
 from hear_audioformer.bulk.run import embed_files
 from hear_audioformer.bulk.summary import Summary
 from hear_audioformer.embedder import Embedder
@@ -131,13 +133,13 @@ def stop_after(portions: int, inputs: Any, out: Path, model: Path, **options: An
     """A run that ends after some portions are committed."""
     commits = []
 
-    def commit(self: Any, size: int) -> None:
-        commits.append(size)
+    def done(self: Any, portion: Portion, seconds: float) -> None:
+        commits.append(portion)
         if len(commits) == portions:
             raise StopError
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hear_audioformer.bulk.progress.Progress.commit", commit)
+        patch.setattr("hear_audioformer.bulk.portions.Portions.done", done)
         with pytest.raises(StopError):
             run(inputs, out, model, **options)
 
@@ -418,3 +420,28 @@ def test_options_that_contradict_each_other(model: Path, tmp_path: Path) -> None
         with pytest.raises(ValueError, match=message):
             run("a.wav", tmp_path / "out", model, **options)
         assert not (tmp_path / "out").exists()
+
+
+def test_shares_of_the_files_for_machines_that_share_nothing(
+    recordings: list[Path], model: Path, tmp_path: Path
+) -> None:
+    for share in ("1/3", "2/3", "3/3"):
+        run(tmp_path / "recordings", tmp_path / share[0], model, shard=share)
+    found = [table(tmp_path / name)["path"].to_pylist() for name in "123"]
+    assert min(map(len, found)) > 5
+    assert sorted(path for some in found for path in some) == list(map(str, recordings))
+    for wrong in ("0/3", "4/3", "1", "a/b"):
+        with pytest.raises(ValueError, match="of the form I/N"):
+            run(tmp_path / "recordings", tmp_path / "out", model, shard=wrong)
+
+
+def test_long_files_show_progress(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "LONG", 1.0)
+    paths = write_recordings(tmp_path / "in", 1, 20.0)
+    seen = []
+    share = Progress.share
+    monkeypatch.setattr(Progress, "tick", lambda self: seen.append(share(self)))
+    run(paths, tmp_path / "out", model)
+    assert len({round(value, 3) for value in seen}) > 3
+    assert seen == sorted(seen)
+    assert seen[-1] == 1.0
