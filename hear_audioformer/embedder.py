@@ -10,22 +10,24 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .clips import Clips, group_of, groups_of, refuse_unsound
-from .encoder import Encoder as Encoder  # part of this module too
+from .encoder import Encoder as Encoder  # part of this module too, as are HEAR's functions
 from .encoder import layer_numbers
 from .fields import is_whole
+from .model import Model, Precision, UsedPrecision
+from .model import get_scene_embeddings as get_scene_embeddings
+from .model import get_timestamp_embeddings as get_timestamp_embeddings
 from .view import evaluated
 from .windowed import WindowedEncoder
 from .windows import Grid
 
-Precision = Literal["auto", "fp32", "bf16"]
 Hop = Literal["exact", "fast"]
 
 
-class Embedder(nn.Module):
-    """The model that HEAR's ``load_model`` returns, in evaluation mode.
+class Embedder(Model):
+    """The model that HEAR's ``load_model`` returns for an encoder, in evaluation mode.
 
     Each call makes a view of the encoder in evaluation mode, other modules around the same weights
     (``view.evaluated``), and leaves the encoder's own mode alone. So the encoder may be in training, and any number of
@@ -74,7 +76,12 @@ class Embedder(nn.Module):
         self.scene_embedding_size = self.pooled_dim * (2 if self.pool == "mean+std" else 1)
 
     @property
-    def used_precision(self) -> Literal["fp32", "bf16"]:
+    def hops(self) -> list[float]:
+        """The steps between timestamps that it can have, in ms, longest first."""
+        return list(self.encoder.geometry.hops())
+
+    @property
+    def used_precision(self) -> UsedPrecision:
         """The precision of the next call; "auto" depends on the model's device."""
         if self.precision == "auto":
             return "bf16" if self._device.type == "cuda" else "fp32"
@@ -106,10 +113,6 @@ class Embedder(nn.Module):
         audio, _ = group_of(audio)
         return refuse_unsound(self._frames(audio, self.encoder.geometry.native(self.encoder.count(audio.shape[1]))))
 
-    def forward(self, audio: Clips) -> Tensor:
-        """The same as ``scene``."""
-        return self.scene(audio)
-
     def _frames(self, audio: Tensor, grid: Grid) -> Tensor:
         out = torch.empty(len(audio), grid.count, self.timestamp_embedding_size, device=audio.device)
         windowed = self._windowed(lambda encoder, features: encoder.encode_layers(features, self.layers))
@@ -133,16 +136,6 @@ class Embedder(nn.Module):
     @property
     def _device(self) -> torch.device:
         return next(self.encoder.parameters()).device
-
-
-def get_scene_embeddings(audio: Tensor, model: Embedder) -> Tensor:
-    """HEAR: one vector a sound, (n_sounds, model.scene_embedding_size), for audio (n_sounds, n_samples)."""
-    return model.scene(audio)
-
-
-def get_timestamp_embeddings(audio: Tensor, model: Embedder) -> tuple[Tensor, Tensor]:
-    """HEAR: (n_sounds, n_timestamps, model.timestamp_embedding_size), and centres in ms, (n_sounds, n_timestamps)."""
-    return model.timestamps(audio)
 
 
 def _one_of(name: str, value: Any, choices: Sequence[str]) -> Any:
