@@ -15,7 +15,6 @@ from pyarrow import parquet
 import hear_audioformer
 from hear_audioformer import audio, checkpoint, store
 from hear_audioformer.cli import main
-from hear_audioformer.embedder import Embedder
 from tests.oracles import needs_pickles
 from tests.test_convert import authors_state
 
@@ -81,10 +80,12 @@ def test_timestamps_to_npz_and_parquet(model_file: Path, recordings: Path, tmp_p
         assert np.array_equal(table["timestamp"].to_numpy(), found["timestamps"])
 
 
-def test_scenes_to_parquet(model_file: Path, recordings: Path, tmp_path: Path) -> None:
+def test_scenes_to_parquet(method: str, model_file: Path, recordings: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
-    assert run("embed", recordings, "-o", out, "--model", model_file, "--pool", "mean+std").exit_code == 1
-    _, model = wanted(model_file, recordings, pool="mean+std")
+    pooled = {} if method == "fusion" else {"pool": "mean+std"}  # a fusion's parts pool in ways of their own
+    options = [text for name, value in pooled.items() for text in (f"--{name}", value)]
+    assert run("embed", recordings, "-o", out, "--model", model_file, *options).exit_code == 1
+    _, model = wanted(model_file, recordings, **pooled)
     table = parquet.read_table(out)
     assert table["path"].to_pylist() == [str(recordings / name) for name in RATES]
     assert len(table["embedding"][0]) == model.scene_embedding_size
@@ -97,15 +98,16 @@ def test_an_interrupted_run_goes_on(
     out = tmp_path / "out.npz"
     command = ("embed", recordings / "a.wav", recordings / "b.flac", "-o", out, "--model", model_file, "--timestamps")
     calls = []
-    timestamps = Embedder.timestamps
+    kind = type(hear_audioformer.load_model(model_file))
+    timestamps = kind.timestamps
 
-    def dying(self: Embedder, clip: torch.Tensor) -> Any:
+    def dying(self: Any, clip: torch.Tensor) -> Any:
         calls.append(clip.shape[1])
         if len(calls) == 2:
             raise KeyboardInterrupt
         return timestamps(self, clip)
 
-    monkeypatch.setattr(Embedder, "timestamps", dying)
+    monkeypatch.setattr(kind, "timestamps", dying)
     assert run(*command).exit_code == 1  # click's "Aborted!"
     assert not out.exists()
     other = run(*command, "--precision", "bf16")
