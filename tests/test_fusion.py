@@ -205,7 +205,7 @@ def test_parts_at_several_rates_are_refused(composition: Composition, tmp_path: 
         ({"parts": [{"model": "a", "weight": 2}]}, "expected model, sha256, layers, pool, front, scene, frame"),
         ({"parts": ["a"]}, "expected model, sha256"),
         ({"parts": [{"model": "a", "scene": 0}]}, "scene=0: must be above 0"),
-        ({"parts": [{"model": "a", "scene": 2, "frame": 3}], "components": 3}, "more than there are values"),
+        ({"parts": [{"model": "a", "scene": 2, "frame": 3}], "components": 3}, "the parts give only 2 values"),
         ({"parts": [{"model": "a", "scene": 3, "frame": 3}], "components": 2, "dims": 3}, "dims=3: this fusion has up"),
     ],
 )

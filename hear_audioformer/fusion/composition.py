@@ -70,8 +70,9 @@ class Config:
         check(self)
         if not parts:
             raise ValueError("parts=(): a fusion needs one part at least")
-        if self.components > min(self.width("scene"), self.width("frame")):
-            raise ValueError(f"components={self.components}: more than there are values")
+        values = min(self.width("scene"), self.width("frame"))
+        if self.components > values:
+            raise ValueError(f"components={self.components}: the parts give only {values} values")
         if self.dims > self.components:
             raise ValueError(f"dims={self.dims}: this fusion has up to {self.components} principal components, or 0")
 
