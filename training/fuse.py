@@ -11,6 +11,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 
 import click
@@ -30,7 +31,8 @@ from hear_audioformer.model import Model
 from .export import WEIGHTS, enter, half
 
 SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)  # lengths of crops, in turn; a shorter clip is taken whole
-FRAMES = 4  # of each crop, at random, so that neighbours do not count twice
+TOGETHER = 20  # crops in one call
+EVERY, FRAMES = 4, 16  # timestamps cost more than scenes: some frames of each fourth crop, at random
 FAINTEST = 1e-3  # deviations below this share of their part's mean deviation are raised to it
 
 
@@ -51,24 +53,27 @@ def widths(model: Model) -> dict[str, int]:
 
 
 def crops(pack: Pack, count: int, seed: int) -> Iterator[Tensor]:
-    """Crops (1, samples) of clips drawn with equal chances, at random places."""
+    """Crops (samples,) of clips drawn with equal chances, at random places."""
     generator = torch.Generator().manual_seed(seed)
     for number, clip in enumerate(torch.randint(len(pack), (count,), generator=generator).tolist()):
         samples = torch.from_numpy(pack.clip(clip))
         length = min(int(SECONDS[number % len(SECONDS)] * RATE), len(samples))
         start = int(torch.randint(len(samples) - length + 1, (), generator=generator))
-        yield samples[start : start + length][None].float() / 32768
+        yield samples[start : start + length].float() / 32768
 
 
 def embedded(model: Model, pack: Pack, count: int, seed: int) -> tuple[Tensor, Tensor]:
     """Scenes of all crops, and some of their timestamps: (crops, scene) and (frames, frame)."""
     generator = torch.Generator().manual_seed(seed)
     scenes, frames = [], []
-    with click.progressbar(crops(pack, count, seed), length=count, label="embedding", file=sys.stderr) as bar:
-        for crop in bar:
-            scenes.append(model.scene(crop))
-            found = model.timestamps(crop)[0][0]
-            frames.append(found[torch.randperm(len(found), generator=generator)[:FRAMES]])
+    drawn = crops(pack, count, seed)
+    with click.progressbar(length=count, label="embedding", file=sys.stderr) as bar:
+        while some := list(islice(drawn, TOGETHER)):
+            scenes.append(model.scene(some))
+            for crop in some[::EVERY]:
+                found = model.timestamps(crop[None])[0][0]
+                frames.append(found[torch.randperm(len(found), generator=generator)[:FRAMES]])
+            bar.update(len(some))
     return torch.cat(scenes), torch.cat(frames)
 
 
