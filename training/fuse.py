@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import click
 import torch
@@ -48,7 +49,7 @@ def part_of(text: str) -> fusion.Part:
     return fusion.Part(name, checkpoint.sha256(path), **options, **widths(weights.open_model(path, **options)))
 
 
-def widths(model: Model) -> dict[str, int]:
+def widths(model: Model) -> dict[str, Any]:
     return {"scene": model.scene_embedding_size, "frame": model.timestamp_embedding_size}
 
 
