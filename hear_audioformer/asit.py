@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import weights
-from .embedder import Embedder, get_scene_embeddings, get_timestamp_embeddings
 from .encoder import ClipContext, Encoder, layer_numbers
 from .feature_stream import Statistics
 from .features import FILTER_BANK, FLOAT32_EPSILON, KaldiFilterBank
 from .fields import check
 from .layers import Block, Linear
+from .model import Model, get_scene_embeddings, get_timestamp_embeddings
 from .windows import Geometry
 
 __all__ = ["Asit", "Config", "get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
@@ -238,7 +238,7 @@ def build(config: dict[str, Any]) -> Asit:
     return Asit(Config(**config))
 
 
-def load_model(source: str = "", **options: Any) -> Embedder:
+def load_model(source: str = "", **options: Any) -> Model:
     """HEAR: an ASiT model by name, path or ``hf://OWNER/REPO@REVISION/FILE``; the default ASiT without a source.
 
     Args:

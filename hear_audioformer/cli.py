@@ -75,26 +75,29 @@ def info(model: str) -> None:
     """Prints a model's facts: method, configuration, normalisation, origin, licence, sizes (JSON)."""
     from . import checkpoint, weights
     from .embedder import Embedder, Encoder
+    from .index import METHODS
 
     path = weights.resolve(model)
-    encoder, header = weights.load_network(path)
+    network, header = weights.load_network(path)
+    embedder = network.model() if header.method in METHODS else None  # and not a codec
     facts = {
         "file": str(path),
         **asdict(header),
         "sha256": checkpoint.sha256(path),  # of the whole file; the header's own is its seal, checked on reading
-        "parameters": sum(p.numel() for p in encoder.parameters()),
-        "sample_rate": encoder.sample_rate,
+        "parameters": sum(p.numel() for p in (embedder or network).parameters()),
+        "sample_rate": (embedder or network).sample_rate,
     }
-    if isinstance(encoder, Encoder):  # and not a codec
-        embedder = Embedder(encoder)
+    if isinstance(network, Encoder):
+        facts["window_seconds"] = network.window / network.sample_rate
+    if embedder:
         facts |= {
-            "window_seconds": encoder.window / encoder.sample_rate,
             "scene_embedding_size": embedder.scene_embedding_size,
             "timestamp_embedding_size": embedder.timestamp_embedding_size,
             "hop_ms": embedder.hop_ms,
-            "hop_ms_choices": list(encoder.geometry.hops()),
-            "latency_ms": embedder.latency_ms,
+            "hop_ms_choices": embedder.hops,
         }
+    if isinstance(embedder, Embedder):
+        facts["latency_ms"] = embedder.latency_ms
     click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
 
 

@@ -10,23 +10,25 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from . import stream as streaming
 from .clips import Clips, group_of, groups_of, refuse_unsound
-from .encoder import Encoder as Encoder  # part of this module too
+from .encoder import Encoder as Encoder  # part of this module too, as are HEAR's functions
 from .encoder import layer_numbers
 from .fields import is_whole
+from .model import Blocks, Model, Precision, Progress, UsedPrecision
+from .model import get_scene_embeddings as get_scene_embeddings
+from .model import get_timestamp_embeddings as get_timestamp_embeddings
 from .view import evaluated
 from .windowed import WindowedEncoder
 from .windows import Grid
 
-Precision = Literal["auto", "fp32", "bf16"]
 Hop = Literal["exact", "fast"]
 
 
-class Embedder(nn.Module):
-    """The model that HEAR's ``load_model`` returns, in evaluation mode.
+class Embedder(Model):
+    """The model that HEAR's ``load_model`` returns for an encoder, in evaluation mode.
 
     Each call makes a view of the encoder in evaluation mode, other modules around the same weights
     (``view.evaluated``), and leaves the encoder's own mode alone. So the encoder may be in training, and any number of
@@ -75,10 +77,15 @@ class Embedder(nn.Module):
         self.scene_embedding_size = self.pooled_dim * (2 if self.pool == "mean+std" else 1)
 
     @property
-    def used_precision(self) -> Literal["fp32", "bf16"]:
+    def hops(self) -> list[float]:
+        """The steps between timestamps that it can have, in ms, longest first."""
+        return list(self.encoder.geometry.hops())
+
+    @property
+    def used_precision(self) -> UsedPrecision:
         """The precision of the next call; "auto" depends on the model's device."""
         if self.precision == "auto":
-            return "bf16" if self._device.type == "cuda" else "fp32"
+            return "bf16" if self.device.type == "cuda" else "fp32"
         return self.precision
 
     @torch.no_grad()
@@ -108,7 +115,18 @@ class Embedder(nn.Module):
         audio, _ = group_of(audio)
         return refuse_unsound(self._frames(audio, self.encoder.geometry.native(self.encoder.count(audio.shape[1]))))
 
-    def stream(
+    def choices(self) -> dict[str, Any]:
+        return {"pool": self.pool, "layers": list(self.layers), "hop": "fast" if self.fast else "exact"}
+
+    def scene_of(self, open_blocks: Blocks, progress: Progress | None = None) -> Tensor:
+        """``scene`` of a recording of any length that is read block by block, in constant memory."""
+        return streaming.scene_of(self, open_blocks, progress)
+
+    def timestamps_of(self, open_blocks: Blocks, progress: Progress | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """``timestamps`` of such a recording, in parts in order of time, in constant memory."""
+        return streaming.timestamps_of(self, open_blocks, progress)
+
+    def stream(  # type: ignore[override]
         self, chunks: Iterable[Any], *, sample_rate: int | None = None, latency_ms: float | None = None
     ) -> Iterator[tuple[float, Tensor]]:
         """Timestamps of audio that comes in chunks, in constant memory: (centre in ms, (timestamp_embedding_size,)).
@@ -130,10 +148,6 @@ class Embedder(nn.Module):
         """The longest time from a timestamp to the sample that completes its embedding in a stream."""
         return streaming.latency_ms(self)
 
-    def forward(self, audio: Clips) -> Tensor:
-        """The same as ``scene``."""
-        return self.scene(audio)
-
     def _frames(self, audio: Tensor, grid: Grid) -> Tensor:
         out = torch.empty(len(audio), grid.count, self.timestamp_embedding_size, device=audio.device)
         for rows, index, frames in self.frame_encoder().frames([audio], [grid]):
@@ -150,7 +164,7 @@ class Embedder(nn.Module):
 
     def _windowed(self, layers_of: Callable[[Encoder, Tensor], Iterable[Tensor]]) -> WindowedEncoder:
         """A view of the encoder in evaluation mode, at the precision in use; its features are float32 in any case."""
-        if self._device.type == "meta":
+        if self.device.type == "meta":
             raise ValueError("the model is on the meta device, which holds no weights; load it on a CPU or a GPU")
         front = evaluated(self.encoder)
         encoder = evaluated(self.encoder, torch.bfloat16) if self.used_precision == "bf16" else front
@@ -158,22 +172,8 @@ class Embedder(nn.Module):
         def encode(features: Tensor) -> Tensor:
             return torch.cat(list(layers_of(encoder, features)), dim=-1).float()
 
-        batch_size = self.batch_size or (128 if self._device.type == "cuda" else 16)
+        batch_size = self.batch_size or (128 if self.device.type == "cuda" else 16)
         return WindowedEncoder(self.encoder, front, encode, batch_size)
-
-    @property
-    def _device(self) -> torch.device:
-        return next(self.encoder.parameters()).device
-
-
-def get_scene_embeddings(audio: Tensor, model: Embedder) -> Tensor:
-    """HEAR: one vector a sound, (n_sounds, model.scene_embedding_size), for audio (n_sounds, n_samples)."""
-    return model.scene(audio)
-
-
-def get_timestamp_embeddings(audio: Tensor, model: Embedder) -> tuple[Tensor, Tensor]:
-    """HEAR: (n_sounds, n_timestamps, model.timestamp_embedding_size), and centres in ms, (n_sounds, n_timestamps)."""
-    return model.timestamps(audio)
 
 
 def _one_of(name: str, value: Any, choices: Sequence[str]) -> Any:

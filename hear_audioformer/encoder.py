@@ -7,7 +7,7 @@ uses an encoder by this contract alone.
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import Field
-from typing import Any, ClassVar, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,10 @@ from .feature_stream import FeatureStream, Statistics
 from .features import FrontEnd
 from .fields import is_whole
 from .windows import Geometry
+
+if TYPE_CHECKING:
+    from .embedder import Embedder
+    from .model import Model
 
 Pool = Literal["mean", "mean+std"]  # every method has these
 ClipContext = Tensor | None
@@ -38,7 +42,7 @@ class MethodConfiguration(Configuration, Protocol):
 
 
 class Network(nn.Module):
-    """What a weight file holds: an ``Encoder``, or a part that encoders are made with, such as a codec.
+    """What a weight file holds: an ``Encoder``, a composition of models, or a part of encoders such as a codec.
 
     Attributes:
         config: everything that makes it.
@@ -58,6 +62,10 @@ class Network(nn.Module):
     @property
     def sample_rate(self) -> int:
         """Hz."""
+        raise NotImplementedError
+
+    def model(self, **options: Any) -> "Model":
+        """The model that embeds with this network, with the options of ``load_model``; a part makes none."""
         raise NotImplementedError
 
 
@@ -129,6 +137,12 @@ class Encoder(Network):
     @property
     def sample_rate(self) -> int:
         return self.geometry.sample_rate
+
+    def model(self, **options: Any) -> "Embedder":
+        """This encoder in an ``Embedder``, which is made of encoders and hence imported here."""
+        from .embedder import Embedder
+
+        return Embedder(self, **options)
 
     @property
     def hop(self) -> int:

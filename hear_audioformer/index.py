@@ -10,6 +10,7 @@ METHODS = {
     "asit": "asit",
     "mast": "mast",
     "audioformer": "audioformer",
+    "fusion": "fusion",
 }
 PARTS = {"codec": "codec"}  # parts of models that have weight files too -> their modules
 

@@ -17,12 +17,12 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from . import weights
-from .embedder import Embedder, get_scene_embeddings, get_timestamp_embeddings
 from .encoder import ClipContext, Encoder, Pool, layer_numbers
 from .feature_stream import FeatureStream, Statistics
 from .features import LOG_MEL, LogMel
 from .fields import check
 from .layers import Block, Linear, patchify, sincos_2d
+from .model import Model, get_scene_embeddings, get_timestamp_embeddings
 from .windows import Geometry
 
 __all__ = ["Config", "MsmMae", "get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
@@ -223,7 +223,7 @@ def build(config: dict[str, Any]) -> MsmMae:
     return MsmMae(Config(**config))
 
 
-def load_model(source: str = "", **options: Any) -> Embedder:
+def load_model(source: str = "", **options: Any) -> Model:
     """HEAR: an MSM-MAE model by name, path or ``hf://OWNER/REPO@REVISION/FILE``; the default MSM-MAE without a source.
 
     Args:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from . import audio as audio_files
 from .clips import group_of, waveform_of
-from .embedder import Embedder
+from .model import Model
 from .weights import cached_model
 
 
@@ -44,12 +44,12 @@ def embed(
     return embedder.scene(waveform[None])[0]
 
 
-def _embedder(model: str | Path | nn.Module, options: dict[str, Any]) -> Embedder:
+def _embedder(model: str | Path | nn.Module, options: dict[str, Any]) -> Model:
     """A loaded model, or the model of a name and options."""
     if isinstance(model, (str, os.PathLike)):
         return cached_model(str(model), tuple(sorted((name, _frozen(name, value)) for name, value in options.items())))
     embedder = getattr(model, "_orig_mod", model)  # torch.compile keeps the model there
-    if not isinstance(embedder, Embedder):
+    if not isinstance(embedder, Model):
         raise TypeError(f"model is a {type(model).__name__}: pass a model of load_model, or a name or path")
     if options:
         raise TypeError(f"{', '.join(options)}: options of load_model, but this model is loaded: pass them there")

@@ -4,12 +4,11 @@
 ``Embedder.timestamps`` give for the whole waveform. They read the blocks twice where features depend on the whole clip.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from .encoder import Encoder
 from .feature_stream import FeatureStream, Fixed
 from .fields import is_number
 from .frame_stream import FrameStream, Line
+from .model import Blocks, Progress
 from .view import evaluated
 from .windowed import WindowedEncoder
 from .windows import Geometry, Grid
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from .embedder import Embedder
 
 PART = 1 << 16  # samples that are looked at together
-Blocks = Callable[[], Iterator[np.ndarray]]  # opens a recording: mono float32 blocks at the model's rate
-Progress = Callable[[int], object]
 
 
 def stream(

@@ -22,10 +22,10 @@ from torch import Tensor
 
 from . import checkpoint
 from .checkpoint import Header, WeightsError
-from .embedder import Embedder
 from .encoder import Encoder, Method, Network
 from .index import METHODS, PARTS, Entry, bundle, index
 from .index import list_models as list_models  # part of this module too
+from .model import Model
 
 EMBEDDER_OPTIONS = ("hop_ms", "pool", "layers", "precision", "batch_size", "hop")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -33,7 +33,7 @@ COMPUTED = 1 << 26  # the most values of computed tables, which no file holds; a
 HUB = re.compile(r"hf://(?P<repo>[^/@]+/[^/@]+)(@(?P<revision>[^/@]+))?/(?P<file>.+)")
 
 
-def load_model(source: str | Path = "", *, method: str | None = None, **options: Any) -> Embedder:
+def load_model(source: str | Path = "", *, method: str | None = None, **options: Any) -> Model:
     """HEAR: a model from a name, a path or an ``hf://`` address, in evaluation mode; the default one without a source.
 
     Args:
@@ -48,18 +48,20 @@ def load_model(source: str | Path = "", *, method: str | None = None, **options:
     return open_model(source, method=method, **options)
 
 
-def open_model(source: str | Path = "", *, method: str | None = None, **options: Any) -> Embedder:
+def open_model(source: str | Path = "", *, method: str | None = None, **options: Any) -> Model:
     """A model as of ``load_model``, except that an empty file is refused."""
     own = {name: value for name, value in options.items() if name not in EMBEDDER_OPTIONS}
-    encoder, _ = load_encoder(source, method=method, **own)
-    return Embedder(encoder, **{name: value for name, value in options.items() if name in EMBEDDER_OPTIONS})
+    network, header = load_network(source, method=method, **own)
+    if header.method in PARTS:
+        raise WeightsError(f"{source} holds a {header.method}, which embeds nothing by itself; load a model")
+    return network.model(**{name: value for name, value in options.items() if name in EMBEDDER_OPTIONS})
 
 
 def load_encoder(source: str | Path = "", *, method: str | None = None, **options: Any) -> tuple[Encoder, Header]:
     """The bare encoder of a model, and its file's header."""
     network, header = load_network(source, method=method, **options)
     if not isinstance(network, Encoder):
-        raise WeightsError(f"{source} holds a {header.method}, which embeds nothing by itself; load a model")
+        raise WeightsError(f"{source} holds a {header.method}, which is no encoder; name the model of one encoder")
     return network, header
 
 
@@ -218,6 +220,6 @@ def _verified(path: Path, expected: str, remedy: str) -> Path:
 
 
 @functools.lru_cache(maxsize=1)
-def cached_model(source: str, options: tuple[tuple[str, Any], ...]) -> Embedder:
+def cached_model(source: str, options: tuple[tuple[str, Any], ...]) -> Model:
     """The model that a one-call function last used: calls in a loop load it once."""
     return open_model(source, **dict(options))

@@ -1,6 +1,8 @@
 """What the tests share: a small random model of every registered method, in memory and as a weight file."""
 
+import functools
 import os
+import tempfile
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models on a busy machine: threads would only wait for each other
 
@@ -12,12 +14,16 @@ from typing import Any
 import pytest
 import torch
 
-from hear_audioformer import asit, audioformer, checkpoint, mast, msm_mae
+from hear_audioformer import asit, audioformer, checkpoint, fusion, mast, msm_mae
 from hear_audioformer.checkpoint import Header
 from hear_audioformer.codec import Codec
 from hear_audioformer.embedder import Encoder
+from hear_audioformer.encoder import Network
+from hear_audioformer.fusion.fusion import FRONTS
+from hear_audioformer.model import Model
 from hear_audioformer.weights import METHODS, method_module
 
+FILES = tempfile.TemporaryDirectory()  # of the parts of fusions
 SMALL_CODEC = {"filters": 2, "ratios": (8, 5, 8), "latent": 8, "codes": 32, "dilations": ()}
 
 
@@ -73,10 +79,46 @@ def learn_codebooks(codec: Codec) -> None:
         residual = residual - codebook(codebook.nearest(residual))
 
 
-def write_model(encoder: Encoder, method: str, path: Path) -> Path:
-    """Writes an encoder as a weight file."""
-    config, normalisation = checkpoint.apart(asdict(encoder.config))
-    checkpoint.write(path, encoder.state_dict(), Header(method, config, normalisation, licence="CC0-1.0"))
+def small_fusion(**options: Any) -> fusion.Composition:
+    """A fusion of small models and both front ends; ``options`` are those of its configuration."""
+    parts = [small_part("msm-mae", (1, -1), "mean"), small_part("audioformer", None, "mean+std")]
+    parts += [fusion.Part(front=name, **widths(FRONTS[name]())) for name in FRONTS]
+    composition = fusion.build({"parts": tuple(parts), "components": 8, **options})
+    for part in (composition.scene, composition.frame):
+        part.mean.normal_()
+        part.std.uniform_(0.5, 2.0)
+        part.axes.copy_(torch.linalg.qr(torch.randn(part.axes.shape[1], 8)).Q.mT)
+    return composition
+
+
+def small_part(method: str, layers: tuple[int, ...] | None, pool: str) -> fusion.Part:
+    file = part_file(method)
+    model = small_encoder(method).model(layers=layers, pool=pool)
+    return fusion.Part(str(file), checkpoint.sha256(file), layers, pool, **widths(model))
+
+
+@functools.cache
+def part_file(method: str) -> Path:
+    """The small model of a method as a file that a fusion can name, for as long as the tests run."""
+    return write_model(small_encoder(method), method, Path(FILES.name, f"{method}.safetensors"))
+
+
+def widths(model: Model) -> dict[str, int]:
+    return {"scene": model.scene_embedding_size, "frame": model.timestamp_embedding_size}
+
+
+def small_network(method: str) -> Network:
+    """The small encoder of a method, or the small fusion."""
+    if method != "fusion":
+        return small_encoder(method)
+    torch.manual_seed(0)
+    return small_fusion()
+
+
+def write_model(network: Network, method: str, path: Path) -> Path:
+    """Writes a network as a weight file."""
+    config, normalisation = checkpoint.apart(asdict(network.config))  # type: ignore[call-overload]
+    checkpoint.write(path, network.state_dict(), Header(method, config, normalisation, licence="CC0-1.0"))
     return path
 
 
@@ -86,11 +128,22 @@ def method(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+@pytest.fixture(params=[method for method in METHODS if method != "fusion"])
+def encoder_method(request: pytest.FixtureRequest) -> str:
+    """Every method that is an encoder, in turn."""
+    return request.param
+
+
 @pytest.fixture
-def encoder(method: str) -> Encoder:
-    return small_encoder(method)
+def network(method: str) -> Network:
+    return small_network(method)
+
+
+@pytest.fixture
+def encoder(encoder_method: str) -> Encoder:
+    return small_encoder(encoder_method)
 
 
 @pytest.fixture
 def model_file(method: str, tmp_path: Path) -> Path:
-    return write_model(small_encoder(method), method, tmp_path / f"{method}.safetensors")
+    return write_model(small_network(method), method, tmp_path / f"{method}.safetensors")

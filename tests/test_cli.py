@@ -82,10 +82,12 @@ def test_timestamps_to_npz_and_parquet(model_file: Path, recordings: Path, tmp_p
         assert np.array_equal((1000 * table["offset"].to_numpy()).astype(np.float32), found["timestamps"])
 
 
-def test_scenes_to_parquet(model_file: Path, recordings: Path, tmp_path: Path) -> None:
+def test_scenes_to_parquet(method: str, model_file: Path, recordings: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
-    assert run("embed", recordings, "-o", out, "--model", model_file, "--pool", "mean+std").exit_code == 1
-    _, model = wanted(model_file, recordings, pool="mean+std")
+    pooled = {} if method == "fusion" else {"pool": "mean+std"}  # a fusion's parts pool in ways of their own
+    options = [text for name, value in pooled.items() for text in (f"--{name}", value)]
+    assert run("embed", recordings, "-o", out, "--model", model_file, *options).exit_code == 1
+    _, model = wanted(model_file, recordings, **pooled)
     table = parquet.read_table(out)
     assert table["path"].to_pylist() == [str(recordings / name) for name in RATES]
     assert len(table["embedding"][0]) == model.scene_embedding_size

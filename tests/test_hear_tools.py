@@ -23,7 +23,7 @@ from hear_audioformer import checkpoint
 from hear_audioformer.msm_mae import METHOD, Config, MsmMae
 from hear_audioformer.weights import METHODS
 from tests import hear_tools
-from tests.conftest import small_encoder
+from tests.conftest import small_encoder, small_network
 from tests.conftest import write_model as write_small
 from tests.hear_tools import HEAREVAL, VALIDATORS
 
@@ -111,7 +111,7 @@ def test_validators_accept_the_bundled_model(module: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("method", [method for method in METHODS if method != METHOD])
 def test_validators_accept_the_other_methods(method: str, tmp_path: Path) -> None:
     """As a HEAR module by itself, with its defaults."""
-    file = write_small(small_encoder(method), method, tmp_path / "small.safetensors")
+    file = write_small(small_network(method), method, tmp_path / "small.safetensors")
     for run in validate(f"{PACKAGE}.{METHODS[method]}", file, tmp_path).values():
         assert_accepted(run)
         assert not complaints(run)

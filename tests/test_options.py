@@ -36,7 +36,8 @@ def test_a_loaded_model_is_in_evaluation_mode(model_file: Path) -> None:
 
 
 @pytest.mark.parametrize("layers", [[3, -1], (3, -1), np.array([3, -1]), range(1, 3), 2, np.int64(2)])
-def test_layers_in_one_call(model_file: Path, recording: Path, layers: Any) -> None:
+def test_layers_in_one_call(encoder_method: str, recording: Path, tmp_path: Path, layers: Any) -> None:
+    model_file = write_model(small_encoder(encoder_method), encoder_method, tmp_path / "m.safetensors")
     wanted = hear_audioformer.load_model(model_file, layers=layers)
     assert wanted.layers == [n if n > 0 else wanted.encoder.depth for n in np.atleast_1d(list(np.atleast_1d(layers)))]
     assert torch.equal(

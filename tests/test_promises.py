@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import hear_audioformer
 from hear_audioformer.embedder import Embedder, Encoder
+from hear_audioformer.encoder import Network
 
 NEIGHBOURS = 1e-5  # promise 1
 FAST = 1e-5  # promise 6: windows folded together against one by one
@@ -25,8 +26,8 @@ def noise(clips: int, seconds: float, rate: int = 16000) -> Tensor:
 
 
 @pytest.mark.parametrize("seconds", [0.05, 0.7, 3.3])
-def test_neighbours_do_not_matter(encoder: Encoder, seconds: float) -> None:
-    model = Embedder(encoder)
+def test_neighbours_do_not_matter(network: Network, seconds: float) -> None:
+    model = network.model()
     audio = noise(5, seconds, model.sample_rate) * torch.tensor([1.0, 1e-4, 10.0, 0.0, 1.0])[:, None]
     scenes, (frames, _) = model.scene(audio), model.timestamps(audio)
     for row in range(5):
@@ -36,8 +37,8 @@ def test_neighbours_do_not_matter(encoder: Encoder, seconds: float) -> None:
     assert (model.scene(audio[order]) - scenes[order]).abs().max() <= NEIGHBOURS
 
 
-def test_clips_of_other_lengths_do_not_matter_either(encoder: Encoder) -> None:
-    model = Embedder(encoder)
+def test_clips_of_other_lengths_do_not_matter_either(network: Network) -> None:
+    model = network.model()
     clips = [noise(1, seconds, model.sample_rate)[0] for seconds in (0.3, 2.0, 0.3, 5.1, 0.001)]
     together = model.scene(clips)
     for clip, vector in zip(clips, together, strict=True):
@@ -48,8 +49,8 @@ def test_clips_of_other_lengths_do_not_matter_either(encoder: Encoder) -> None:
 
 
 @pytest.mark.parametrize("samples", [1, 2, 159, 160, 400, 401, 2559, 2560, 2561, 15199, 15200, 15360, 15361, 48000])
-def test_any_length(encoder: Encoder, samples: int) -> None:
-    model = Embedder(encoder)
+def test_any_length(network: Network, samples: int) -> None:
+    model = network.model()
     audio = noise(2, 3.0)[:, :samples]
     scenes, (frames, times) = model.scene(audio), model.timestamps(audio)
     assert scenes.shape == (2, model.scene_embedding_size)
@@ -57,15 +58,15 @@ def test_any_length(encoder: Encoder, samples: int) -> None:
     assert all(torch.isfinite(x).all() for x in (scenes, frames, times))
 
 
-def test_twenty_minutes(encoder: Encoder) -> None:
-    model = Embedder(encoder)
+def test_twenty_minutes(network: Network) -> None:
+    model = network.model()
     frames, times = model.timestamps(noise(1, 1200.0, model.sample_rate))
     assert frames.shape[1] == times.shape[1] == round(1200 / (model.hop_ms / 1000))
     assert torch.isfinite(frames).all()
 
 
-def test_no_clips_give_no_embeddings(encoder: Encoder) -> None:
-    model = Embedder(encoder)
+def test_no_clips_give_no_embeddings(network: Network) -> None:
+    model = network.model()
     assert model.scene(torch.zeros(0, 16000)).shape == (0, model.scene_embedding_size)
     assert model.timestamps(torch.zeros(0, 16000))[0].shape[0] == 0
     assert model.scene([]).shape == (0, model.scene_embedding_size)
@@ -107,10 +108,10 @@ def test_an_hour_needs_no_more_memory_than_a_minute(model_file: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
-def test_bad_samples_name_their_clip(encoder: Encoder, value: float) -> None:
+def test_bad_samples_name_their_clip(network: Network, value: float) -> None:
     audio = noise(3, 0.5)
     audio[1, 77] = value
-    model = Embedder(encoder)
+    model = network.model()
     for call in (model.scene, model.timestamps):
         with pytest.raises(ValueError, match=r"NaN or infinite samples in clip 1$"):
             call(audio)
@@ -119,8 +120,8 @@ def test_bad_samples_name_their_clip(encoder: Encoder, value: float) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.5, 1.0, 3.0])
-def test_degenerate_signals_are_finite(encoder: Encoder, seconds: float) -> None:
-    model = Embedder(encoder)
+def test_degenerate_signals_are_finite(network: Network, seconds: float) -> None:
+    model = network.model()
     square = torch.sign(torch.sin(torch.arange(int(seconds * model.sample_rate)) * 0.05))
     audio = torch.stack([torch.zeros_like(square), torch.ones_like(square), square, 1e-30 * square, 32768 * square])
     assert torch.isfinite(model.scene(audio)).all()
@@ -136,9 +137,10 @@ def test_degenerate_signals_are_finite(encoder: Encoder, seconds: float) -> None
         (torch.zeros(1, 16000, dtype=torch.int16), TypeError, "int16 as audio / 32768"),
     ],
 )
-def test_wrong_input_says_what_to_do(encoder: Encoder, audio: Tensor, error: type, message: str) -> None:
-    model = Embedder(encoder)
-    for call in (model.scene, model.timestamps, model.frames):
+def test_wrong_input_says_what_to_do(network: Network, audio: Tensor, error: type, message: str) -> None:
+    model = network.model()
+    own_frames = [model.frames] if isinstance(model, Embedder) else []
+    for call in (model.scene, model.timestamps, *own_frames):
         with pytest.raises(error, match=message):
             call(audio)
 
@@ -147,8 +149,8 @@ def test_wrong_input_says_what_to_do(encoder: Encoder, audio: Tensor, error: typ
 
 
 @pytest.mark.parametrize("seconds", [0.2, 1.07, 1.98, 4.0, 30.0])
-def test_time_stamps_are_centred_regular_and_within(encoder: Encoder, seconds: float) -> None:
-    model = Embedder(encoder)
+def test_time_stamps_are_centred_regular_and_within(network: Network, seconds: float) -> None:
+    model = network.model()
     audio = noise(2, seconds, model.sample_rate)
     _, times = model.timestamps(audio)
     steps = times.double().diff(dim=1)
@@ -192,8 +194,8 @@ def test_coarse_frames_are_among_the_fine(encoder: Encoder) -> None:
 # 5. Clean results, nothing left behind, any device.
 
 
-def test_results_are_plain_float32_without_a_graph(encoder: Encoder) -> None:
-    model = Embedder(encoder)
+def test_results_are_plain_float32_without_a_graph(network: Network) -> None:
+    model = network.model()
     for dtype in (torch.float32, torch.float64, torch.float16):
         for result in (model.scene(noise(2, 1.0).to(dtype)), *model.timestamps(noise(2, 1.0).to(dtype))):
             assert result.dtype == torch.float32
@@ -230,10 +232,10 @@ def test_everything_follows_to_another_device(encoder: Encoder) -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-3), ("auto", BF16)])
-def test_cuda_equals_the_cpu(encoder: Encoder, precision: str, tolerance: float) -> None:
+def test_cuda_equals_the_cpu(network: Network, precision: str, tolerance: float) -> None:
     audio = noise(3, 2.2)
-    wanted = Embedder(encoder, precision="fp32").scene(audio)
-    model = Embedder(encoder, precision=precision).to("cuda")  # type: ignore[arg-type]
+    wanted = network.model(precision="fp32").scene(audio)
+    model = network.model(precision=precision).to("cuda")
     for found in (model.scene(audio), model.scene(audio.cuda()).cpu()):
         assert ((found - wanted).norm(dim=1) / wanted.norm(dim=1)).max() < tolerance
     assert (model.cpu().scene(audio) - wanted).abs().max() < BF16 * wanted.abs().max()
@@ -276,9 +278,9 @@ def test_folded_windows_equal_single_ones(encoder: Encoder, batch_size: int) -> 
     assert (model.scene(audio) - wanted.mean(1)).abs().max() < FAST
 
 
-def test_bf16_is_close_and_float32(encoder: Encoder) -> None:
+def test_bf16_is_close_and_float32(network: Network) -> None:
     audio = noise(4, 2.2)
-    wanted, found = (Embedder(encoder, precision=p).scene(audio) for p in ("fp32", "bf16"))  # type: ignore[arg-type]
+    wanted, found = (network.model(precision=p).scene(audio) for p in ("fp32", "bf16"))
     assert found.dtype == torch.float32
     assert not torch.equal(found, wanted)
     assert ((found - wanted).norm(dim=1) / wanted.norm(dim=1)).max() < BF16

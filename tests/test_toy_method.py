@@ -20,6 +20,11 @@ def method(monkeypatch: pytest.MonkeyPatch) -> str:
     return toy_method.METHOD
 
 
+@pytest.fixture
+def encoder_method(method: str) -> str:
+    return method
+
+
 # The tests themselves; their fixtures ask for the ``method`` of this file.
 globals().update({name: test for name, test in vars(test_promises).items() if name.startswith("test_")})
 globals().update({name: vars(test_classify)[name] for name in CLASSIFIER})

@@ -77,7 +77,7 @@ def export(
     digest = checkpoint.write(path, tensors, header)
     entry = {"method": recipe.method, "file": path.name, "size": path.stat().st_size, "sha256": digest}
     (out / f"{name}.jsonl").write_text(logs.dump(logs.read(run / "log.jsonl")))
-    _enter(out / "index.json", name, entry, default)
+    enter(out / "index.json", name, entry, default)
     return entry
 
 
@@ -144,7 +144,7 @@ def half(tensor: Tensor) -> Tensor:
     return halved
 
 
-def _enter(index: Path, name: str, entry: dict[str, Any], default: bool) -> None:
+def enter(index: Path, name: str, entry: dict[str, Any], default: bool = False) -> None:
     """Adds or replaces a model in the index, atomically; the first model of all becomes the default."""
     models = json.loads(index.read_text()) if index.exists() else {"default": None, "models": {}}
     models["models"][name] = {**models["models"].get(name, {}), **entry}

@@ -81,7 +81,8 @@ def kills(count: int, files: int, model: str, longest: float, seed: int) -> None
             done = sum(len(footer_of(part).keys) for part in parts(out)) if out.exists() else 0
             click.echo(f"kill {number + 1:2} after {wait:4.1f} s: {done} files are done")
         click.echo(subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip())
-        subprocess.run([*command[:4], f"{folder}/once", *command[6:]], capture_output=True, text=True, check=False)
+        once = [f"{folder}/once" if part == str(out) else part for part in command]
+        subprocess.run(once, capture_output=True, text=True, check=True)
         click.echo(compared(out, Path(folder, "once")))
 
 

@@ -137,11 +137,18 @@ def medians(contenders: dict[str, Callable[[], object]], rounds: int) -> dict[st
     return {name: statistics.median(seconds) for name, seconds in taken.items()}
 
 
+def loaded(name: str, precision: str) -> Embedder:
+    """A model that is one encoder."""
+    model = load_model(name, precision=precision)
+    assert isinstance(model, Embedder)
+    return model
+
+
 def parity_row(name: str, folder: Path) -> str:
     """A model's line of the first table, for both outputs."""
     cells = [name]
     for timestamps in (False, True):
-        embedder = load_model(name, precision="fp32")
+        embedder = loaded(name, "fp32")
         window, rate = embedder.encoder.window, embedder.sample_rate
         lengths = [*(round(seconds * rate) for seconds in SECONDS), window - 1, window, window + 1]
         path = exported(folder, name, timestamps)
@@ -157,7 +164,7 @@ def parity_row(name: str, folder: Path) -> str:
 def speed_row(name: str, folder: Path, seconds: float, rounds: int) -> str:
     """A model's line of the second table: clips a CPU second, scenes of one clip at a time."""
     path = exported(folder, name, False)
-    models = {precision: load_model(name, precision=precision) for precision in ("fp32", "bf16")}
+    models = {precision: loaded(name, precision) for precision in ("fp32", "bf16")}
     waveforms = clips(round(seconds * models["fp32"].sample_rate), 1, models["fp32"].sample_rate)
     with tempfile.TemporaryDirectory() as temporary:
         small = quantised(path, Path(temporary) / "int8.onnx")
@@ -180,7 +187,7 @@ def main(folder: Path, models: tuple[str, ...], seconds: float, rounds: int) -> 
     """Exports every bundled model to FOLDER, and prints how its embeddings, size and speed compare."""
     require("onnx", "onnxscript", "onnxruntime")
     torch.set_num_threads(1)
-    names = models or tuple(list_models())
+    names = models or tuple(name for name in list_models() if name not in list_models("fusion"))
     columns = ["model", "scene", "relative", "tone", "MB", "frames", "relative", "tone", "ms", "MB"]
     click.echo(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for name in names:

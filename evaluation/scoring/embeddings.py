@@ -20,8 +20,9 @@ import soundfile
 import torch
 from torch import Tensor
 
-from hear_audioformer import Embedder, WeightsError, __version__, audio, checkpoint, weights
+from hear_audioformer import WeightsError, __version__, audio, checkpoint, weights
 from hear_audioformer.files import atomic_write
+from hear_audioformer.model import Model as OurModel
 from hear_audioformer.read_ahead import read_ahead
 
 from ..tasks.tasks import Item, Task
@@ -90,7 +91,7 @@ def scenes(task: Task, model: Model, cache: Path, batch_size: int | None = None)
     if file.exists():
         return np.load(file)
     out = np.empty((len(task.items), int(model.loaded.scene_embedding_size)), np.float32)
-    mixed = isinstance(model.loaded, Embedder)
+    mixed = isinstance(model.loaded, OurModel)
     for places, clips in _batches(task, model.sample_rate, batch_size, mixed):
         moved = [clip.to(model.device) for clip in clips]
         with torch.no_grad():

@@ -18,10 +18,10 @@ from .. import weights
 from ..checkpoint import WeightsError
 from ..codec import COMPACT_16K, PRESETS, Codec
 from ..codec import Config as CodecConfig
-from ..embedder import Embedder, get_scene_embeddings, get_timestamp_embeddings
 from ..encoder import ClipContext, Encoder, layer_numbers
 from ..feature_stream import FeatureStream, Statistics
 from ..fields import check
+from ..model import Model, get_scene_embeddings, get_timestamp_embeddings
 from ..windows import Geometry
 from .codes import CodeStream
 from .language import Arch, Backbone, Sizes, layers_of
@@ -291,7 +291,7 @@ def build(config: dict[str, Any]) -> Audioformer:
     return Audioformer(Config(**config))
 
 
-def load_model(source: str = "", **options: Any) -> Embedder:
+def load_model(source: str = "", **options: Any) -> Model:
     """HEAR: an AudioFormer by name, path or ``hf://OWNER/REPO@REVISION/FILE``; the default one without a source.
 
     Args:

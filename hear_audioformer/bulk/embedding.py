@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from ..audio import Reading
-from ..embedder import Embedder
-from ..stream import scene_of, timestamps_of
+from ..model import Model
 from .decoding import Decoded, decoded
 from .opening import open_source
 from .plan import Item
@@ -31,7 +30,7 @@ class FileEmbedder:
 
     def __init__(
         self,
-        model: Embedder,
+        model: Model,
         *,
         timestamps: bool = False,
         segment: float | None = None,
@@ -44,7 +43,7 @@ class FileEmbedder:
         self.rate = model.sample_rate
         self.segment = None if segment is None else max(1, round(segment * self.rate))  # samples
         self.progress = progress or (lambda files, seconds, size: None)
-        self.threads = 1 if next(model.parameters()).device.type == "cpu" else 4  # that decode
+        self.threads = 1 if model.device.type == "cpu" else 4  # that decode
 
     def __call__(self, items: Sequence[Item], ends: Collection[int] = ()) -> Iterator[Rows | Decoded]:
         """The rows of each file, then the file itself with what is wrong about it.
@@ -125,12 +124,12 @@ class FileEmbedder:
 
         try:
             if self.timestamps:
-                for times, frames in timestamps_of(self.model, blocks, progress):
+                for times, frames in self.model.timestamps_of(blocks, progress):
                     yield self._timed(file, times, frames)
             elif self.segment is not None:
                 yield from self._long_segments(file, blocks(), self.segment, progress)
             else:
-                vector = self._array(scene_of(self.model, blocks, progress)[None])
+                vector = self._array(self.model.scene_of(blocks, progress)[None])
                 yield self._stretches(file, 0, [done], vector)
         except Exception as error:
             file.fail(error)

@@ -51,14 +51,13 @@ class Worker:
             "dim": self.dim,
             "dtype": job.dtype,
             "sample_rate": model.sample_rate,
-            "layers": list(model.layers),
             "precision": model.used_precision,
+            **model.choices(),
+            **{key: job.options[key] for key in job.options if key not in weights.EMBEDDER_OPTIONS},
         }
         if job.timestamps:
-            facts |= {"hop_ms": model.hop_ms, "hop": "fast" if model.fast else "exact"}
-        else:
-            facts |= {"pool": model.pool, "segment": job.segment}
-        return facts | {key: job.options[key] for key in job.options if key not in weights.EMBEDDER_OPTIONS}
+            return facts | {"pool": None, "hop_ms": model.hop_ms}
+        return {name: fact for name, fact in facts.items() if name != "hop"} | {"segment": job.segment}
 
     def __call__(self, tasks: Sequence[Task], items: Sequence[Item]) -> Footer:
         """Embeds the files of neighbouring tasks, commits them as one part, and returns its footer."""

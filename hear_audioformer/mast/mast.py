@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .. import weights
-from ..embedder import Embedder, get_scene_embeddings, get_timestamp_embeddings
 from ..encoder import ClipContext, Encoder, layer_numbers
 from ..features import FILTER_BANK, KaldiFilterBank
 from ..fields import check
+from ..model import Model, get_scene_embeddings, get_timestamp_embeddings
 from ..windows import Geometry, between
 from .block import PooledBlock, Shape, pooled_size
 from .positions import Positions, Size
@@ -217,7 +217,7 @@ def build(config: dict[str, Any]) -> Mast:
     return Mast(Config(**config))
 
 
-def load_model(source: str = "", **options: Any) -> Embedder:
+def load_model(source: str = "", **options: Any) -> Model:
     """HEAR: a MAST model by name, path or ``hf://OWNER/REPO@REVISION/FILE``; the default MAST without a source.
 
     Args:

@@ -64,9 +64,9 @@ def test_the_projection_is_the_same_every_time() -> None:
     assert not torch.equal(one, other)
 
 
-def test_untrained_has_the_shape_of_a_model_and_none_of_its_weights(method: str, tmp_path: Path) -> None:
-    file = str(write_model(small_encoder(method), method, tmp_path / "small.safetensors"))
-    theirs = small_encoder(method).state_dict()
+def test_untrained_has_the_shape_of_a_model_and_none_of_its_weights(encoder_method: str, tmp_path: Path) -> None:
+    file = str(write_model(small_encoder(encoder_method), encoder_method, tmp_path / "small.safetensors"))
+    theirs = small_encoder(encoder_method).state_dict()
     before = torch.random.get_rng_state()
     ours = untrained.load_model(file).encoder.state_dict()
     assert torch.equal(torch.random.get_rng_state(), before)
@@ -109,11 +109,3 @@ def test_the_hand_made_statistics_tell_the_pace_of_a_change() -> None:
     fast, slow = energies
     assert fast[1] > slow[1] + 1  # between smoothings over 30 and 60 ms
     assert slow[4] > fast[4] + 1  # between half a second and 250 ms
-
-
-def test_moving_averages_and_quantiles_are_what_they_are_called() -> None:
-    values = torch.randn(2, 3, 50, generator=torch.Generator().manual_seed(0))
-    averaged = handmade._moving_average(values, 6)
-    assert averaged[0, 1, 20] == pytest.approx(values[0, 1, 18:24].mean().item(), abs=1e-6)
-    assert averaged[0, 1, 0] == pytest.approx(values[0, 1, :4].mean().item(), abs=1e-6)
-    assert torch.allclose(handmade._quantile(values, 0.9), values.quantile(0.9, dim=2), atol=1e-6)

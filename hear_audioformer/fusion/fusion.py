@@ -1,0 +1,160 @@
+"""Models and front ends side by side, as one model."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .. import checkpoint, weights
+from ..clips import Clips, group_of, groups_of, refuse_unsound
+from ..errors import WeightsError
+from ..model import Blocks, Model, Progress, UsedPrecision, interpolated, waveform_of_blocks
+from .composition import Composition, Part
+from .statistics import LogFrequency, Modulation, Statistics
+
+FRONTS: dict[str, type[LogFrequency] | type[Modulation]] = {"log-frequency": LogFrequency, "modulation": Modulation}
+
+
+class Fusion(Model):
+    """The model that HEAR's ``load_model`` returns for a fusion, in evaluation mode.
+
+    A scene embedding is that of each part, side by side, standardised. Timestamps are those of the leading part, the
+    first model among the parts. At these times front ends compute their values, and further models interpolate
+    linearly between their own timestamps.
+
+    Args:
+        composition: names the parts, standardises and projects.
+        hop_ms: step between timestamps; the leading part's own by default.
+        options: those of ``Embedder``, for every part that is a model. The weight file gives ``pool`` and ``layers``.
+    """
+
+    pool = "parts"
+
+    def __init__(self, composition: Composition, *, hop_ms: float | None = None, **options: Any) -> None:
+        super().__init__()
+        parts = composition.config.parts
+        for name in ("pool", "layers"):
+            if options.pop(name, None) is not None:
+                raise ValueError(f"{name}: each part of a fusion has its own; `hear-audioformer info` prints them")
+        leader = next((number for number, part in enumerate(parts) if part.model), 0)
+        self.parts = nn.ModuleList(
+            opened(part, hop_ms=hop_ms if number == leader else None, **options) for number, part in enumerate(parts)
+        )
+        self.composition = composition
+        self.eval()
+        self.leader = leader
+        self.hop_ms = self.leading.hop_ms
+        self.sample_rate = self.leading.sample_rate
+        self.scene_embedding_size = composition.scene.size
+        self.timestamp_embedding_size = composition.frame.size
+        rates = {part.name: model.sample_rate for part, model in zip(parts, self.models, strict=True)}
+        if len(set(rates.values())) > 1:
+            raise ValueError(f"the parts of a fusion take audio at one rate; these take {rates}")
+
+    @property
+    def models(self) -> list[Model]:
+        """The parts."""
+        return [part for part in self.parts if isinstance(part, Model)]
+
+    @property
+    def leading(self) -> Model:
+        """The part whose timestamps the others follow."""
+        return self.models[self.leader]
+
+    @property
+    def hops(self) -> list[float]:
+        return self.leading.hops
+
+    @property
+    def used_precision(self) -> UsedPrecision:
+        return self.leading.used_precision
+
+    @torch.no_grad()
+    def scene(self, audio: Clips) -> Tensor:
+        _, device = groups_of(audio)
+        return self._composed(self.composition.scene, [part.scene(audio) for part in self.models]).to(device)
+
+    @torch.no_grad()
+    def timestamps(self, audio: Clips) -> tuple[Tensor, Tensor]:
+        audio, device = group_of(audio)
+        frames, times = self.leading.timestamps(audio)
+        if not len(audio):
+            return torch.empty(0, frames.shape[1], self.timestamp_embedding_size, device=device), times
+        others = {part: part.frames_at(audio, times[0]) for part in self.models if part is not self.leading}
+        frames = self._composed(self.composition.frame, [others.get(part, frames) for part in self.models])
+        return frames.to(device), times
+
+    @torch.no_grad()
+    def scene_of(self, open_blocks: Blocks, progress: Progress | None = None) -> Tensor:
+        """``scene`` of a recording read block by block, once for each part. Front ends need the waveform as a whole."""
+        vectors = [part.scene_of(open_blocks, progress if part is self.leading else None)[None] for part in self.models]
+        return self._composed(self.composition.scene, vectors)[0].cpu()
+
+    @torch.no_grad()
+    def timestamps_of(self, open_blocks: Blocks, progress: Progress | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """``timestamps`` of such a recording, in parts in order of time."""
+        fronts = [part for part in self.models if isinstance(part, Statistics)]
+        waveform = waveform_of_blocks(open_blocks)[None] if fronts else torch.zeros(1, 0)
+        others = {part: Interpolated(part.timestamps_of(open_blocks)) for part in self.models if part not in fronts}
+        for times, frames in self.leading.timestamps_of(open_blocks, progress):
+            vectors = [
+                frames[None] if part is self.leading
+                else others[part].at(times) if part in others
+                else part.frames_at(waveform, times)
+                for part in self.models
+            ]  # fmt: skip
+            yield times, self._composed(self.composition.frame, vectors)[0].cpu()
+
+    def _composed(self, standardisation: nn.Module, vectors: list[Tensor]) -> Tensor:
+        device = self.composition.scene.mean.device
+        return refuse_unsound(standardisation([vector.to(device) for vector in vectors]))
+
+
+class Interpolated:
+    """Timestamps that come in parts, as frames at other times, which come in order too.
+
+    Args:
+        parts: centres in ms and frames.
+    """
+
+    def __init__(self, parts: Iterator[tuple[Tensor, Tensor]]) -> None:
+        self._parts = parts
+        self._times, self._frames = next(parts)
+
+    def at(self, times: Tensor) -> Tensor:
+        """Frames at the next times, (1, times, dim)."""
+        while self._times[-1] < times[-1] and (part := next(self._parts, None)) is not None:
+            self._times = torch.cat([self._times, part[0]])
+            self._frames = torch.cat([self._frames, part[1]])
+        found = interpolated(self._frames[None], self._times, times)
+        kept = max(int((self._times <= times[-1]).sum()) - 2, 0)
+        self._times, self._frames = self._times[kept:], self._frames[kept:]
+        return found
+
+
+def opened(part: Part, **options: Any) -> Model:
+    """A part, if its file is the one that the fusion was made with and its vectors are as wide as they were."""
+    model: Model
+    if part.front:
+        if part.front not in FRONTS:
+            raise WeightsError(f"no front end is called {part.front!r}: this version knows {', '.join(FRONTS)}")
+        model = FRONTS[part.front](hop_ms=options.get("hop_ms"))
+    else:
+        try:
+            path = weights.resolve(part.model)
+        except WeightsError as error:
+            raise WeightsError(f"this fusion needs the model {part.model!r}: {error}") from error
+        digest = checkpoint.sha256(path)
+        if digest != part.sha256:
+            raise WeightsError(
+                f"{path} has sha256 {digest}, but this fusion was made with the {part.model} of sha256 {part.sha256}; "
+                "get that file, or make the fusion again"
+            )
+        model = weights.open_model(path, layers=part.layers, pool=part.pool, **options)
+    if (model.scene_embedding_size, model.timestamp_embedding_size) != (part.scene, part.frame):
+        raise WeightsError(
+            f"{part.name} gives vectors of {model.scene_embedding_size} and {model.timestamp_embedding_size} values; "
+            f"this fusion was made for {part.scene} and {part.frame}: make it again"
+        )
+    return model

@@ -1,0 +1,173 @@
+"""A fusion -> a weight file: standardises parts over a corpus, and finds their principal components.
+
+    python -m training.fuse fusion-tiny data/open --part msm-mae-tiny --part log-frequency --licence Apache-2.0
+
+Draws crops of several lengths, embeds them with each part, and writes means, deviations and principal axes of scenes
+and of timestamps. The file is entered into ``weights/index.json``.
+"""
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+import yaml
+from torch import Tensor
+
+from corpora.clips import RATE
+from corpora.pack import Pack, PackError
+from hear_audioformer import checkpoint, fusion, weights
+from hear_audioformer.assignments import AssignmentError, assignments
+from hear_audioformer.checkpoint import Header, WeightsError
+from hear_audioformer.fusion.composition import Standardisation
+from hear_audioformer.fusion.fusion import FRONTS
+from hear_audioformer.model import Model
+
+from .export import WEIGHTS, enter, half
+
+SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)  # lengths of crops, in turn; a shorter clip is taken whole
+TOGETHER = 20  # crops in one call
+EVERY, FRAMES = 4, 16  # timestamps cost more than scenes: some frames of each fourth crop, at random
+FAINTEST = 1e-3  # deviations below this share of their part's mean deviation are raised to it
+
+
+def part_of(text: str) -> fusion.Part:
+    """A part from its name and options: ``msm-mae-tiny layers=[3,6] pool=mean``, or ``log-frequency``."""
+    name, *pairs = shlex.split(text)
+    options = dict(assignments(pairs, yaml.safe_load))
+    if unknown := options.keys() - ({"layers", "pool"} if name not in FRONTS else set()):
+        raise click.UsageError(f"{name}: {', '.join(sorted(unknown))} is no option of it; a model has layers and pool")
+    if name in FRONTS:
+        return fusion.Part(front=name, **widths(FRONTS[name]()))
+    path = weights.resolve(name)
+    return fusion.Part(name, checkpoint.sha256(path), **options, **widths(weights.open_model(path, **options)))
+
+
+def widths(model: Model) -> dict[str, Any]:
+    return {"scene": model.scene_embedding_size, "frame": model.timestamp_embedding_size}
+
+
+def crops(pack: Pack, count: int, seed: int) -> Iterator[Tensor]:
+    """Crops (samples,) of clips drawn with equal chances, at random places."""
+    generator = torch.Generator().manual_seed(seed)
+    for number, clip in enumerate(torch.randint(len(pack), (count,), generator=generator).tolist()):
+        samples = torch.from_numpy(pack.clip(clip))
+        length = min(int(SECONDS[number % len(SECONDS)] * RATE), len(samples))
+        start = int(torch.randint(len(samples) - length + 1, (), generator=generator))
+        yield samples[start : start + length].float() / 32768
+
+
+def embedded(model: Model, pack: Pack, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Scenes of all crops, and some of their timestamps: (crops, scene) and (frames, frame)."""
+    generator = torch.Generator().manual_seed(seed)
+    scenes, frames = [], []
+    drawn = crops(pack, count, seed)
+    with click.progressbar(length=count, label="embedding", file=sys.stderr) as bar:
+        while some := list(islice(drawn, TOGETHER)):
+            scenes.append(model.scene(some))
+            for crop in some[::EVERY]:
+                found = model.timestamps(crop[None])[0][0]
+                frames.append(found[torch.randperm(len(found), generator=generator)[:FRAMES]])
+            bar.update(len(some))
+    return torch.cat(scenes), torch.cat(frames)
+
+
+@torch.no_grad()
+def fit(standardisation: Standardisation, values: Tensor, parts: Sequence[int]) -> float:
+    """Sets mean, deviation and axes of values (rows, values); returns the share of variance on the axes.
+
+    ``parts`` are the numbers of values of each part.
+    """
+    std, mean = torch.std_mean(values.double(), dim=0)
+    std = torch.cat([part.clamp(min=FAINTEST * float(part.mean())) for part in std.split(list(parts))])
+    axes, share = principal_axes((values - mean) / std, len(standardisation.axes))
+    for stored, found in ((standardisation.mean, mean), (standardisation.std, std), (standardisation.axes, axes)):
+        stored.copy_(found)
+    return share
+
+
+def principal_axes(centred: Tensor, count: int) -> tuple[Tensor, float]:
+    """The first principal axes of rows with mean 0, (count, values), and their share of the variance.
+
+    Of few rows the axes come from the products of rows, a smaller matrix than that of values.
+    """
+    rows, values = centred.shape
+    if count > min(rows - 1, values):
+        raise click.UsageError(f"{rows} rows of {values} values have no {count} principal axes: draw more crops")
+    if rows < values:
+        variances, products = torch.linalg.eigh(centred @ centred.mT)
+        axes = (centred.mT @ products[:, rows - count :]).mT
+    else:
+        variances, vectors = torch.linalg.eigh(centred.mT @ centred)
+        axes = vectors[:, values - count :].mT
+    axes = torch.nn.functional.normalize(axes, dim=1).flip(0)
+    signs = torch.where(axes.sum(1, keepdim=True) < 0, -1.0, 1.0)  # otherwise a matter of the library
+    return axes * signs, float(variances[len(variances) - count :].sum() / variances.sum()) if count else 0.0
+
+
+@click.command()
+@click.argument("name")
+@click.argument("corpus", type=click.Path(exists=True, path_type=Path))
+@click.option("--part", "texts", multiple=True, required=True, metavar="PART", help='NAME, or "NAME pool=mean ...".')
+@click.option("--crops", "count", default=4000, show_default=True, type=click.IntRange(min=2), help="Crops to draw.")
+@click.option(
+    "--components", default=512, show_default=True, type=click.IntRange(min=0), help="Principal axes to keep."
+)
+@click.option("--dims", default=0, show_default=True, help="Values of an embedding by default; 0: all of the parts.")
+@click.option("--seed", default=0, show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=WEIGHTS, help="Folder with index.json.  [default: weights/]"
+)
+@click.option("--licence", required=True, help="Under which the statistics may be used, e.g. Apache-2.0.")
+def main(
+    name: str,
+    corpus: Path,
+    texts: tuple[str, ...],
+    count: int,
+    components: int,
+    dims: int,
+    seed: int,
+    out: Path,
+    licence: str,
+) -> None:
+    """Fuses parts into the model NAME, standardised over the pack in CORPUS.
+
+    A part is a model, with options layers and pool, or a front end: log-frequency or modulation.
+    """
+    try:
+        pack = Pack.open(corpus)
+        parts = tuple(part_of(text) for text in texts)
+        config = fusion.Config(parts, components, dims)
+        composition = fusion.Composition(replace(config, dims=0))
+        scenes, frames = embedded(composition.model(), pack, count, seed)  # standardised by nothing yet
+    except (PackError, WeightsError, AssignmentError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    shares = {
+        "scene": fit(composition.scene, scenes, [part.scene for part in parts]),
+        "frame": fit(composition.frame, frames, [part.frame for part in parts]),
+    }
+    provenance = {
+        "crops": count,
+        "seconds": SECONDS,
+        "seed": seed,
+        "frames": len(frames),
+        "corpus_sha256": pack.fingerprint,
+        "corpus_hours": round(pack.hours, 2),
+        "variance_of_components": {kind: round(share, 4) for kind, share in shares.items()},
+    }
+    tensors = {key: half(value) if key.endswith("axes") else value for key, value in composition.state_dict().items()}
+    path = out / f"{name}.safetensors"
+    digest = checkpoint.write(path, tensors, Header(fusion.METHOD, asdict(config), {}, provenance, licence))
+    entry = {"method": fusion.METHOD, "file": path.name, "size": path.stat().st_size, "sha256": digest}
+    enter(out / "index.json", name, entry)
+    click.echo(json.dumps({name: entry, **provenance}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
