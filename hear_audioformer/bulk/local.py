@@ -27,6 +27,7 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 ERRORS: dict[str, type[Exception]] = {"WeightsError": WeightsError, "StoreError": StoreError, "TypeError": TypeError}
 Events = queue.Queue[tuple["WorkerProcess", dict[str, Any]]]
 GONE = {"gone": True}
+GPU = Path("/dev/nvidia0")
 
 
 class Watcher(Protocol):
@@ -103,7 +104,8 @@ class LocalEngine:
         self.job, self.threads, self.wanted, self.lock = job, threads, workers, lock
         self.events: Events = queue.Queue()
         self.gpus = 0
-        self.workers = [self._worker(job)]
+        early = workers if workers and not GPU.exists() else 1  # they load the model while files are listed
+        self.workers = [self._worker(job) for _ in range(early)]
 
     def facts(self) -> dict[str, Any]:
         """The table's facts, once the first worker has loaded the model."""
@@ -117,11 +119,12 @@ class LocalEngine:
     def run(self, plan: Plan, done: list[tuple[int, int]], facts: dict[str, Any], watcher: Watcher) -> None:
         """Does all tasks but those inside of ``done``, first and last numbers of files."""
         portions = Portions(plan, done)
-        for number in range(1, self._count(portions)):
+        for number in range(len(self.workers), self._count(portions)):
             device = f"cuda:{number}" if self.gpus > 1 else self.job.device
             self.workers.append(self._worker(replace(self.job, device=device)))
-        self.workers[0].send(facts=facts)
-        self._give(self.workers[0], portions, plan)
+        first = next(worker for worker in self.workers if worker.ready)
+        first.send(facts=facts)
+        self._give(first, portions, plan)
         while any(worker.portion for worker in self.workers):
             watcher.tick()
             try:
