@@ -25,6 +25,7 @@ CHECK = [  # what the tests of hear_audioformer/ alone need: .ci/versions
 ]
 TEST = [
     *CHECK,
+    "pytest-xdist>=3.6",  # the tests on all cores
     "mypy>=1.15",
     "ruff==0.17.*",
     "torchaudio>=2.6",  # an oracle; tests that need it are skipped where it does not fit the torch that is there

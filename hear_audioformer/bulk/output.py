@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -62,10 +63,12 @@ class Output:
         self.plan = self.state / "plan.sqlite"
 
     def _require(self, module: str, extra: str, instead: str) -> None:
-        from importlib.util import find_spec
-
-        if find_spec(module) is None:
-            raise StoreError(f"{self.out} needs {module}: pip install 'hear_audioformer[{extra}]', or {instead}")
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise StoreError(
+                f"{self.out} needs {module}: pip install 'hear_audioformer[{extra}]', or {instead}"
+            ) from error
 
     @contextmanager
     def locked(self) -> Iterator[int]:

@@ -138,6 +138,26 @@ def test_a_file_that_kills_its_worker_is_an_error(recordings: list[Path], model:
     assert len(paths_of(tmp_path / "out")) == 39
 
 
+WITHOUT_PYARROW = """
+import sys
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "pyarrow":
+            raise ModuleNotFoundError("No module named 'pyarrow'", name=name)
+sys.meta_path.insert(0, Hidden())
+"""
+
+
+def test_npz_needs_no_pyarrow(recordings: list[Path], model: Path, tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(WITHOUT_PYARROW)
+    site = str(tmp_path / "site")
+    assert waited(begin(recordings[:3], tmp_path / "out.npz", model, PYTHONPATH=site))[0] == 0
+    code, _, err = waited(begin(recordings[:3], tmp_path / "out", model, PYTHONPATH=site))
+    assert code == 2
+    assert "pip install 'hear_audioformer[parquet]', or write .npz" in err
+
+
 def test_a_model_that_is_none_is_one_line(recordings: list[Path], tmp_path: Path) -> None:
     (tmp_path / "bad.safetensors").write_text("x")
     code, _, err = waited(begin(recordings, tmp_path / "out", tmp_path / "bad.safetensors"))
