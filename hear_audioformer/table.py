@@ -112,7 +112,8 @@ class Table:
         """What some rows are of, in the order asked for; only these are read."""
         wanted, back = self._sorted(rows)
         found = self.store.places(wanted)
-        places = [Place(*one) for one in zip(found["path"], map(float, found["offset"]), map(float, found["seconds"]), strict=True)]  # fmt: skip
+        columns = found["path"], map(float, found["offset"]), map(float, found["seconds"])
+        places = [Place(*one) for one in zip(*columns, strict=True)]
         return [places[position] for position in back]
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
@@ -144,7 +145,9 @@ def open_table(path: str | Path) -> Table:
     if path.is_dir():
         files = [part for part in parts(path) if part.suffix == ".parquet"]
         if not files:
-            raise StoreError(f"{path} holds no parts of a table; `hear-audioformer embed RECORDINGS -o {path}` makes some")
+            raise StoreError(
+                f"{path} holds no parts of a table; `hear-audioformer embed RECORDINGS -o {path}` makes some"
+            )
     elif suffix == ".parquet":
         files = [path]
     else:

@@ -141,7 +141,11 @@ class NpzStore:
         paths = self.column("paths")
         kind = self.facts["kind"]
         if kind == "scenes":
-            return {"path": paths[rows].tolist(), "offset": np.zeros(len(rows)), "seconds": self.column("seconds")[rows]}
+            return {
+                "path": paths[rows].tolist(),
+                "offset": np.zeros(len(rows)),
+                "seconds": self.column("seconds")[rows],
+            }
         files = np.searchsorted(self.column("offsets"), rows, side="right") - 1
         if kind == "segments":
             return _places(paths[files], self.column("starts")[rows], self.column("seconds")[rows])
@@ -167,13 +171,14 @@ class ZarrStore(NpzStore):
         self.facts = dict(self.group.attrs)
         if not {"kind", "dim", "sha256"} <= self.facts.keys() or "embeddings" not in self.group:
             raise StoreError(f"{path} {NO_RESULT}")
-        self.rows = int(self.group["embeddings"].shape[0])
+        embeddings: Any = self.group["embeddings"]
+        self.rows = int(embeddings.shape[0])
 
     def column(self, name: str) -> np.ndarray:
         return np.asarray(self.group[name][:])
 
     def vectors(self, rows: int) -> Iterator[np.ndarray]:
-        embeddings = self.group["embeddings"]
+        embeddings: Any = self.group["embeddings"]
         for start in range(0, self.rows, rows):
             yield np.asarray(embeddings[start : start + rows])
 

@@ -27,7 +27,8 @@ def write_part(folder: Path, vectors: np.ndarray, first: int = 0, **changes: Any
     """A part whose row i is of the recording ``sounds/FIRST+i.flac``."""
     (folder / "_run").mkdir(parents=True, exist_ok=True)
     facts = {**FACTS, "dim": vectors.shape[1], **changes}
-    part = Part(folder, folder / "_run", (first, first + len(vectors) - 1), Kind("parquet", vectors.shape[1], facts["dtype"], facts))  # fmt: skip
+    kind = Kind("parquet", vectors.shape[1], facts["dtype"], facts)
+    part = Part(folder, folder / "_run", (first, first + len(vectors) - 1), kind)
     paths = [f"sounds/{first + number:04}.flac" for number in range(len(vectors))]
     ones = np.ones(len(vectors))
     part.write(Rows(paths, 0 * ones, ones, np.full(len(vectors), 16000, np.int32), vectors.astype(facts["dtype"])))

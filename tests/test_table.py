@@ -131,7 +131,7 @@ def test_nan_and_rows_beyond_the_end_are_refused(tmp_path: Path) -> None:
     table = open_table(write_part(tmp_path / "out", vectors))
     with pytest.raises(StoreError, match="NaN"):
         table.vectors()
-    with pytest.raises(ValueError, match="row 4: .* has rows 0 to 3"):
+    with pytest.raises(ValueError, match=r"row 4: .* has rows 0 to 3"):
         table.take([4])
 
 
