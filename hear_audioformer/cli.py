@@ -14,6 +14,7 @@ import click
 
 from . import __version__
 from .bulk.command import embed
+from .commands.classify import classify
 from .commands.search import search
 from .errors import StoreError, WeightsError
 
@@ -56,6 +57,7 @@ def main() -> None:
 
 main.add_command(embed)
 main.add_command(search)
+main.add_command(classify)
 
 
 @main.command("list")

@@ -21,7 +21,7 @@ from .errors import StoreError
 from .table_files import Columns, NpzStore, ParquetStore, Store, ZarrStore
 
 BATCH = 1 << 14  # rows
-FACTS = ("model", "source", "sha256", "kind", "dim", "layers", "precision")
+FACTS = ("model", "source", "sha256", "kind", "dim", "precision")
 
 
 @dataclass(frozen=True)
