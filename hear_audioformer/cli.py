@@ -15,6 +15,7 @@ import click
 from . import __version__
 from .bulk.command import embed
 from .commands.classify import classify
+from .commands.cluster import cluster
 from .commands.search import search
 from .errors import StoreError, WeightsError
 
@@ -58,6 +59,7 @@ def main() -> None:
 main.add_command(embed)
 main.add_command(search)
 main.add_command(classify)
+main.add_command(cluster)
 
 
 @main.command("list")
