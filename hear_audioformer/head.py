@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-STRENGTHS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)  # of the penalty on squared weights; features have a length around one
+STRENGTHS = (1e-1, 1e-2, 1e-3, 1e-4)  # of the penalty on squared weights; features have a length around one
 MIDDLE = 1e-2  # where there are too few examples to choose
 FOLDS, INNER_FOLDS = 5, 3
-STEPS = 100
+STEPS = 50
+STEEP = 1e-4  # gradient, below which a fit has ended
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,9 @@ def fit(features: np.ndarray, labels: np.ndarray, classes: int, strengths: Seque
 def _minimum(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, strength: float) -> tuple[Tensor, Tensor]:
     """The weights with the least cross entropy and penalty."""
     weight, bias = (start.clone().requires_grad_() for start in (weight, bias))
-    optimizer = torch.optim.LBFGS([weight, bias], max_iter=STEPS, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(
+        [weight, bias], max_iter=STEPS, tolerance_grad=STEEP, tolerance_change=1e-7, line_search_fn="strong_wolfe"
+    )
 
     def closure() -> Tensor:
         optimizer.zero_grad()
