@@ -16,6 +16,7 @@ from . import __version__
 from .bulk.command import embed
 from .commands.classify import classify
 from .commands.cluster import cluster
+from .commands.plot import plot
 from .commands.search import search
 from .errors import StoreError, WeightsError
 
@@ -60,6 +61,7 @@ main.add_command(embed)
 main.add_command(search)
 main.add_command(classify)
 main.add_command(cluster)
+main.add_command(plot)
 
 
 @main.command("list")
