@@ -65,7 +65,7 @@ def spectrogram(recording: str, model: str, out: Path, overwrite: bool) -> None:
 @_modelled
 @_shared
 def similarity(recording: str, model: str, pairs: tuple[str, ...], out: Path, overwrite: bool) -> None:
-    """Each moment of RECORDING against each other, by the cosine similarity of its timestamp embeddings.
+    """Each moment of RECORDING against each other, by the cosine similarity of its embeddings.
 
     Blocks along the diagonal are sections, stripes beside it are repetitions.
     """

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .frames import frames_of
 from .look import new_figure, plain, time_axis, title
+from .moments import moments_of
 from .sound import spectrogram_of
 from .spectrogram import draw
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 def similarity(path: str | Path, model: str = "", **options: Any) -> "Figure":
-    """Cosine similarities of all pairs of frames. Blocks are sections, stripes beside the diagonal are repetitions."""
+    """Cosine similarities of all pairs of moments. Blocks are sections, stripes beside the diagonal are repetitions."""
     figure = new_figure(6.4, 7.4)
     above, axes = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [1, 4.2]})
-    frames, shown = frames_of(path, model, **options), spectrogram_of(path)
-    draw(above, shown, label=False)
-    title(above, Path(path).name, frames.detail)
-    similar = frames.units @ frames.units.T
+    moments, shown = moments_of(path, model, **options), spectrogram_of(path)
+    draw(above, shown, label=False, apart=0.12)
+    title(above, Path(path).name, moments.detail)
+    similar = moments.units @ moments.units.T
     bound = float(np.quantile(np.abs(similar[~np.eye(len(similar), dtype=bool)]), 0.99))
-    end = len(frames.units) * frames.step
+    end = len(moments.units) * moments.step
     image = axes.imshow(
         similar,
         origin="lower",

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TICKS = (100, 200, 500, 1000, 2000, 5000, 10000, 20000)  # Hz
-DEPTH = 11.5  # natural logarithms below the loudest that are shown: 50 dB
+DEPTH = 70.0  # dB below the loudest value that are shown
+APART = 0.05  # of the height, between two ticks at least
 DECIBEL = 10 / np.log(10)  # of one unit of a natural logarithm of energy
 
 
@@ -31,8 +32,8 @@ def spectrogram(path: str | Path, model: str = "") -> "Figure":
     return figure
 
 
-def draw(axes: Any, shown: Spectrogram, label: bool = True) -> Any:
-    """Draws a spectrogram, 0 dB for its loudest value; returns the image."""
+def draw(axes: Any, shown: Spectrogram, label: bool = True, apart: float = APART) -> Any:
+    """Draws a spectrogram, 0 dB for its loudest value, ticks at least ``apart`` of the height; returns the image."""
     decibels = DECIBEL * (shown.levels - shown.levels.max())
     bands = len(shown.hertz)
     image = axes.imshow(
@@ -41,13 +42,17 @@ def draw(axes: Any, shown: Spectrogram, label: bool = True) -> Any:
         aspect="auto",
         extent=(0, shown.seconds, -0.5, bands - 0.5),
         cmap=HEAT,
-        vmin=-DECIBEL * DEPTH,
+        vmin=-DEPTH,
         vmax=0,
         interpolation="nearest",
     )
     ticks = [hertz for hertz in TICKS if shown.hertz[0] <= hertz <= shown.hertz[-1]]
-    axes.set_yticks(np.interp(ticks, shown.hertz, np.arange(bands)))
-    axes.set_yticklabels([f"{hertz // 1000} k" if hertz >= 1000 else str(hertz) for hertz in ticks])
+    places = dict(zip(ticks, np.interp(ticks, shown.hertz, np.arange(bands)).tolist(), strict=True))
+    for hertz, place in sorted(places.items(), reverse=True):  # low ones crowd
+        if any(other > hertz and 0 <= places[other] - place < apart * bands for other in places):
+            del places[hertz]
+    axes.set_yticks(list(places.values()))
+    axes.set_yticklabels([f"{hertz // 1000} k" if hertz >= 1000 else str(hertz) for hertz in places])
     axes.set_ylabel("Hz", fontsize=8)
     time_axis(axes, shown.seconds, label)
     plain(axes)

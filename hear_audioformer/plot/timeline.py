@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..projection import principal
-from .frames import frames_of
 from .look import LINE, QUIET, new_figure, plain, time_axis, title
+from .moments import moments_of
 from .sound import spectrogram_of
 from .spectrogram import draw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SPAN = 1.0  # seconds before and after a moment that novelty compares
+SPAN = 1.0  # seconds before and after a moment that novelty compares; less in a short recording
 PEAKS = 12
 
 
@@ -22,15 +22,15 @@ def timeline(path: str | Path, model: str = "", **options: Any) -> "Figure":
     """Similar moments have similar colours (three principal components); novelty peaks where the sound changes."""
     figure = new_figure(9, 4.6)
     rows = figure.subplots(3, 1, sharex=True, gridspec_kw={"height_ratios": [3, 0.7, 1.3]})
-    frames, shown = frames_of(path, model, **options), spectrogram_of(path)
+    moments, shown = moments_of(path, model, **options), spectrogram_of(path)
     draw(rows[0], shown, label=False)
-    title(rows[0], Path(path).name, frames.detail)
-    end = len(frames.units) * frames.step
-    rows[1].imshow(colours(frames.units)[None], aspect="auto", extent=(0, end, 0, 1), interpolation="nearest")
+    title(rows[0], Path(path).name, moments.detail)
+    end = len(moments.units) * moments.step
+    rows[1].imshow(colours(moments.units)[None], aspect="auto", extent=(0, end, 0, 1), interpolation="nearest")
     rows[1].set_yticks([])
     rows[1].set_ylabel("colour", fontsize=8)
-    curve = novelty(frames.units, max(1, round(SPAN / frames.step)))
-    times = (np.arange(len(curve)) + 0.5) * frames.step
+    curve = novelty(moments.units, max(2, round(min(SPAN, end / 8) / moments.step)))
+    times = (np.arange(len(curve)) + 0.5) * moments.step
     rows[2].fill_between(times, curve, color=LINE, alpha=0.25, linewidth=0)
     rows[2].plot(times, curve, color=LINE, linewidth=1)
     for place in peaks(curve):
@@ -47,14 +47,14 @@ def timeline(path: str | Path, model: str = "", **options: Any) -> "Figure":
 
 
 def colours(units: np.ndarray) -> np.ndarray:
-    """Three principal components as red, green and blue between 0 and 1: (frames, 3)."""
+    """Three principal components as red, green and blue between 0 and 1: (moments, 3)."""
     points = principal(units, 3)
     low, high = np.quantile(points, 0.02, axis=0), np.quantile(points, 0.98, axis=0)
     return np.clip((points - low) / np.maximum(high - low, 1e-9), 0, 1)
 
 
 def novelty(units: np.ndarray, span: int) -> np.ndarray:
-    """How much a moment's past and future differ from each other while each is like itself: (frames,), from 0 on.
+    """How much a moment's past and future differ from each other while each is like itself: (moments,), from 0 on.
 
     A checkerboard with a Gaussian taper along the diagonal of the self-similarity (Foote, 2000). Beyond the ends the
     first and the last moment go on.
