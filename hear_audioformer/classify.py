@@ -93,33 +93,23 @@ class Classifier:
         """
         table = opened(table)
         found = list(SameModel(table.facts, model=model, device=device)([example.path for example in examples]))
-        read = [(example.label, one) for example, one in zip(examples, found, strict=True) if one.error is None]
-        refuse_few([Example(one.path, label) for label, one in read], "what could be read of the examples")
+        read = [(example, one) for example, one in zip(examples, found, strict=True) if one.error is None]
+        refuse_few([example for example, _ in read], "what could be read of the examples")
         some = [_spread(one) for _, one in read]
-        groups = np.repeat(np.arange(len(some)), [len(one) for one in some])
-        labels = sorted({label for label, _ in read})
-        own = np.array([labels.index(label) for label, _ in read])
+        recordings = np.repeat(np.arange(len(some)), [len(one) for one in some])
+        names = [("group", example.group) if example.group else ("path", example.path) for example, _ in read]
+        groups = np.unique([f"{kind} {name}" for kind, name in names], return_inverse=True)[1]
+        labels = sorted({example.label for example, _ in read})
+        own = np.array([labels.index(example.label) for example, _ in read])[recordings]
         vectors = np.concatenate(some)
         standard = Standard.of(chain(table.batches(), [vectors]))
-        classifier = cls.fitted(table, labels, standard, vectors, own[groups], groups)
+        features = scaled(standard, vectors)
+        predicted, folds = cross_validated(features, own, groups[recordings], len(labels))
+        report = reported(labels, own, recordings, predicted.argmax(1) == own, folds)
+        head = chosen(features, own, groups[recordings], len(labels))
+        classifier = cls(table, labels, standard, head, report)
         classifier.errors = [(one.path, str(one.error)) for one in found if one.error is not None]
         return classifier
-
-    @classmethod
-    def fitted(
-        cls,
-        table: Table,
-        labels: list[str],
-        standard: Standard,
-        vectors: np.ndarray,
-        own: np.ndarray,
-        groups: np.ndarray,
-    ) -> "Classifier":
-        """A classifier from vectors (rows, dim), the number of each one's label, and of its recording: (rows,)."""
-        features = scaled(standard, vectors)
-        predicted, folds = cross_validated(features, own, groups, len(labels))
-        report = reported(labels, own, groups, predicted.argmax(1) == own, folds)
-        return cls(table, labels, standard, chosen(features, own, groups, len(labels)), report)
 
     def probabilities(self, vectors: np.ndarray) -> np.ndarray:
         """Probabilities of the labels for vectors of the table's model: (rows, labels)."""

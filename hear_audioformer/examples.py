@@ -11,16 +11,22 @@ from .formats import EXTENSIONS
 
 @dataclass(frozen=True)
 class Example:
-    """A recording and what it is of."""
+    """A recording and what it is of.
+
+    Attributes:
+        group: what it has in common with others, such as a speaker or a session; empty for nothing. Groups are
+            kept whole when the accuracy is estimated.
+    """
 
     path: str
     label: str
+    group: str = ""
 
 
 def find_examples(place: str | Path) -> list[Example]:
     """The examples of a folder with a folder for each label, or of a CSV with the columns path and label.
 
-    Paths of a CSV are relative to it. There must be two labels with two recordings each.
+    A column group may follow. Paths of a CSV are relative to it. There must be two labels with two recordings each.
     """
     place = Path(place)
     if place.is_dir():
@@ -58,7 +64,7 @@ def _of_csv(place: Path) -> list[Example]:
         reader = csv.DictReader(file)
         if missing := {"path", "label"} - set(reader.fieldnames or ()):
             raise InputError(f"{place} has no column {', '.join(sorted(missing))}: its columns must be path and label")
-        rows = [(row["path"], row["label"]) for row in reader]
-    if empty := [number for number, row in enumerate(rows, 2) if not all(row)]:
+        rows = [(row["path"], row["label"], row.get("group") or "") for row in reader]
+    if empty := [number for number, row in enumerate(rows, 2) if not all(row[:2])]:
         raise InputError(f"{place}, line {empty[0]}: path or label is empty")
-    return [Example(str(place.parent / path), label) for path, label in rows]
+    return [Example(str(place.parent / path), label, group) for path, label, group in rows]

@@ -65,7 +65,7 @@ def _minimum(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, strength: float
         return loss
 
     with torch.enable_grad():
-        optimizer.step(closure)  # type: ignore[no-untyped-call]
+        optimizer.step(closure)
     return weight.detach(), bias.detach()
 
 
@@ -95,7 +95,7 @@ def cross_validated(
     """
     folds = folds_of(labels, groups, FOLDS, seed)
     if folds is None:
-        raise ValueError("a label has one group only: cross-validation needs two of each label")
+        raise ValueError("a label has recordings of one group only: the accuracy needs two groups of each label")
     predicted = np.zeros((len(features), classes), np.float32)
     for fold in range(folds.max() + 1):
         out = folds == fold

@@ -143,6 +143,20 @@ def test_examples_in_a_csv(home: Path, tmp_path: Path) -> None:
     assert find_examples(listed) == find_examples(home / "examples")
 
 
+def test_groups_stay_whole(home: Path, tmp_path: Path) -> None:
+    """Of a label whose recordings are all of one group nothing can be promised."""
+    listed = tmp_path / "list.csv"
+    paths = sorted((home / "examples").rglob("*.flac"))
+    lines = [f"{path},{path.parent.name},{place % 4}" for place, path in enumerate(paths)]
+    listed.write_text("\n".join(["path,label,group", *lines]))
+    assert Classifier.of(home / "scenes", find_examples(listed)).report.folds == 4
+    listed.write_text(
+        "\n".join(["path,label,group", *(f"{path},{path.parent.name},{path.parent.name}" for path in paths)])
+    )
+    with pytest.raises(ValueError, match="two groups of each label"):
+        Classifier.of(home / "scenes", find_examples(listed))
+
+
 def test_examples_that_teach_nothing_are_refused(tmp_path: Path) -> None:
     write_sounds(tmp_path / "one" / "low", "low", 3)
     write_sounds(tmp_path / "two" / "low", "low", 3)

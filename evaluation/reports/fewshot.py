@@ -4,9 +4,9 @@
 
 For each number of examples a class, and several draws from the training clips, it fits what ``hear-audioformer
 classify`` fits, with the test clips of the first fold as the table. It shows the accuracy that cross-validation
-promises beside the accuracy on the test clips. ``full`` is the accuracy of the probe, fitted and selected on all training and
-validation clips. The last columns are the share of the test clips whose nearest other test clip has their class, by
-cosine similarity of vectors as they are, centred, and standardised.
+promises, without the task's groups and with them kept whole, beside the accuracy on the test clips. ``full`` is that
+of the probe, fitted and selected on all training and validation clips. The last line is the share of the test clips
+whose nearest other test clip has their class, by cosine similarity of vectors as they are, centred, and standardised.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from hear_audioformer.classify import scaled
-from hear_audioformer.head import chosen, cross_validated
+from hear_audioformer.head import chosen, cross_validated, folds_of
 from hear_audioformer.standard import Standard
 
 from ..scoring import embeddings, heads
@@ -24,7 +24,7 @@ from ..scoring.labels import many_hot
 from ..tasks import tasks
 from ..tasks.tasks import Task
 
-HEADER = f"{'task':16} {'examples':>8} {'promised':>9} {'on test':>15}"
+HEADER = f"{'task':16} {'examples':>8} {'promised':>9} {'by groups':>10} {'on test':>15}"
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -47,7 +47,7 @@ def main(folder: Path, only: str, module: str, model: str, counts: tuple[int, ..
         own = np.array([item.labels[0] for item in task.items])
         for count in counts:
             _show(task, vectors, own, count, draws)
-        click.echo(f"{task.name:16} {'full':>8} {'':9} {_full(task, vectors, own):9.3f}")
+        click.echo(f"{task.name:16} {'full':>8} {'':20} {_full(task, vectors, own):9.3f}")
         cells = ", ".join(f"{name} {value:.3f}" for name, value in _nearest(task, vectors, own).items())
         click.echo(f"{task.name:16} nearest neighbour: {cells}")
 
@@ -62,20 +62,27 @@ def _show(task: Task, vectors: np.ndarray, own: np.ndarray, count: int, draws: i
     train, valid, test = _split(task)
     pool, classes = np.concatenate([train, valid]), len(task.vocabulary)
     smallest = min(int((own[pool] == label).sum()) for label in range(classes))
-    promised, reached, least = [], [], 0
+    of_group = np.unique([item.group for item in task.items], return_inverse=True)[1]
+    promised: list[float] = []
+    grouped: list[float] = []  # empty where a class has one group
+    reached: list[float] = []
+    least = 0
     for seed in range(draws):
         mixed = np.random.default_rng(seed).permutation(pool)
         some = np.concatenate([mixed[own[mixed] == label][:count] for label in range(classes)])
         least = len(some)
         standard = Standard.of([vectors[test], vectors[some]])
         features = scaled(standard, vectors[some])
-        predicted, _ = cross_validated(features, own[some], np.arange(len(some)), classes)
+        for kept, groups in ((promised, np.arange(len(some))), (grouped, of_group[some])):
+            if folds_of(own[some], groups, 2) is not None:
+                predicted, _ = cross_validated(features, own[some], groups, classes)
+                kept.append(float((predicted.argmax(1) == own[some]).mean()))
         head = chosen(features, own[some], np.arange(len(some)), classes)
-        promised.append((predicted.argmax(1) == own[some]).mean())
-        reached.append((head(scaled(standard, vectors[test])).argmax(1) == own[test]).mean())
+        reached.append(float((head(scaled(standard, vectors[test])).argmax(1) == own[test]).mean()))
     note = "" if smallest >= count else f"  ({least} examples: some classes have {smallest})"
+    by_groups = f"{np.mean(grouped):.3f}" if grouped else "-"
     spread = f"{np.mean(reached):9.3f} ± {np.std(reached):.3f}"
-    click.echo(f"{task.name:16} {count:8} {np.mean(promised):9.3f} {spread:>15}{note}")
+    click.echo(f"{task.name:16} {count:8} {np.mean(promised):9.3f} {by_groups:>10} {spread:>15}{note}")
 
 
 def _full(task: Task, vectors: np.ndarray, own: np.ndarray) -> float:

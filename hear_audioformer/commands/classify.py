@@ -23,7 +23,8 @@ def classify(
     """Labels the rows of TABLE, a result of embed, from a few labelled recordings.
 
     The weights and options that made TABLE embed the examples; a linear head learns their labels. Its cross-validated
-    accuracy is printed first: each recording is labelled by a head that did not see it. OUT then holds path, offset,
+    accuracy is printed first: each recording is labelled by a head that did not see it. A CSV may have a column group:
+    recordings of one group (speaker, session) are kept together for this. OUT then holds path, offset,
     seconds, label and probability of each row.
 
     \b
