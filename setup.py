@@ -13,7 +13,9 @@ EXPORT = [  # `hear-audioformer export -o MODEL.onnx`: what torch's exporter imp
     "onnxscript>=0.7",
     "onnxruntime>=1.23",
 ]
-PLOT = ["matplotlib>=3.8"]
+SEARCH = ["faiss-cpu>=1.8", *PARQUET]  # `search` in more than 100 000 rows; 1.8 takes options with each query
+PLOT = ["matplotlib>=3.8"]  # `hear-audioformer plot`
+MAP = ["umap-learn>=0.5.6", *PLOT]  # `plot map` by UMAP; without it by PCA
 CLUSTER = ["scikit-learn>=1.4", *PLOT]  # `python -m evaluation.reports.clusters`
 CHECK = [  # what the tests of hear_audioformer/ alone need: .ci/versions
     "pytest>=8",
@@ -73,10 +75,12 @@ setup(
         "zarr": ["zarr>=3", *PARQUET],  # `embed -o NAME.zarr`
         "ray": ["ray[data]>=2.51", *PARQUET],  # `embed --engine ray`
         "export": EXPORT,
+        "search": SEARCH,
         "plot": PLOT,
+        "map": MAP,
         "cluster": CLUSTER,
         "check": CHECK,
-        "test": [*TEST, *TRAIN, *CLUSTER, *EXPORT],
+        "test": [*TEST, *TRAIN, *CLUSTER, *EXPORT, *SEARCH],
     },
     entry_points={"console_scripts": ["hear-audioformer = hear_audioformer.cli:main"]},
 )

@@ -4,6 +4,7 @@
 >>> hear_audioformer.embed("recording.wav").shape            # a vector for a file
 
 >>> hear_audioformer.embed_files("recordings/", "vectors/")  # a table of vectors for many
+>>> hear_audioformer.Index("vectors/").search("query.wav")   # the recordings that sound like this one
 
 >>> model = hear_audioformer.load_model()                    # HEAR: the default model
 >>> hear_audioformer.get_scene_embeddings(audio, model)      # (n_sounds, model.scene_embedding_size)
@@ -20,12 +21,15 @@ if TYPE_CHECKING:
     from .errors import WeightsError
     from .index import list_models
     from .recording import embed
+    from .search import Index
+    from .table import open_table
     from .weights import load_model
 
 __version__ = "0.1.0"
 __all__ = [
     "Embedder",
     "Encoder",
+    "Index",
     "WeightsError",
     "embed",
     "embed_files",
@@ -33,11 +37,13 @@ __all__ = [
     "get_timestamp_embeddings",
     "list_models",
     "load_model",
+    "open_table",
 ]
 
 MODULES = {  # where each name is; imported when it is first asked for, because torch takes seconds
     "Embedder": "embedder",
     "Encoder": "encoder",
+    "Index": "search",
     "WeightsError": "errors",
     "embed": "recording",
     "embed_files": "bulk.run",
@@ -45,6 +51,7 @@ MODULES = {  # where each name is; imported when it is first asked for, because 
     "get_timestamp_embeddings": "embedder",
     "list_models": "index",
     "load_model": "weights",
+    "open_table": "table",
 }
 
 if not TYPE_CHECKING:  # a type checker would take any name for granted

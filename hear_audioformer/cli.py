@@ -1,4 +1,4 @@
-"""The command line: ``hear-audioformer embed | list | info | convert | export | validate``.
+"""The command line: ``hear-audioformer embed | search | classify | cluster | plot | list | info | convert | ...``.
 
 Help and ``list`` answer at once, because modules that need torch are imported inside the commands.
 """
@@ -14,6 +14,10 @@ import click
 
 from . import __version__
 from .bulk.command import embed
+from .commands.classify import classify
+from .commands.cluster import cluster
+from .commands.plot import plot
+from .commands.search import search
 from .errors import StoreError, WeightsError
 
 CONVERTED = ("msm-mae", "asit", "audioformer", "codec")  # a copy of convert.METHODS, whose module needs torch
@@ -45,6 +49,7 @@ def main() -> None:
       hear-audioformer list
       hear-audioformer embed recordings/ -o vectors.npz
       hear-audioformer embed a.wav b.flac -o frames.parquet --timestamps --hop-ms 20
+      hear-audioformer search vectors.npz query.wav
       hear-audioformer convert --method msm-mae 80x512p16x16_paper/checkpoint-100.pth -o paper.safetensors
       hear-audioformer validate hear_audioformer.msm_mae --model paper.safetensors
 
@@ -53,6 +58,10 @@ def main() -> None:
 
 
 main.add_command(embed)
+main.add_command(search)
+main.add_command(classify)
+main.add_command(cluster)
+main.add_command(plot)
 
 
 @main.command("list")

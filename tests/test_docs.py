@@ -107,10 +107,11 @@ def test_every_option_exists(page: Path) -> None:
     wrong = []
     for name, *arguments in (call for where, call in CALLS if where == page):
         main = command(name)
-        if isinstance(main, click.Group) and arguments and arguments[0].isidentifier():
-            main = main.commands.get(arguments[0])
+        while isinstance(main, click.Group) and arguments and arguments[0].isidentifier():
+            name, *arguments = f"{name} {arguments[0]}", *arguments[1:]
+            main = main.commands.get(name.split()[-1])
             if main is None:
-                wrong.append(f"{name} {arguments[0]}")
+                wrong.append(name)
         if main is not None:
             known = {option for parameter in main.params for option in parameter.opts + parameter.secondary_opts}
             options = {part.split("=")[0] for part in arguments if re.match(r"--?[a-z]", part)}
