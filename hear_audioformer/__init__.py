@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .errors import WeightsError
     from .index import list_models
     from .recording import embed
-    from .weights import load_model
+    from .weights import from_pretrained, load_model
 
 __version__ = "0.1.0"
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "WeightsError",
     "embed",
     "embed_files",
+    "from_pretrained",
     "get_scene_embeddings",
     "get_timestamp_embeddings",
     "list_models",
@@ -41,6 +42,7 @@ MODULES = {  # where each name is; imported when it is first asked for, because 
     "WeightsError": "errors",
     "embed": "recording",
     "embed_files": "bulk.run",
+    "from_pretrained": "weights",
     "get_scene_embeddings": "embedder",
     "get_timestamp_embeddings": "embedder",
     "list_models": "index",

@@ -1,4 +1,4 @@
-"""The command line: ``hear-audioformer embed | list | info | convert | export | validate``.
+"""The command line: ``hear-audioformer embed | list | info | convert | export | validate | publish``.
 
 Help and ``list`` answer at once, because modules that need torch are imported inside the commands.
 """
@@ -15,6 +15,7 @@ import click
 from . import __version__
 from .bulk.command import embed
 from .errors import StoreError, WeightsError
+from .publish.command import publish
 
 CONVERTED = ("msm-mae", "asit", "audioformer", "codec")  # a copy of convert.METHODS, whose module needs torch
 
@@ -47,12 +48,14 @@ def main() -> None:
       hear-audioformer embed a.wav b.flac -o frames.parquet --timestamps --hop-ms 20
       hear-audioformer convert --method msm-mae 80x512p16x16_paper/checkpoint-100.pth -o paper.safetensors
       hear-audioformer validate hear_audioformer.msm_mae --model paper.safetensors
+      hear-audioformer publish paper.safetensors --repo OWNER/NAME --dry-run
 
     Exit codes: 0 all done, 1 done but for the inputs listed at the end, 2 nothing done.
     """
 
 
 main.add_command(embed)
+main.add_command(publish)
 
 
 @main.command("list")

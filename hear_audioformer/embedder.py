@@ -7,6 +7,7 @@ bounded by the batch of windows.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
@@ -73,6 +74,7 @@ class Embedder(nn.Module):
         self.timestamp_embedding_size = sum(encoder.layer_dim(layer) for layer in self.layers)
         self.pooled_dim = sum(encoder.pooled_dim(layer, self.pool) for layer in self.layers)
         self.scene_embedding_size = self.pooled_dim * (2 if self.pool == "mean+std" else 1)
+        self.source: Path | None = None  # the weight file that it was loaded from
 
     @property
     def used_precision(self) -> Literal["fp32", "bf16"]:
@@ -133,6 +135,19 @@ class Embedder(nn.Module):
     def forward(self, audio: Clips) -> Tensor:
         """The same as ``scene``."""
         return self.scene(audio)
+
+    @classmethod
+    def from_pretrained(cls, repo: str, revision: str | None = None, **options: Any) -> "Embedder":
+        """The model of a repository OWNER/NAME on the Hugging Face Hub (``weights.from_pretrained``)."""
+        from .weights import from_pretrained
+
+        return from_pretrained(repo, revision, **options)
+
+    def push_to_hub(self, repo: str, **options: Any) -> str:
+        """Publishes the model on the Hugging Face Hub and returns the commit (``publish.push.push``)."""
+        from .publish.push import push
+
+        return push(self, repo, **options)
 
     def _frames(self, audio: Tensor, grid: Grid) -> Tensor:
         out = torch.empty(len(audio), grid.count, self.timestamp_embedding_size, device=audio.device)

@@ -1,0 +1,70 @@
+"""s3prl: an upstream, whose hidden states are the layers' frames.
+
+    from hear_audioformer.adapters import s3prl
+    s3prl.register()
+    model = s3prl_nn.S3PRLUpstream("hear_audioformer", path_or_url="msm-mae-tiny")
+
+or, in a fork of s3prl, ``from hear_audioformer.adapters.s3prl import UpstreamExpert`` in upstream/NAME/expert.py. The
+upstream is frozen: it gives no gradients, so s3prl's option to fine-tune upstreams has no effect.
+"""
+
+import importlib
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .. import audio, weights
+
+SAMPLE_RATE = 16000  # of all audio in s3prl
+
+
+class UpstreamExpert(nn.Module):
+    """Waveforms at 16 kHz -> ``hidden_states``: for each layer (batch, frames, dim), zero past the end of a clip.
+
+    Args:
+        ckpt: what ``load_model`` takes; the default model if None.
+        hop_ms: step between frames; by default the model's.
+        options: others of ``load_model``; s3prl's own ones are left alone.
+    """
+
+    def __init__(self, ckpt: str | None = None, hop_ms: float | None = None, **options: Any) -> None:
+        super().__init__()
+        known = {name: value for name, value in options.items() if name in weights.EMBEDDER_OPTIONS}
+        embedder = weights.load_model(ckpt or "", hop_ms=hop_ms, **known)
+        widths = {layer: embedder.encoder.layer_dim(layer) for layer in range(1, embedder.encoder.depth + 1)}
+        if (
+            "layers" not in known and len(set(widths.values())) == 1
+        ):  # s3prl adds states up, so they must be equally wide
+            known["layers"] = list(widths)
+            embedder = weights.load_model(ckpt or "", hop_ms=hop_ms, **known)
+        self.model = embedder
+        chosen = [widths[layer] for layer in embedder.layers]
+        self.widths = chosen if len(set(chosen)) == 1 else [sum(chosen)]
+        rate = round(SAMPLE_RATE * embedder.hop_ms / 1000)
+        if abs(rate - SAMPLE_RATE * embedder.hop_ms / 1000) > 1e-6:
+            raise ValueError(
+                f"hop_ms={embedder.hop_ms:g} is no whole number of samples at 16 kHz: choose another hop_ms"
+            )
+        self.rate = rate
+
+    def get_downsample_rates(self, key: str) -> int:
+        """Samples at 16 kHz from frame to frame, the same for all states."""
+        return self.rate
+
+    @torch.no_grad()
+    def forward(self, wavs: list[Tensor]) -> dict[str, list[Tensor]]:
+        """One frame for each ``rate`` samples that have begun, as s3prl counts them."""
+        counts = [-(-len(wav) // self.rate) for wav in wavs]
+        out = torch.zeros(len(wavs), max(counts), self.model.timestamp_embedding_size, device=wavs[0].device)
+        for row, wav, count in zip(out, wavs, counts, strict=True):
+            resampled = audio.resample(wav, SAMPLE_RATE, self.model.sample_rate)
+            [frames], _ = self.model.timestamps(resampled[None])
+            row[: min(count, len(frames))] = frames[:count]
+            row[len(frames) : count] = frames[-1]
+        return {"hidden_states": list(out.split(self.widths, dim=-1))}
+
+
+def register(name: str = "hear_audioformer") -> None:
+    """Makes the upstream known to s3prl by a name."""
+    setattr(importlib.import_module("s3prl.hub"), name, UpstreamExpert)
