@@ -115,13 +115,13 @@ class Handler(Writes):
         commits = self.server.commits.get(repo)
         if commits is None:  # nobody is told whether a private repository exists
             return self._answer(HTTPStatus.UNAUTHORIZED, {"X-Error-Code": "RepoNotFound"})
-        revision = self.server.branches[repo] if revision == "main" else revision
-        if revision not in commits:
+        commit = self.server.at(repo, revision)
+        if commit is None:
             return self._answer(HTTPStatus.NOT_FOUND, {"X-Error-Code": "RevisionNotFound"})
-        headers = {"X-Repo-Commit": revision}
-        if file not in commits[revision]:
+        headers = {"X-Repo-Commit": commit}
+        if file not in commits[commit]:
             return self._answer(HTTPStatus.NOT_FOUND, {**headers, "X-Error-Code": "EntryNotFound"})
-        content = commits[revision][file]
+        content = commits[commit][file]
         git = git_hash(content)
         if not file.endswith(LARGE):
             return self._send(content, {**headers, "ETag": f'"{git}"'})

@@ -1,8 +1,10 @@
 """s3prl: an upstream, whose hidden states are the layers' frames.
 
-    from hear_audioformer.adapters import s3prl
-    s3prl.register()
-    model = s3prl_nn.S3PRLUpstream("hear_audioformer", path_or_url="msm-mae-tiny")
+    from hear_audioformer.adapters.s3prl import register
+    from s3prl.nn import S3PRLUpstream
+
+    register()
+    model = S3PRLUpstream("hear_audioformer", path_or_url="msm-mae-tiny")
 
 or, in a fork of s3prl, ``from hear_audioformer.adapters.s3prl import UpstreamExpert`` in upstream/NAME/expert.py. The
 upstream is frozen: it gives no gradients, so s3prl's option to fine-tune upstreams has no effect.

@@ -1,4 +1,4 @@
-"""sentence-transformers, from 5: a module that turns recordings into sentence embeddings.
+"""sentence-transformers, from 6: a module that turns recordings into sentence embeddings.
 
     model = SentenceTransformer(modules=[HearModule("msm-mae-tiny")])
     model.encode(["a.wav", {"array": waveform, "sampling_rate": 44100}])

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import validate_data
@@ -91,7 +92,7 @@ class AudioEmbedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 def _are_paths(X: Any) -> bool:  # noqa: N803
     """Whether an input is a list of paths."""
-    if isinstance(X, np.ndarray) and X.dtype.kind not in "OU":
+    if issparse(X) or (isinstance(X, np.ndarray) and X.dtype.kind not in "OU"):
         return False
     try:
         first = next(iter(X))

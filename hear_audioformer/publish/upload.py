@@ -85,6 +85,8 @@ def _faults(repo: str) -> Iterator[None]:
 
     try:
         yield
+    except StoreError:
+        raise
     except errors.OfflineModeIsEnabled as error:
         raise StoreError(f"{repo}: HF_HUB_OFFLINE is set: unset it to publish") from error
     except errors.HfHubHTTPError as error:

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 import torch
 
+from tests.adapters.codec import use_stand_in
 from tests.test_weights import AUDIO, embedding, write_tiny
 
 mteb = pytest.importorskip("mteb")
 adapter = pytest.importorskip("hear_audioformer.adapters.mteb")
 
 
-def test_mock_run_passes(tmp_path: Path) -> None:
+def test_mock_run_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_stand_in(monkeypatch)
     results = mteb.mock_run(adapter.HearEncoder(str(write_tiny(tmp_path / "tiny.safetensors"))))
     run = {name: result for name, result in results.items() if result is not None}
     assert run

@@ -1,12 +1,14 @@
 """The upstream by s3prl's interface, and in its own Featurizer."""
 
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 
 from hear_audioformer import weights
-from hear_audioformer.adapters.s3prl import UpstreamExpert
+from hear_audioformer.adapters.s3prl import UpstreamExpert, register
 from tests.test_weights import write_tiny
 
 WAVS = [torch.sin(torch.arange(length) / 9) for length in (16000, 7001, 400)]
@@ -46,3 +48,12 @@ def test_featurizer(upstream: UpstreamExpert) -> None:
     assert featurizer.output_dim == upstream.widths[0]
     lengths = [len(features) for features in featurizer(WAVS, upstream(WAVS))]
     assert lengths == [round(len(wav) / 640) for wav in WAVS]
+
+
+def test_register(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a stand-in: s3prl.hub imports all upstreams, some of which need a torchaudio that is long gone."""
+    hub = ModuleType("s3prl.hub")
+    monkeypatch.setitem(sys.modules, "s3prl", ModuleType("s3prl"))
+    monkeypatch.setitem(sys.modules, "s3prl.hub", hub)
+    register("mine")
+    assert vars(hub)["mine"] is UpstreamExpert

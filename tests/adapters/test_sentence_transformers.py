@@ -9,7 +9,7 @@ import torch
 
 from tests.test_weights import AUDIO, embedding, write_tiny
 
-sentence_transformers = pytest.importorskip("sentence_transformers", minversion="5")
+sentence_transformers = pytest.importorskip("sentence_transformers", minversion="6")
 adapter = pytest.importorskip("hear_audioformer.adapters.sentence_transformers")
 
 
