@@ -19,7 +19,7 @@ from torch import Tensor
 from .. import weights
 
 
-class AR_HearAudioformer(BaseAudioRepr):  # type: ignore[misc]  # noqa: N801 - EVAR's way of naming
+class AR_HearAudioformer(BaseAudioRepr):  # noqa: N801 - EVAR's way of naming
     """``forward``: (batch, samples) -> (batch, dim); ``encode_frames``: -> (batch, dim, frames)."""
 
     def __init__(self, cfg: Any) -> None:

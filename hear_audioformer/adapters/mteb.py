@@ -38,7 +38,7 @@ class Collator:
         return audio.resample(mono, int(clip["sampling_rate"]), self.target_sampling_rate)
 
 
-class HearEncoder(AbsEncoder):  # type: ignore[misc]
+class HearEncoder(AbsEncoder):
     """A model of this package as an MTEB encoder of audio.
 
     Args:

@@ -22,7 +22,7 @@ from .. import audio, weights
 FILE = "model.safetensors"
 
 
-class HearModule(InputModule):  # type: ignore[misc]
+class HearModule(InputModule):
     """Recordings -> ``sentence_embedding``, (batch, scene_embedding_size), float32, without gradients.
 
     Args:

@@ -21,7 +21,7 @@ from ..embedder import Embedder
 from ..weights import cached_model
 
 
-class AudioEmbedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class AudioEmbedder(TransformerMixin, BaseEstimator):
     """Recordings -> vectors, (recordings, scene_embedding_size), float32. ``fit`` learns nothing.
 
     Args:

@@ -40,7 +40,7 @@ class HearAudioformerModel(PreTrainedModel):
         self.embedder = embedder
 
     @classmethod
-    def from_pretrained(cls, name: str | Path, *_: Any, **options: Any) -> "HearAudioformerModel":  # type: ignore[override]
+    def from_pretrained(cls, name: str | Path, *_: Any, **options: Any) -> "HearAudioformerModel":
         """The model of a repository or a folder; options that are transformers' own, such as dtype, are refused."""
         config = options.pop("config", None)
         revision = options.pop("revision", None) or options.pop("_commit_hash", None)
@@ -57,7 +57,7 @@ class HearAudioformerModel(PreTrainedModel):
         config.hidden_size = embedder.timestamp_embedding_size
         return cls(config, embedder)
 
-    def save_pretrained(self, save_directory: str | Path, **_: Any) -> None:  # type: ignore[override]
+    def save_pretrained(self, save_directory: str | Path, **_: Any) -> None:
         """Writes the weight file, with its header, and what AutoModel needs into a folder."""
         from ..publish import push, remote_code
 

@@ -31,7 +31,7 @@ def push(embedder: Embedder, repo: str, **options: Any) -> str:
 @contextmanager
 def weight_file(embedder: Embedder, name: str) -> Iterator[Path]:
     """A file that loads as the model: the one that it came from if that still holds, else NAME.safetensors."""
-    config = asdict(embedder.encoder.config)  # type: ignore[call-overload]  # a dataclass, by its protocol
+    config = asdict(embedder.encoder.config)
     for field, value in {"pool": embedder.pool, "layers": tuple(embedder.layers)}.items():
         if field in config and value != getattr(embedder.encoder, field):
             config[field] = value
