@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .recording import embed
     from .search import Index
     from .table import open_table
-    from .weights import load_model
+    from .weights import from_pretrained, load_model
 
 __version__ = "0.1.0"
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "WeightsError",
     "embed",
     "embed_files",
+    "from_pretrained",
     "get_scene_embeddings",
     "get_timestamp_embeddings",
     "list_models",
@@ -47,6 +48,7 @@ MODULES = {  # where each name is; imported when it is first asked for, because 
     "WeightsError": "errors",
     "embed": "recording",
     "embed_files": "bulk.run",
+    "from_pretrained": "weights",
     "get_scene_embeddings": "embedder",
     "get_timestamp_embeddings": "embedder",
     "list_models": "index",

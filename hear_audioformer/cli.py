@@ -19,6 +19,7 @@ from .commands.cluster import cluster
 from .commands.plot import plot
 from .commands.search import search
 from .errors import StoreError, WeightsError
+from .publish.command import publish
 
 CONVERTED = ("msm-mae", "asit", "audioformer", "codec")  # a copy of convert.METHODS, whose module needs torch
 
@@ -52,6 +53,7 @@ def main() -> None:
       hear-audioformer search vectors.npz query.wav
       hear-audioformer convert --method msm-mae 80x512p16x16_paper/checkpoint-100.pth -o paper.safetensors
       hear-audioformer validate hear_audioformer.msm_mae --model paper.safetensors
+      hear-audioformer publish paper.safetensors --repo OWNER/NAME --dry-run
 
     Exit codes: 0 all done, 1 done but for the inputs listed at the end, 2 nothing done.
     """
@@ -62,6 +64,7 @@ main.add_command(search)
 main.add_command(classify)
 main.add_command(cluster)
 main.add_command(plot)
+main.add_command(publish)
 
 
 @main.command("list")

@@ -5,6 +5,7 @@ HEAR's functions, the command line and ``embed`` use a model by this contract al
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -35,6 +36,7 @@ class Model(nn.Module):
     timestamp_embedding_size: int
     hop_ms: float
     pool: str
+    source: Path | None = None  # the weight file that it was loaded from
 
     @property
     def hops(self) -> list[float]:
@@ -95,6 +97,19 @@ class Model(nn.Module):
     def forward(self, audio: Clips) -> Tensor:
         """The same as ``scene``."""
         return self.scene(audio)
+
+    @classmethod
+    def from_pretrained(cls, repo: str, revision: str | None = None, **options: Any) -> "Model":
+        """The model of a repository OWNER/NAME on the Hugging Face Hub (``weights.from_pretrained``)."""
+        from .weights import from_pretrained
+
+        return from_pretrained(repo, revision, **options)
+
+    def push_to_hub(self, repo: str, **options: Any) -> str:
+        """Publishes the model on the Hugging Face Hub and returns the commit (``publish.push.push``)."""
+        from .publish.push import push
+
+        return push(self, repo, **options)
 
 
 def waveform_of_blocks(open_blocks: Blocks, progress: Progress | None = None) -> Tensor:

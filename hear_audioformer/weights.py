@@ -3,6 +3,7 @@
     load_model("msm-mae-tiny")                          a name in weights/index.json
     load_model("my/model.safetensors")                  a path
     load_model("hf://OWNER/REPO@REVISION/FILE")         a file on the Hub, at a pinned revision
+    from_pretrained("OWNER/REPO")                       the only weight file of a repository
 
 The bytes of a file are verified before they are used: against the sha256 of the index, of the Hub, and of the file's
 own header.
@@ -20,7 +21,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from . import checkpoint
+from . import checkpoint, hub
 from .checkpoint import Header, WeightsError
 from .encoder import Encoder, Method, Network
 from .index import METHODS, PARTS, Entry, bundle, index
@@ -51,10 +52,23 @@ def load_model(source: str | Path = "", *, method: str | None = None, **options:
 def open_model(source: str | Path = "", *, method: str | None = None, **options: Any) -> Model:
     """A model as of ``load_model``, except that an empty file is refused."""
     own = {name: value for name, value in options.items() if name not in EMBEDDER_OPTIONS}
-    network, header = load_network(source, method=method, **own)
+    path = resolve(source, method)
+    network, header = load_network(path, method=method, **own)
     if header.method in PARTS:
         raise WeightsError(f"{source} holds a {header.method}, which embeds nothing by itself; load a model")
-    return network.model(**{name: value for name, value in options.items() if name in EMBEDDER_OPTIONS})
+    model = network.model(**{name: value for name, value in options.items() if name in EMBEDDER_OPTIONS})
+    model.source = path
+    return model
+
+
+def from_pretrained(repo: str, revision: str | None = None, **options: Any) -> Model:
+    """The model of a repository OWNER/NAME on the Hugging Face Hub: its only .safetensors file.
+
+    Args:
+        revision: a commit, which pins the weights, a branch or a tag; the main branch by default.
+        options: those of ``load_model``.
+    """
+    return open_model(hub.address_of(repo, revision), **options)
 
 
 def load_encoder(source: str | Path = "", *, method: str | None = None, **options: Any) -> tuple[Encoder, Header]:
@@ -172,28 +186,11 @@ def _from_index(entry: Entry) -> Path:
 
 def _from_hub(repo: str, revision: str, file: str, expected: str | None) -> Path:
     """Downloads a file into the Hub's own cache, or finds it there, and verifies it."""
-    from huggingface_hub import errors, hf_hub_download
+    from huggingface_hub import hf_hub_download
 
     address = f"hf://{repo}@{revision}/{file}"
-    try:
+    with hub.faults(address):
         path = Path(hf_hub_download(repo, file, revision=revision))
-    except errors.RepositoryNotFoundError as error:
-        raise WeightsError(f"{address}: no such repository, or it is private: check the name, or log in") from error
-    except errors.RevisionNotFoundError as error:
-        raise WeightsError(f"{address}: the repository has no revision {revision!r}") from error
-    except errors.LocalEntryNotFoundError as error:
-        raise WeightsError(
-            f"{address} is not in the cache and the Hub was not asked or did not answer: "
-            "go online (and unset HF_HUB_OFFLINE) once, or pass a local file"
-        ) from error
-    except errors.EntryNotFoundError as error:
-        raise WeightsError(f"{address}: the repository has no such file") from error
-    except errors.HfHubHTTPError as error:
-        raise WeightsError(f"{address}: the Hub answered with an error: {error}") from error
-    except (errors.HTTPError, OSError) as error:  # HTTPError: that of the HTTP library, above the Hub's own
-        raise WeightsError(f"{address}: the download failed, try again: {error}") from error
-    except ValueError as error:
-        raise WeightsError(f"{address} is no valid address: {error}") from error
     # The cache's first link ends at a file whose name is its hash. A second link may lead to a store that repositories
     # share, where names are hashes of another kind.
     blob = path.parent / path.readlink() if path.is_symlink() else path

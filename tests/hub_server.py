@@ -1,4 +1,4 @@
-"""A small Hub on this machine: as much of the file-download protocol as ``hf_hub_download`` needs, and its faults.
+"""A small Hub on this machine: as much of the protocol as the client needs to read (and write), and its faults.
 
 Files named *.safetensors are kept as the Hub keeps large ones: HEAD answers with a redirect to a CDN on another host
 name, and the etag is their sha256. All other files come from the Hub itself, with git's blob hash as their etag.
@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from threading import Thread
 from urllib.parse import unquote
 
+from tests.hub_writes import LARGE, MODEL, Writes, git_hash
+
 RESOLVE = re.compile(r"/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
-LARGE = ".safetensors"
 
 Files = dict[str, bytes]
 
@@ -36,6 +37,8 @@ class HubServer(ThreadingHTTPServer):
         corrupt: whether contents are sent with one byte changed.
         interruptions: how many of the next downloads break off half-way.
         failure: the status that the CDN answers with instead of a content.
+        others: commits of branches other than "main".
+        private: repositories that ask for the token.
     """
 
     daemon_threads = True
@@ -44,6 +47,8 @@ class HubServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.commits: dict[str, dict[str, Files]] = {}
         self.branches: dict[str, str] = {}
+        self.others: dict[tuple[str, str], str] = {}
+        self.private: set[str] = set()
         self.objects: dict[str, bytes] = {}
         self.requests: list[Request] = []
         self.corrupt = False
@@ -65,21 +70,30 @@ class HubServer(ThreadingHTTPServer):
         """The parts of files that were asked for."""
         return [request.range for request in self.requests if request.range is not None]
 
-    def commit(self, repo: str, files: Files) -> str:
-        """Adds a commit, which "main" then points to, and returns its hash."""
+    def at(self, repo: str, revision: str) -> str | None:
+        """The commit of a branch or of a commit's own hash."""
+        branch = self.branches.get(repo) if revision == "main" else self.others.get((repo, revision))
+        return branch or (revision if revision in self.commits.get(repo, {}) else None)
+
+    def commit(self, repo: str, files: Files, branch: str = "main") -> str:
+        """Adds a commit, which the branch then points to, and returns its hash."""
         commits = self.commits.setdefault(repo, {})
         revision = hashlib.sha1(f"{repo} {len(commits)}".encode()).hexdigest()
-        commits[revision], self.branches[repo] = files, revision
+        commits[revision] = files
+        if branch == "main":
+            self.branches[repo] = revision
+        else:
+            self.others[repo, branch] = revision
         self.objects |= {hashlib.sha256(content).hexdigest(): content for content in files.values()}
         return revision
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Writes):
     """Answers one request; the connection closes after it, so that a stopped server is silent at once."""
 
     server: HubServer
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - as the base class calls it
         """Finds the file; HEAD does the same and leaves the content out."""
         hub, path = self.server, unquote(self.path)
         hub.requests.append(Request(self.command, path, self.headers["Range"]))
@@ -87,6 +101,8 @@ class Handler(BaseHTTPRequestHandler):
             self._send(hub.objects[path.removeprefix("/cdn/")], {})
         elif match := RESOLVE.fullmatch(path):
             self._resolve(**match.groupdict())
+        elif match := MODEL.fullmatch(path):
+            self.model(match["repo"], match["branch"])
         else:
             self._answer(HTTPStatus.NOT_FOUND)
 
@@ -99,14 +115,14 @@ class Handler(BaseHTTPRequestHandler):
         commits = self.server.commits.get(repo)
         if commits is None:  # nobody is told whether a private repository exists
             return self._answer(HTTPStatus.UNAUTHORIZED, {"X-Error-Code": "RepoNotFound"})
-        revision = self.server.branches[repo] if revision == "main" else revision
-        if revision not in commits:
+        commit = self.server.at(repo, revision)
+        if commit is None:
             return self._answer(HTTPStatus.NOT_FOUND, {"X-Error-Code": "RevisionNotFound"})
-        headers = {"X-Repo-Commit": revision}
-        if file not in commits[revision]:
+        headers = {"X-Repo-Commit": commit}
+        if file not in commits[commit]:
             return self._answer(HTTPStatus.NOT_FOUND, {**headers, "X-Error-Code": "EntryNotFound"})
-        content = commits[revision][file]
-        git = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+        content = commits[commit][file]
+        git = git_hash(content)
         if not file.endswith(LARGE):
             return self._send(content, {**headers, "ETag": f'"{git}"'})
         sha256 = hashlib.sha256(content).hexdigest()

@@ -1,0 +1,1 @@
+"""Adapters beside the real packages, where they are installed."""
