@@ -20,7 +20,7 @@ from hear_audioformer.publish import card, licences, push, remote_code
 from hear_audioformer.publish.run import publish
 from tests.hub_server import HubServer
 from tests.hub_writes import TOKEN
-from tests.test_hub import cache, hub  # noqa: F401 - fixtures
+from tests.test_hub import cache, hub, of_client_1  # noqa: F401 - fixtures
 from tests.test_weights import AUDIO, HEADER, embedding, write_tiny
 
 ROOT = Path(__file__).parent.parent
@@ -115,6 +115,7 @@ def test_from_pretrained_gives_the_same_embedding(file: Path) -> None:
     assert not torch.equal(hear_audioformer.from_pretrained(REPO, first).scene(AUDIO), embedding(newer))
 
 
+@of_client_1
 def test_from_pretrained_offline(server: HubServer, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(file, REPO)
     with pytest.MonkeyPatch.context() as offline:
