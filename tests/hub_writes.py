@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 TOKEN = "hf_of_a_test"
 LARGE = ".safetensors"
-REPO = r"(?P<repo>[^/]+/[^/]+)"
-MODEL = re.compile(rf"/api/models/{REPO}(/revision/(?P<branch>[^/]+))?")
+REPO = r"(?P<repo>[^/]+/[^/?]+)"
+MODEL = re.compile(rf"/api/models/{REPO}(/revision/(?P<branch>[^/?]+))?(\?.*)?")
 ACTION = re.compile(rf"/api/models/{REPO}/(?P<action>preupload|paths-info|commit|branch)/(?P<branch>[^/]+)")
 BATCH = re.compile(rf"/{REPO}\.git/info/lfs/objects/batch")
 
@@ -56,7 +56,7 @@ class Writes(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Whatever changes something asks for the token."""
         body = self.rfile.read(int(self.headers["Content-Length"] or 0))
-        path = unquote(self.path)
+        path = unquote(self.path.partition("?")[0])
         if path == "/api/validate-yaml":
             return self.say(HTTPStatus.OK, {"warnings": [], "errors": []})
         match = ACTION.fullmatch(path)

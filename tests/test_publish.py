@@ -16,11 +16,11 @@ from huggingface_hub import ModelCard, constants
 import hear_audioformer
 from hear_audioformer import checkpoint, cli, weights
 from hear_audioformer.errors import StoreError, WeightsError
-from hear_audioformer.publish import card, licences, remote_code
+from hear_audioformer.publish import card, licences, push, remote_code
 from hear_audioformer.publish.run import publish
 from tests.hub_server import HubServer
 from tests.hub_writes import TOKEN
-from tests.test_hub import cache, hub  # noqa: F401 - fixtures
+from tests.test_hub import cache, hub, of_client_1  # noqa: F401 - fixtures
 from tests.test_weights import AUDIO, HEADER, embedding, write_tiny
 
 ROOT = Path(__file__).parent.parent
@@ -115,6 +115,7 @@ def test_from_pretrained_gives_the_same_embedding(file: Path) -> None:
     assert not torch.equal(hear_audioformer.from_pretrained(REPO, first).scene(AUDIO), embedding(newer))
 
 
+@of_client_1
 def test_from_pretrained_offline(server: HubServer, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(file, REPO)
     with pytest.MonkeyPatch.context() as offline:
@@ -156,6 +157,17 @@ def test_push_to_hub_sends_the_file_as_it_is(server: HubServer, file: Path) -> N
     model = hear_audioformer.load_model(file)
     assert model.push_to_hub(REPO) == server.branches[REPO]
     assert head(server)["tiny.safetensors"] == file.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["msm-mae-tiny", "asit-tiny", "mast-tiny", "audioformer-mini"])
+def test_an_unchanged_model_of_any_method_is_its_own_file(name: str) -> None:
+    model = hear_audioformer.load_model(name)
+    with push.weight_file(model, "x") as path:
+        assert path == weights.resolve(name)
+    changed = hear_audioformer.load_model(name, layers=[1])
+    with push.weight_file(changed, "x") as path:
+        assert path.name == "x.safetensors"
+        assert torch.equal(embedding(path), changed.scene(AUDIO))
 
 
 def test_push_to_hub_writes_what_has_changed(server: HubServer, file: Path, tmp_path: Path) -> None:

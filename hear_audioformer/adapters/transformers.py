@@ -43,7 +43,8 @@ class HearAudioformerModel(PreTrainedModel):
     def from_pretrained(cls, name: str | Path, *_: Any, **options: Any) -> "HearAudioformerModel":
         """The model of a repository or a folder; options that are transformers' own, such as dtype, are refused."""
         config = options.pop("config", None)
-        revision = options.pop("revision", None) or options.pop("_commit_hash", None)
+        found = options.pop("_commit_hash", None)  # by AutoModel, of config.json
+        revision = options.pop("revision", None) or found
         for ignored in IGNORED:
             options.pop(ignored, None)
         if unknown := sorted(options.keys() - {*weights.EMBEDDER_OPTIONS, "method"}):

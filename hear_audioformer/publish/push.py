@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .. import checkpoint
+from .. import checkpoint, weights
 from ..checkpoint import Header
 from ..embedder import Embedder
 from ..errors import StoreError
@@ -51,24 +51,13 @@ def _holds(path: Path, config: dict[str, Any], encoder: nn.Module) -> bool:
     """Whether a file has this configuration and these values."""
     if path.suffix != ".safetensors" or not path.is_file():
         return False
-    header, tensors = checkpoint.read(path)
-    defaults = {
-        field: value for field, value in config.items() if field not in {**header.config, **header.normalisation}
-    }
-    same = {field: _plain(value) for field, value in config.items() if field not in defaults} == {
-        field: _plain(value) for field, value in {**header.config, **header.normalisation}.items()
-    }
-    if not same or defaults:
-        return False
-    state = encoder.state_dict()
-    return all(torch.equal(state[name].cpu(), tensor.to(state[name].dtype)) for name, tensor in tensors.items())
-
-
-def _plain(value: Any) -> Any:
-    """JSON's lists for tuples."""
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+    original, _ = weights.load_encoder(path)
+    state, stored = encoder.state_dict(), original.state_dict()
+    return bool(
+        asdict(original.config) == config
+        and state.keys() == stored.keys()
+        and all(torch.equal(state[name].cpu(), tensor) for name, tensor in stored.items())
+    )
 
 
 def _header(embedder: Embedder, config: dict[str, Any]) -> Header:

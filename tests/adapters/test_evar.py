@@ -35,12 +35,15 @@ def adapter(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_shapes_and_values(adapter: Any, tmp_path: Path) -> None:
     file = write_tiny(tmp_path / "tiny.safetensors")
-    representation = adapter.AR_HearAudioformer({"weight_file": str(file), "sample_rate": 16000})
     model = weights.load_model(file)
+    config = {"weight_file": str(file), "sample_rate": 16000, "feature_d": model.scene_embedding_size}
+    representation = adapter.AR_HearAudioformer(config)
     assert torch.equal(representation(AUDIO), model.scene(AUDIO))
     assert torch.equal(representation.encode_frames(AUDIO).transpose(1, 2), model.timestamps(AUDIO)[0])
 
 
-def test_another_rate_is_refused(adapter: Any) -> None:
+def test_another_rate_or_width_is_refused(adapter: Any) -> None:
     with pytest.raises(ValueError, match="sample_rate: 32000 in the configuration; set 16000"):
-        adapter.AR_HearAudioformer({"weight_file": "", "sample_rate": 32000})
+        adapter.AR_HearAudioformer({"weight_file": "", "sample_rate": 32000, "feature_d": 1920})
+    with pytest.raises(ValueError, match="feature_d: 3840 in the configuration; set 1920"):
+        adapter.AR_HearAudioformer({"weight_file": "", "sample_rate": 16000, "feature_d": 3840})
