@@ -300,7 +300,7 @@ def test_a_licence_must_be_known(tmp_path: Path) -> None:
 
 
 def test_a_codec_is_no_model() -> None:
-    with pytest.raises(WeightsError, match="embeds nothing by itself"):
+    with pytest.raises(WeightsError, match="holds a codec"):
         publish("melrvq-16k", REPO)
 
 
