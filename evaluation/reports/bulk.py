@@ -63,27 +63,35 @@ def main() -> None:
 @click.option("--longest", default=12.0, show_default=True, help="Seconds from a start to its kill.")
 @click.option("--seed", default=0, show_default=True, help="Of the times of the kills.")
 def kills(count: int, files: int, model: str, longest: float, seed: int) -> None:
-    """Kills a run again and again at random times, lets it end, and compares its rows with those of a run in one go."""
+    """Kills runs at random times until they end, and compares their rows with those of a run in one go."""
     chance = random.Random(seed)
+    done = 0
     with tempfile.TemporaryDirectory() as folder:
-        write_clips(Path(folder, "in"), files, 1.0)
-        out = Path(folder, "out")
-        command = [*EMBED, f"{folder}/in", "-o", str(out), "--model", model, "--workers", "2"]
-        for number in range(count):
-            run = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-            wait = chance.uniform(0, longest)
-            try:
-                run.wait(wait)
-                break
-            except subprocess.TimeoutExpired:
-                run.kill()
-                run.wait()
-            done = sum(len(footer_of(part).keys) for part in parts(out)) if out.exists() else 0
-            click.echo(f"kill {number + 1:2} after {wait:4.1f} s: {done} files are done")
-        click.echo(subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip())
-        once = [f"{folder}/once" if part == str(out) else part for part in command]
-        subprocess.run(once, capture_output=True, text=True, check=True)
-        click.echo(compared(out, Path(folder, "once")))
+        write_clips(Path(folder, "in"), files, 0.5)
+        command = [*EMBED, f"{folder}/in", "--model", model, "--workers", "2", "-o"]
+        subprocess.run([*command, f"{folder}/once"], capture_output=True, check=True)
+        while done < count:
+            out = Path(folder, f"killed{done}")
+            done = killed([*command, str(out)], out, chance, longest, done, count)
+            click.echo(compared(out, Path(folder, "once")))
+
+
+def killed(command: list[str], out: Path, chance: random.Random, longest: float, done: int, count: int) -> int:
+    """Kills a run until it has ended or ``count`` kills are done, then lets it end; returns the number of kills."""
+    while done < count:
+        run = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        wait = chance.uniform(0, longest)
+        try:
+            run.wait(wait)
+            return done
+        except subprocess.TimeoutExpired:
+            run.kill()
+            run.wait()
+        done += 1
+        files = sum(len(footer_of(part).keys) for part in parts(out)) if out.exists() else 0
+        click.echo(f"kill {done:2} after {wait:4.1f} s: {files} files are done")
+    subprocess.run(command, capture_output=True, check=True)
+    return done
 
 
 def compared(one: Path, other: Path) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from .plan import Plan, Task
 
 SHORTEST, LONGEST = 2.0, 60.0  # seconds of work in a portion
+MOST = 128  # tasks of a portion, which bound what a worker and the engine hold of it
 SHARE = 0.1  # of the time since the start that a portion may take; so much work is lost at most when a worker is killed
 
 
@@ -56,7 +57,7 @@ class Portions:
         size = min(self._rate * seconds, self.left / (2 * workers))  # the last portions are small: all end together
         tasks: list[Task] = []
         taken = 0
-        while self._next is not None and not (tasks and taken + self._next.bytes > size):
+        while self._next is not None and len(tasks) < MOST and not (tasks and taken + self._next.bytes > size):
             if tasks and self._next.first != tasks[-1].last + 1:
                 break  # a done part lies between
             tasks.append(self._next)
