@@ -1,0 +1,94 @@
+"""Training throughput of a recipe, and the hours that its published schedule would take.
+
+    python -m training.reports.throughput msm-mae-paper loop.batch=8 precision=32-true
+    torchrun --nproc-per-node 2 -m training.reports.throughput msm-mae-paper loop.batch=8 precision=32-true
+
+Steps of ``training.loop`` on noise that is already on the device, so that no reading of data counts. The loop's own
+FLOPs and peak make the MFU. The median step counts. Published costs of other models stand beside: they are of other
+networks and schedules, and say what a model of this field costs, not whose code is faster.
+"""
+
+import statistics
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import click
+import torch
+from torch import Tensor, nn
+
+from .. import loop
+from ..flops import PEAKS, flops_per_crop, peak_flops
+from ..loop import Meter
+from ..objectives import Steers
+from ..pretrain import EFFICIENCY, fabric_for, learner
+from ..recipe import Recipe, read_recipe
+
+PUBLISHED = (  # model, hours of one device, device: as their papers state them
+    ("EAT", 230, "RTX 3090"),
+    ("GRAM-T", 72, "A100"),
+    ("Audio-MAE", 2304, "V100"),
+    ("BEATs", 3600, "V100"),
+)
+RATE = 1e-4  # of learning; it changes nothing about the speed
+
+
+def seconds_of_steps(recipe: Recipe, objective: Any, fabric: Any, steps: int) -> list[float]:
+    """Seconds of each optimiser step, after one that does not count."""
+    settings = recipe.loop
+    optimiser = torch.optim.AdamW(loop._groups(objective, settings), lr=RATE, betas=settings.betas)
+    steers: Steers | None = objective if hasattr(objective, "before_step") else None
+    model, running = fabric.setup(objective.train(), optimiser)
+
+    def source(batch: int, generator: torch.Generator) -> Tensor:
+        return 0.1 * torch.randn(batch, objective.crop, generator=generator, device=fabric.device)
+
+    took = []
+    for step in range(steps + 1):
+        began = time.perf_counter()
+        loop._step(model, running, source, settings, fabric, 0, step, Meter(), steers)
+        if fabric.device.type == "cuda":
+            torch.cuda.synchronize(fabric.device)
+        took.append(time.perf_counter() - began)
+    return took[1:]
+
+
+def lines_of(recipe: Recipe, rate: float, flops: float, peak: float, processes: int) -> Iterator[str]:
+    """What is printed: rates, then a table of hours."""
+    crops = recipe.loop.steps * recipe.loop.batch
+    clips = recipe.published.clips
+    share = rate * flops / peak / processes
+    yield f"{processes} processes, {rate:.3g} crops/s, MFU {share:.1%}, {flops / 1e9:.3g} GFLOPs a crop"
+    yield ""
+    yield "| what | device | hours |"
+    yield "|---|---|---|"
+    about = f"{crops / clips:.3g} epochs" if clips else f"{crops:.3g} crops"
+    yield f"| {recipe.name}, {about}, at this rate | this machine | {crops / rate / 3600:.3g} |"
+    for device, most in PEAKS.items():
+        hours = crops * flops / (most * EFFICIENCY) / 3600
+        yield f"| the same, {EFFICIENCY:.0%} of the data sheet's peak | {device} | {hours:.3g} |"
+    yield from (f"| {model}, as published | {device} | {hours} |" for model, hours, device in PUBLISHED)
+
+
+@click.command()
+@click.argument("recipe")
+@click.argument("changes", nargs=-1)
+@click.option("--steps", default=3, show_default=True, help="Steps that are timed.")
+def main(recipe: str, changes: tuple[str, ...], steps: int) -> None:
+    """Prints crops per second and MFU of a RECIPE on noise, and hours of its schedule beside published costs."""
+    chosen, published = read_recipe(recipe, list(changes)), read_recipe(recipe, [])
+    fabric = fabric_for(chosen.precision, chosen.strategy)
+    fabric.launch()
+    objective = learner(chosen)
+    if not isinstance(objective, nn.Module) or not hasattr(objective, "crop") or hasattr(objective, "example"):
+        raise click.UsageError(f"{recipe} learns from more than crops of sound; choose a recipe of MSM-MAE or ASiT")
+    flops = flops_per_crop(objective, backward=True)
+    took = statistics.median(seconds_of_steps(chosen, objective, fabric, steps))
+    if fabric.global_rank == 0:
+        peak = peak_flops(fabric.device, chosen.precision)
+        for line in lines_of(published, chosen.loop.batch / took, flops, peak, fabric.world_size):
+            click.echo(line)
+
+
+if __name__ == "__main__":
+    main()
