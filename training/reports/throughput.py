@@ -9,13 +9,14 @@ networks and schedules, and say what a model of this field costs, not whose code
 """
 
 import statistics
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import click
 import torch
 from torch import Tensor, nn
+
+from evaluation.reports.speed.clock import CLOCKS
 
 from .. import loop
 from ..flops import PEAKS, flops_per_crop, peak_flops
@@ -33,7 +34,7 @@ PUBLISHED = (  # model, hours of one device, device: as their papers state them
 RATE = 1e-4  # of learning; it changes nothing about the speed
 
 
-def seconds_of_steps(recipe: Recipe, objective: Any, fabric: Any, steps: int) -> list[float]:
+def seconds_of_steps(recipe: Recipe, objective: Any, fabric: Any, steps: int, clock: str) -> list[float]:
     """Seconds of each optimiser step, after one that does not count."""
     settings = recipe.loop
     optimiser = torch.optim.AdamW(loop._groups(objective, settings), lr=RATE, betas=settings.betas)
@@ -43,13 +44,13 @@ def seconds_of_steps(recipe: Recipe, objective: Any, fabric: Any, steps: int) ->
     def source(batch: int, generator: torch.Generator) -> Tensor:
         return 0.1 * torch.randn(batch, objective.crop, generator=generator, device=fabric.device)
 
-    took = []
+    took, now = [], CLOCKS[clock]
     for step in range(steps + 1):
-        began = time.perf_counter()
+        began = now()
         loop._step(model, running, source, settings, fabric, 0, step, Meter(), steers)
         if fabric.device.type == "cuda":
             torch.cuda.synchronize(fabric.device)
-        took.append(time.perf_counter() - began)
+        took.append(now() - began)
     return took[1:]
 
 
@@ -74,7 +75,8 @@ def lines_of(recipe: Recipe, rate: float, flops: float, peak: float, processes: 
 @click.argument("recipe")
 @click.argument("changes", nargs=-1)
 @click.option("--steps", default=3, show_default=True, help="Steps that are timed.")
-def main(recipe: str, changes: tuple[str, ...], steps: int) -> None:
+@click.option("--clock", type=click.Choice(list(CLOCKS)), default="wall", show_default=True, help="Whose seconds.")
+def main(recipe: str, changes: tuple[str, ...], steps: int, clock: str) -> None:
     """Prints crops per second and MFU of a RECIPE on noise, and hours of its schedule beside published costs."""
     chosen, published = read_recipe(recipe, list(changes)), read_recipe(recipe, [])
     fabric = fabric_for(chosen.precision, chosen.strategy)
@@ -83,7 +85,7 @@ def main(recipe: str, changes: tuple[str, ...], steps: int) -> None:
     if not isinstance(objective, nn.Module) or not hasattr(objective, "crop") or hasattr(objective, "example"):
         raise click.UsageError(f"{recipe} learns from more than crops of sound; choose a recipe of MSM-MAE or ASiT")
     flops = flops_per_crop(objective, backward=True)
-    took = statistics.median(seconds_of_steps(chosen, objective, fabric, steps))
+    took = statistics.median(seconds_of_steps(chosen, objective, fabric, steps, clock))
     if fabric.global_rank == 0:
         peak = peak_flops(fabric.device, chosen.precision)
         for line in lines_of(published, chosen.loop.batch / took, flops, peak, fabric.world_size):

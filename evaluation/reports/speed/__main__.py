@@ -1,10 +1,10 @@
 """Measures the throughput of models side by side in one process.
 
     python -m evaluation.reports.speed
-    python -m evaluation.reports.speed msm-mae mast --size base --peers --compiled --page docs/speed.md
+    python -m evaluation.reports.speed msm-mae mast --size base --peer all --compiled --page docs/speed.md
 
 MSM-MAE runs beside a re-implementation of the authors' path, MAST beside the AST of the same size on our layers. With
-``--peers`` both run beside models of other packages. All weights are random. Rounds alternate, and the median round of
+``--peer`` they run beside models of other packages. All weights are random. Rounds alternate, and the median round of
 each counts. Matrix products run in the same rounds: a share of the peak is a model's FLOP/s to theirs. On a busy
 machine ``--clock cpu`` counts this process's own seconds; use one thread then.
 """
@@ -16,16 +16,21 @@ from pathlib import Path
 import click
 import torch
 
-from .cells import Row, rows_of, table
+from .cells import HEADER, Row, line_of, rows_of, table
 from .clock import CLOCKS, seconds_of_process
-from .contenders import METHODS, Contenders, of_compiled, of_method, of_peers, of_timestamps
+from .contenders import METHODS, PEERS, Contenders, of_compiled, of_method, of_peers, of_timestamps
 from .page import draw, write
 
 START = "import hear_audioformer, numpy; hear_audioformer.embed(numpy.zeros(80000, 'f4'), sample_rate=16000)"
 
 
 def contenders_of(
-    methods: tuple[str, ...], sizes: tuple[str, ...], device: torch.device, frames: int | None, **chosen: bool
+    methods: tuple[str, ...],
+    sizes: tuple[str, ...],
+    device: torch.device,
+    frames: int | None,
+    peers: tuple[str, ...],
+    **chosen: bool,
 ) -> Iterator[tuple[Contenders, list[str]]]:
     """A group of contenders after another: rounds alternate within a group."""
     precisions = ("fp32", "bf16") if chosen["bf16"] else ("fp32",)
@@ -35,8 +40,9 @@ def contenders_of(
             missing: list[str] = []
             if chosen["compiled"]:
                 made |= of_compiled(method, size, device, frames)
-            if chosen["peers"]:
-                others, missing = of_peers(method, size, device, precisions, frames)
+            if peers:
+                packages = PEERS if "all" in peers else peers
+                others, missing = of_peers(method, size, device, precisions, frames, packages)
                 made |= others
             yield made, missing
     if chosen["timestamps"]:
@@ -64,7 +70,9 @@ def starts() -> str:
 @click.option("--clock", type=click.Choice(list(CLOCKS)), default="wall", show_default=True, help="Whose seconds.")
 @click.option("--bf16", is_flag=True, help="Also in bf16, which is slow on a CPU without instructions for it.")
 @click.option("--compiled", is_flag=True, help="Also behind torch.compile, which takes a minute to warm up.")
-@click.option("--peers", is_flag=True, help="Also timm's, transformers', hear21passt's and dasheng's models.")
+@click.option(
+    "--peer", "peers", multiple=True, type=click.Choice([*PEERS, "all"]), help="Also a package's; repeatable."
+)
 @click.option("--timestamps", is_flag=True, help="Also timestamps at 40 ms, and hear21passt's way to them.")
 @click.option("--start", is_flag=True, help="Also the start of a process.")
 @click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="Write the table into a page.")
@@ -81,7 +89,7 @@ def main(
     clock: str,
     bf16: bool,
     compiled: bool,
-    peers: bool,
+    peers: tuple[str, ...],
     timestamps: bool,
     start: bool,
     page: Path | None,
@@ -90,26 +98,29 @@ def main(
 ) -> None:
     """Prints clips per second of METHODS, of their references and of other packages; by default MSM-MAE and MAST."""
     where = torch.device(device)
-    chosen = {"bf16": bf16, "compiled": compiled, "peers": peers, "timestamps": timestamps}
+    chosen = {"bf16": bf16, "compiled": compiled, "timestamps": timestamps}
     methods = methods or (() if timestamps or start else ("msm-mae", "mast"))
     rows: list[Row] = []
     notes = [f"{torch.get_num_threads()} threads, {where}, clips per {clock} second, median of {rounds} rounds."]
-    for made, missing in contenders_of(methods, sizes, where, frames, **chosen):
+    if not as_json:
+        click.echo(HEADER)
+    for made, missing in contenders_of(methods, sizes, where, frames, peers, **chosen):
         notes += [line for line in missing if line not in notes]
         for length in seconds:
             for clips in batch:
                 cell = list(rows_of(made, length, clips, rounds, where, clock))
                 rows += cell
-                if as_json:
+                if not as_json:
+                    click.echo("\n".join(map(line_of, cell)))
+                else:
                     rates = {row.name: row.rate for row in cell}
                     click.echo(json.dumps({"seconds": length, "batch": clips, "clips_per_second": rates}))
     if start:
         notes.append(starts())
-    figures = f"{table(rows)}\n\n" + "\n".join(notes)
     if not as_json:
-        click.echo(figures)
+        click.echo("\n" + "\n".join(notes))
     if page:
-        write(page, figures)
+        write(page, f"{table(rows)}\n\n" + "\n".join(notes))
     if picture:
         draw(picture, rows)
 

@@ -11,6 +11,8 @@ from .contenders import DTYPES, Contenders
 from .flops import flops_of
 from .peers import TooLongError
 
+HEADER = "| clip | batch | model | clips/s | factor | share of the peak |\n|---|---|---|---|---|---|"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -71,8 +73,10 @@ def peak_of(took: Mapping[str, float], precision: str, flops: int) -> float:
 
 def table(rows: Iterable[Row]) -> str:
     """Markdown."""
-    lines = ["| clip | batch | model | clips/s | factor | share of the peak |", "|---|---|---|---|---|---|"]
-    for row in rows:
-        factor = "" if row.against == row.name else f"{row.factor:.2f}x {row.against}"
-        lines.append(f"| {row.seconds:g} s | {row.batch} | {row.name} | {row.rate:.3g} | {factor} | {row.share:.0%} |")
-    return "\n".join(lines)
+    return "\n".join([HEADER, *map(line_of, rows)])
+
+
+def line_of(row: Row) -> str:
+    """A row of the table."""
+    factor = "" if row.against == row.name else f"{row.factor:.2f}x {row.against}"
+    return f"| {row.seconds:g} s | {row.batch} | {row.name} | {row.rate:.3g} | {factor} | {row.share:.0%} |"

@@ -18,6 +18,7 @@ from . import peers, references
 
 FRAMES = {"msm-mae": 512, "mast": 1024}  # of a window; the other methods have their own
 METHODS = ("msm-mae", "asit", "mast", "audioformer")
+PEERS = ("timm", "transformers", "hear21passt", "dasheng")
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 Run = Callable[[Tensor], Tensor]  # (batch, samples) -> (batch, ...)
 
@@ -96,25 +97,28 @@ def of_compiled(method: str, size: str, device: torch.device, frames: int | None
 
 
 def of_peers(
-    method: str, size: str, device: torch.device, precisions: Sequence[Precision] = ("fp32",), frames: int | None = None
+    method: str,
+    size: str,
+    device: torch.device,
+    precisions: Sequence[Precision] = ("fp32",),
+    frames: int | None = None,
+    packages: Sequence[str] = PEERS,
 ) -> tuple[Contenders, list[str]]:
     """Other packages' models beside a method's, and a line for each that is missing."""
     made: Contenders = {}
     missing = []
     for precision in precisions:
         ours, dtype = f"{method}-{size} {precision}", DTYPES[precision]
-        makers: dict[str, Callable[[], Run]] = {}
+        makers: dict[str, tuple[str, Callable[[], Run]]] = {}  # package -> name of the model, how it is made
         if method == "msm-mae":
-            window = frames or FRAMES[method]
-            makers[f"timm's ViT-{size}"] = partial(peers.timm_vit, size, window, device, dtype)
+            vit = partial(peers.timm_vit, size, frames or FRAMES[method], device, dtype)
+            makers["timm"] = f"timm's ViT-{size}", vit
         if size == "base":
-            makers["transformers' AST"] = partial(peers.transformers_ast, device, dtype)
+            makers["transformers"] = "transformers' AST", partial(peers.transformers_ast, device, dtype)
             if precision == "fp32":
-                makers |= {
-                    "hear21passt": partial(peers.hear21passt, device),
-                    "dasheng-base": partial(peers.dasheng, device),
-                }
-        for name, make in makers.items():
+                makers["hear21passt"] = "hear21passt", partial(peers.hear21passt, device)
+                makers["dasheng"] = "dasheng-base", partial(peers.dasheng, device)
+        for name, make in (made_by for package, made_by in makers.items() if package in packages):
             try:
                 made[f"{name} {precision}"] = Contender(make(), ours, precision)
             except (ImportError, OSError) as error:
