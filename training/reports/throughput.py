@@ -3,9 +3,10 @@
     python -m training.reports.throughput msm-mae-paper loop.batch=8 precision=32-true
     torchrun --nproc-per-node 2 -m training.reports.throughput msm-mae-paper loop.batch=8 precision=32-true
 
-Steps of ``training.loop`` on noise that is already on the device, so that no reading of data counts. The loop's own
-FLOPs and peak make the MFU. The median step counts. Published costs of other models stand beside: they are of other
-networks and schedules, and say what a model of this field costs, not whose code is faster.
+Steps of ``training.loop`` on noise that is already on the device, so that no reading of data counts. The median step
+counts. The MFU is of the data sheet of a GPU, or of bare matrix products in the same process. Published costs of other
+models stand beside. They are of other networks and schedules: they say what a model of this field costs, and not whose
+code is faster. With ``--clock cpu`` the time that processes wait for each other does not count.
 """
 
 import statistics
@@ -16,7 +17,7 @@ import click
 import torch
 from torch import Tensor, nn
 
-from evaluation.reports.speed.clock import CLOCKS
+from evaluation.reports.speed.clock import CLOCKS, Products, medians, seconds_of_rounds
 
 from .. import loop
 from ..flops import PEAKS, flops_per_crop, peak_flops
@@ -54,12 +55,22 @@ def seconds_of_steps(recipe: Recipe, objective: Any, fabric: Any, steps: int, cl
     return took[1:]
 
 
+def peak_of(device: torch.device, precision: str, clock: str) -> float:
+    """The most FLOP/s of a device: from its data sheet for a GPU, else what bare matrix products get by this clock."""
+    if device.type == "cuda":
+        return peak_flops(device, precision)
+    products = Products(torch.bfloat16 if "bf16" in precision else torch.float32, device)
+    took = medians(seconds_of_rounds(products.runs(), 3, device, clock))
+    return products.flops / min(took.values())
+
+
 def lines_of(recipe: Recipe, rate: float, flops: float, peak: float, processes: int) -> Iterator[str]:
     """What is printed: rates, then a table of hours."""
     crops = recipe.loop.steps * recipe.loop.batch
     clips = recipe.published.clips
     share = rate * flops / peak / processes
-    yield f"{processes} processes, {rate:.3g} crops/s, MFU {share:.1%}, {flops / 1e9:.3g} GFLOPs a crop"
+    what = "process" if processes == 1 else "processes"
+    yield f"{processes} {what}, {rate:.3g} crops/s, MFU {share:.1%}, {flops / 1e9:.3g} GFLOPs a crop"
     yield ""
     yield "| what | device | hours |"
     yield "|---|---|---|"
@@ -87,7 +98,7 @@ def main(recipe: str, changes: tuple[str, ...], steps: int, clock: str) -> None:
     flops = flops_per_crop(objective, backward=True)
     took = statistics.median(seconds_of_steps(chosen, objective, fabric, steps, clock))
     if fabric.global_rank == 0:
-        peak = peak_flops(fabric.device, chosen.precision)
+        peak = peak_of(fabric.device, chosen.precision, clock)
         for line in lines_of(published, chosen.loop.batch / took, flops, peak, fabric.world_size):
             click.echo(line)
 

@@ -21,7 +21,7 @@ def test_the_command_times_a_small_recipe() -> None:
     changes = ["encoder.size=tiny", "objective.depth=1", "loop.batch=2", "loop.accumulate=1", "precision=32-true"]
     result = CliRunner().invoke(throughput.main, ["msm-mae-open", *changes, "--steps", "1"])
     assert result.exit_code == 0, result.output
-    assert result.output.startswith("1 processes, ")
+    assert result.output.startswith("1 process, ")
     assert "BEATs" in result.output
 
 
