@@ -7,6 +7,8 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from . import onednn
+
 PLAIN_TOKENS = 256  # the most tokens for which training on a CPU uses plain matrix products
 
 
@@ -18,6 +20,8 @@ class Linear(nn.Linear):
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        if onednn.serves(x, self.weight):
+            return onednn.linear(x, self.weight, self.bias)
         low = self.weight.dtype != torch.float32
         return F.linear(x.to(self.weight.dtype) if low else x, self.weight, self.bias)
 

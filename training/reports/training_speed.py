@@ -20,7 +20,7 @@ import click
 import torch
 from torch import Tensor, nn
 
-from evaluation.reports.speed import eager_attention
+from evaluation.reports.speed.references import eager_attention
 from hear_audioformer.layers import Attention
 
 from .. import loop

@@ -1,18 +1,34 @@
-"""The timing command: who is compared with whom, and which round counts. The times themselves are not tested."""
+"""The timing command: who is compared with whom, which rounds count, what is counted. The times are not tested."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from click.testing import CliRunner
 
-from evaluation.reports import speed
-from hear_audioformer import mast
+from evaluation.baselines import ast
+from evaluation.reports.speed import __main__ as command
+from evaluation.reports.speed import cells, clock, contenders, flops, page, peers, references
+from hear_audioformer import mast, msm_mae
+from hear_audioformer.embedder import Embedder
+
+CPU = torch.device("cpu")
+OPTIONS = ["--size", "tiny", "--frames", "128", "--rounds", "1", "--seconds", "0.5", "--batch", "2"]
 
 
-def test_best_round_of_each_counts_and_the_first_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(mast.SIZES, "tiny", (8, (1, 1, 1, 1)))
+    monkeypatch.setitem(ast.SIZES, "tiny", (12, 1, 1))
+    monkeypatch.setitem(msm_mae.SIZES, "tiny", (16, 2, 2))
+    monkeypatch.setattr(clock, "TOKENS", 8)
+    monkeypatch.setattr(clock, "WIDTH", 8)
+
+
+def test_median_of_the_rounds_counts_and_the_first_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    took = {"slow": [0.1, 9.0, 7.0, 8.0], "fast": [0.1, 2.0, 3.0, 1.0]}
+    took = {"slow": [0.1, 9.0, 7.0, 8.0], "fast": [0.1, 2.0, 5.0, 1.0]}
     order: list[str] = []
 
     def run(name: str) -> None:
@@ -20,29 +36,108 @@ def test_best_round_of_each_counts_and_the_first_does_not(monkeypatch: pytest.Mo
         now += took[name][order.count(name)]
         order.append(name)
 
-    monkeypatch.setitem(speed.CLOCKS, "wall", lambda: now)
+    monkeypatch.setitem(clock.CLOCKS, "wall", lambda: now)
     runs = {"slow": lambda: run("slow"), "fast": lambda: run("fast")}
-    best = speed.best_seconds(runs, 3, torch.device("cpu"))
-    assert best == pytest.approx({"slow": 7.0, "fast": 1.0})
+    medians = clock.medians(clock.seconds_of_rounds(runs, 3, CPU))
+    assert medians == pytest.approx({"slow": 8.0, "fast": 2.0})
     assert order == ["slow", "fast"] * 4
 
 
-def test_mast_is_compared_with_ast_of_its_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(mast.SIZES, "tiny", (8, (1, 1, 1, 1)))
-    monkeypatch.setitem(speed.ast.SIZES, "tiny", (12, 1, 1))
-    models = speed.mast_beside_ast("tiny", 128, torch.device("cpu"))
-    assert {name: against for name, (_, against) in models.items()} == {
-        "ast fp32": "ast fp32",
-        "mast fp32": "ast fp32",
-        "mast-norel fp32": "ast fp32",
-        "ast bf16": "ast bf16",
-        "mast bf16": "ast bf16",
-        "mast-norel bf16": "ast bf16",
+def test_mast_is_compared_with_ast_of_its_precision() -> None:
+    made = contenders.of_method("mast", "tiny", CPU, ("fp32", "bf16"), 128)
+    assert {name: contender.against for name, contender in made.items()} == {
+        "ast-tiny fp32": "ast-tiny fp32",
+        "mast-tiny fp32": "ast-tiny fp32",
+        "mast-tiny without relative positions fp32": "ast-tiny fp32",
+        "ast-tiny bf16": "ast-tiny bf16",
+        "mast-tiny bf16": "ast-tiny bf16",
+        "mast-tiny without relative positions bf16": "ast-tiny bf16",
     }
-    options = ["--size", "tiny", "--frames", "128", "--rounds", "1", "--seconds", "0.5", "--batch", "2"]
-    result = CliRunner().invoke(speed.main, ["mast", *options, "--json"])
+    result = CliRunner().invoke(command.main, ["mast", *OPTIONS, "--json"])
     assert result.exit_code == 0, result.output
     [line] = [json.loads(line) for line in result.output.splitlines()]
     assert line["batch"] == 2
-    assert set(line["clips_per_second"]) == set(models)
+    assert set(line["clips_per_second"]) == {name for name in made if name.endswith("fp32")}
     assert all(rate > 0 for rate in line["clips_per_second"].values())
+
+
+def test_a_page_and_a_picture_are_written(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    written, picture = tmp_path / "speed.md", tmp_path / "speed.png"
+    written.write_text(f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n")
+    files = ["--page", str(written), "--picture", str(picture)]
+    result = CliRunner().invoke(command.main, ["msm-mae", *OPTIONS, *files, "--timestamps"])
+    assert result.exit_code == 0, result.output
+    text = written.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    for name in ("authors' path fp32", "msm-mae-tiny fp32", "a window per timestamp fp32"):
+        assert f"| 0.5 s | 2 | {name} |" in text
+    assert picture.stat().st_size > 1000
+
+
+def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "x.md").write_text("prose")
+    with pytest.raises(ValueError, match="no lines"):
+        page.write(tmp_path / "x.md", "figures")
+    assert (tmp_path / "x.md").read_text() == "prose"
+
+
+def test_a_missing_peer_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object) -> contenders.Run:
+        raise ImportError("No module named 'timm'\nand more")
+
+    monkeypatch.setattr(peers, "timm_vit", missing)
+    made, lines = contenders.of_peers("msm-mae", "tiny", CPU)
+    assert made == {}
+    assert lines == ["timm's ViT-tiny: not measured, No module named 'timm'"]
+
+
+def test_timms_vit_has_our_tokens() -> None:
+    pytest.importorskip("timm", exc_type=ImportError)
+    scene = peers.timm_vit("tiny", 128, CPU, torch.float32)
+    encoder = contenders.encoder_of("msm-mae", "tiny", frames=128)
+    audio = torch.randn(1, 40000)
+    ours = flops.flops_of(lambda: Embedder(encoder).scene(audio))
+    assert flops.flops_of(lambda: scene(audio)) == pytest.approx(ours, rel=0.02)
+
+
+def test_flops_are_those_of_all_windows_with_attention() -> None:
+    """By hand, of a clip of one full window: the front end, the patches, and two blocks."""
+    encoder = contenders.encoder_of("msm-mae", "tiny", frames=128)
+    frames, tokens, width = 128, 41, 16
+    audio = torch.zeros(1, 160 * (frames - 1))
+    blocks = 2 * (2 * tokens * width * (4 + 8) * width + 2 * 2 * tokens**2 * width)
+    wanted = 2 * frames * 201 * 80 + 2 * 40 * 256 * width + blocks
+    assert flops.flops_of(lambda: Embedder(encoder).scene(audio)) == wanted
+
+
+def test_a_share_is_of_the_fastest_products_of_its_precision() -> None:
+    took = {"products fp32": 2.0, "products by oneDNN fp32": 1.0, "products bf16": 0.5, "model fp32": 0.1}
+    assert cells.peak_of(took, "fp32", 100) == 100.0
+    assert cells.peak_of(took, "bf16", 100) == 200.0
+
+
+def test_a_window_per_timestamp_has_our_timestamps() -> None:
+    encoder = contenders.encoder_of("msm-mae", "tiny", frames=128)
+    embedder = Embedder(encoder, hop_ms=40)
+    audio = torch.randn(2, 16000)
+    theirs = references.window_per_timestamp(embedder, audio)
+    ours = embedder.timestamps(audio)[0]
+    assert theirs.shape[::2] == ours.shape[::2]
+    assert abs(theirs.shape[1] - ours.shape[1]) <= 1
+
+
+def test_a_compiled_encoder_is_the_one_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    called = []
+
+    def compile_(function: contenders.Run) -> object:
+        return lambda *args: called.append(1) or function(*args)
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    encoder = contenders.encoder_of("msm-mae", "tiny", frames=128)
+    audio = torch.randn(1, 8000)
+    wanted = Embedder(encoder).scene(audio)
+    assert torch.equal(contenders.compiled(encoder)(audio), wanted)
+    assert called

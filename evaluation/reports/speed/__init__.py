@@ -1,0 +1,1 @@
+"""Throughput of models side by side in one process: ``python -m evaluation.reports.speed``."""
