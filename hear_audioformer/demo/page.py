@@ -102,7 +102,7 @@ class Page:
         after = self.sound.change(**sound, api_name="hear")
         after.success(**drawing, api_name=False)
         self.count.release(**sound, api_name=False).success(**drawing, api_name=False)
-        self.blocks.load(**drawing, api_name=False)
+        self.blocks.load(**drawing, api_name=False, show_progress="hidden")
         self.column.input(**drawing, api_name="map")
         self.method.input(**drawing, api_name=False)
         self.map.select(self.on_point, [self.column, self.method, self.found], [self.chosen], api_name=False)
@@ -112,7 +112,7 @@ class Page:
 
     def on_sound(self, path: str | None, count: int) -> list[Any]:
         """A sound was dropped, recorded or taken away."""
-        empty = [None, None, quiet(START), [], quiet(START if len(self.shelf.folders) > 1 else ONE_TABLE)]
+        empty: list[Any] = [None, None, quiet(START), [], quiet(START if len(self.shelf.folders) > 1 else ONE_TABLE)]
         empty += [None, "", None, ""]
         if path is None:
             return [status(START), *empty]

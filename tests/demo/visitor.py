@@ -18,7 +18,7 @@ for (const kind of ['dragenter', 'dragover', 'drop'])
     area.dispatchEvent(new DragEvent(kind, {dataTransfer: transfer, bubbles: true, cancelable: true}));
 """
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-SIZE = (1280, 1000)
+SIZE = (1200, 900)
 
 
 def browser() -> str | None:
@@ -34,7 +34,7 @@ class Visitor:
         patience: seconds that anything may take.
     """
 
-    def __init__(self, url: str, patience: float = 120) -> None:
+    def __init__(self, url: str, patience: float = 60) -> None:
         from selenium import webdriver
 
         options = webdriver.ChromeOptions()
@@ -67,7 +67,8 @@ class Visitor:
             if len(found) >= count:
                 return found[0]
             time.sleep(0.2)
-        raise TimeoutError(f"{selector} {text!r}: not there after {self.patience:g} s; status: {self.status()}")
+        shown = self.driver.find_element("css selector", "body").text
+        raise TimeoutError(f"{selector} {text!r}: not there after {self.patience:g} s; the page says: {shown}")
 
     def status(self) -> str:
         """The line that says what happened."""
@@ -94,10 +95,21 @@ class Visitor:
         offset = round((across - 0.5) * size["width"]), round((down - 0.5) * size["height"])
         ActionChains(self.driver).move_to_element_with_offset(element, *offset).click().perform()
 
+    def choose(self, selector: str, name: str) -> None:
+        """Chooses a value of a dropdown."""
+        self.wait_for(f"{selector} input").click()
+        choices = "[role=option]"
+        self.wait_for(choices, name)
+        next(one for one in self.find(choices) if name in one.text).click()
+        self.driver.find_element("css selector", "#header").click()  # closes the list
+
+    def scroll_to(self, selector: str) -> None:
+        """Brings something to the top of the window."""
+        self.driver.execute_script("arguments[0].scrollIntoView()", self.wait_for(selector))
+
     def screenshot(self, path: Path) -> None:
-        """What the window shows, from its top."""
-        self.driver.execute_script("window.scrollTo(0, 0)")
-        time.sleep(0.5)
+        """What the window shows."""
+        time.sleep(0.7)
         self.driver.save_screenshot(str(path))
 
     def asked(self) -> set[str]:
