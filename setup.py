@@ -16,6 +16,7 @@ EXPORT = [  # `hear-audioformer export -o MODEL.onnx`: what torch's exporter imp
 SEARCH = ["faiss-cpu>=1.8", *PARQUET]  # `search` in more than 100 000 rows; 1.8 takes options with each query
 PLOT = ["matplotlib>=3.8"]  # `hear-audioformer plot`
 MAP = ["umap-learn>=0.5.6", *PLOT]  # `plot map` by UMAP; without it by PCA
+DEMO = ["gradio>=6.0", *PARQUET, *PLOT]  # `hear-audioformer demo`; from 6 on `launch` takes theme and CSS
 CLUSTER = ["scikit-learn>=1.4", *PLOT]  # `python -m evaluation.reports.clusters`
 CHECK = [  # what the tests of hear_audioformer/ alone need: .ci/versions
     "pytest>=8",
@@ -78,6 +79,7 @@ setup(
         "search": SEARCH,
         "plot": PLOT,
         "map": MAP,
+        "demo": DEMO,
         "cluster": CLUSTER,
         "check": CHECK,
         "test": [*TEST, *TRAIN, *CLUSTER, *EXPORT, *SEARCH],

@@ -1,4 +1,4 @@
-"""The command line: ``hear-audioformer embed | search | classify | cluster | plot | list | info | convert | ...``.
+"""The command line: ``hear-audioformer embed | search | demo | classify | cluster | plot | list | info | ...``.
 
 Help and ``list`` answer at once, because modules that need torch are imported inside the commands.
 """
@@ -18,6 +18,7 @@ from .commands.classify import classify
 from .commands.cluster import cluster
 from .commands.plot import plot
 from .commands.search import search
+from .demo.command import demo
 from .errors import StoreError, WeightsError
 from .publish.command import publish
 
@@ -60,6 +61,7 @@ def main() -> None:
 
 
 main.add_command(embed)
+main.add_command(demo)
 main.add_command(search)
 main.add_command(classify)
 main.add_command(cluster)

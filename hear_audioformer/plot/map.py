@@ -42,7 +42,7 @@ def map_of(
     values = values_of(table.places(projection.rows), color, table_of_values) if color else None
     figure = new_figure(8.2, 6.4)
     axes = figure.subplots()
-    _draw(figure, axes, projection, values, color)
+    draw_points(figure, axes, projection, values, color)
     shown = len(projection.rows)
     count = f"{shown:,} rows" if shown == len(table) else f"{shown:,} of {len(table):,} rows"
     title(axes, table.path.name, f"{table.facts['model']}, {count}, {projection.method.upper()}")
@@ -76,7 +76,8 @@ def _rounded(offset: Any) -> float | None:
     return None if offset is None else round(float(offset), 3)
 
 
-def _draw(figure: "Figure", axes: Any, projection: Projection, values: list[str] | None, color: str) -> None:
+def draw_points(figure: "Figure", axes: Any, projection: Projection, values: list[str] | None, color: str) -> None:
+    """Draws a projection, with a legend or a bar for the values of the column ``color``."""
     x, y = projection.points.T
     size = float(np.clip(6000 / len(x), 4, 36))
     look: dict[str, Any] = {"s": size, "linewidths": 0, "alpha": 0.8}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .look import new_figure, plain, time_axis, title
-from .moments import moments_of
+from .moments import Moments, moments_of
 from .sound import spectrogram_of
 from .spectrogram import draw
 
@@ -21,6 +21,12 @@ def similarity(path: str | Path, model: str = "", **options: Any) -> "Figure":
     moments, shown = moments_of(path, model, **options), spectrogram_of(path)
     draw(above, shown, label=False, apart=0.12)
     title(above, Path(path).name, moments.detail)
+    draw_similarity(figure, axes, moments, shown.seconds)
+    return figure
+
+
+def draw_similarity(figure: "Figure", axes: Any, moments: Moments, seconds: float) -> None:
+    """Draws the similarities of all pairs of moments, with a bar; red is alike, blue is opposed."""
     similar = moments.units @ moments.units.T
     bound = float(np.quantile(np.abs(similar[~np.eye(len(similar), dtype=bool)]), 0.99))
     end = len(moments.units) * moments.step
@@ -34,8 +40,8 @@ def similarity(path: str | Path, model: str = "", **options: Any) -> "Figure":
         vmax=bound,
         interpolation="nearest",
     )
-    time_axis(axes, shown.seconds)
-    axes.set_ylim(0, shown.seconds)
+    time_axis(axes, seconds)
+    axes.set_ylim(0, seconds)
     axes.set_ylabel(axes.get_xlabel(), fontsize=8)
     axes.yaxis.set_major_formatter(axes.xaxis.get_major_formatter())
     plain(axes)
@@ -43,4 +49,3 @@ def similarity(path: str | Path, model: str = "", **options: Any) -> "Figure":
     bar.set_label("cosine similarity", fontsize=8)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=8)
-    return figure
