@@ -131,7 +131,7 @@ def best_seconds(
     return best
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("method", type=click.Choice(list(METHODS)))
 @click.option("--size", type=click.Choice(["tiny", "small", "base"]), default="base", show_default=True)
 @click.option("--frames", type=int, help="Frames of a window.  [default: 512 for MSM-MAE, 1024 for MAST]")
