@@ -78,6 +78,9 @@ def main(
       python -m corpora.corpus OUT --set open
       python -m corpora.corpus PRINTS --write-prints eval.csv
       python -m corpora.corpus OUT --from recordings/ --format opus
+      python -m corpora.corpus OUT --from table.csv        # path,kind,label with kind speech, music, sfx or ambience
+
+    A folder's clips are of the kind "other", which recipes do not name: train on them with data.shares={other: 1}.
 
     Given again after an interruption, the same command goes on after the last package that was finished.
     Exit codes: 0 all done, 1 done but for what is listed at the end, 2 nothing done.

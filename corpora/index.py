@@ -12,7 +12,7 @@ import numpy as np
 from hear_audioformer.files import atomic_write
 
 from .clips import RATE
-from .pack import PackError
+from .pack import PackError, require_folder
 
 
 class Entry(NamedTuple):
@@ -49,6 +49,7 @@ class Index:
     @classmethod
     def open(cls, out: Path) -> "Index":
         """The index of the corpus in a folder. Makes it if it is missing or belongs to other shards."""
+        require_folder(out)
         try:
             fingerprint = json.loads((out / "corpus.json").read_text())["fingerprint"]
         except OSError as error:

@@ -52,7 +52,8 @@ class Pack:
     @classmethod
     def open(cls, path: str | Path) -> "Pack":
         """Opens a corpus's folder, ``pack.int16`` or ``pack.npz``. Reads only the index into memory."""
-        folder = Path(path) if Path(path).is_dir() else Path(path).parent
+        folder = Path(path).parent if Path(path).name in ("pack.int16", "pack.npz") else Path(path)
+        require_folder(folder)
         index, array = folder / "pack.npz", folder / "pack.int16"
         if not (index.exists() and array.exists()):
             raise PackError(f"{folder}: has no pack; `python -m corpora.pack {folder}` makes one")
@@ -77,6 +78,12 @@ class Pack:
     @property
     def hours(self) -> float:
         return int(self.lengths.sum()) / RATE / 3600
+
+
+def require_folder(folder: Path) -> None:
+    """Refuses a corpus that is not there, by its own name."""
+    if not folder.is_dir():
+        raise PackError(f"{folder}: there is no such folder; `python -m corpora.corpus {folder} --set open` makes one")
 
 
 def make(out: Path, jobs: int = 2) -> Pack:
@@ -176,7 +183,7 @@ def _pcm(clip: shards.Clip) -> tuple[dict[str, Any], np.ndarray]:
     return about, samples
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--jobs", default=2, show_default=True, help="Threads that decode.")
 @click.option(

@@ -26,7 +26,7 @@ OURS = {
 }
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("module", required=False)
 @click.option("--tasks", type=click.Path(path_type=Path), required=True, help="Folder of HEAR tasks.")
 @click.option("--model", default="", help="A weight file; for this package's modules also a name or an hf:// address.")
@@ -49,7 +49,17 @@ def main(
     archives: Path | None,
     rates: str,
 ) -> None:
-    """Evaluates the HEAR module MODULE, or prepares HEAR's archives for it."""
+    """Evaluates the HEAR module MODULE by HEAR's own released kit, or prepares HEAR's archives for it.
+
+    \b
+    Examples:
+      python -m evaluation.heareval hear_audioformer --tasks data/open-suite/tasks --only drum --grid-points 1
+      python -m evaluation.heareval --prepare ARCHIVES --tasks data/hear
+      python -m evaluation.heareval hear_audioformer --model FILE.safetensors --tasks data/hear
+
+    The first call makes the kit's environment (131 MB from PyPI, minutes). A task with the full grid trains eight
+    classifiers: some minutes for a small task, hours for all nineteen. Finished tasks are kept.
+    """
     if (module is None) == (archives is None):
         raise click.UsageError("name a MODULE to evaluate, or --prepare a folder of archives")
     try:

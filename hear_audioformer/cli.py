@@ -44,7 +44,7 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main() -> None:
-    """Audio embeddings: a vector for a recording, or one for each 40 ms of it.
+    """Audio embeddings: a vector for a recording, or one for each 20 or 40 ms of it (`list` tells).
 
     \b
     Examples:
@@ -71,16 +71,18 @@ main.add_command(publish)
 
 @main.command("list")
 def list_() -> None:
-    """The models known by name."""
-    from .index import bundle, index
+    """The models known by name: size, rate, values of a vector, hops; then the parts of models.
+
+    `hear-audioformer info NAME` tells all of one.
+    """
+    from .index import index
+    from .listing import lines
 
     table = index()
     if not table.models:
         click.echo("no models are known by name in this version; pass a weight file or an hf:// address")
-    for name, entry in table.models.items():
-        location = "bundled" if (bundle() / entry.file).is_file() else f"hf://{entry.repo}@{entry.revision}"
-        label = " (default)" if name == table.default else ""
-        click.echo(f"{name:24} {entry.method:12} {entry.size / 1e6:8.1f} MB  {location}{label}")
+    for line in lines(table):
+        click.echo(line)
 
 
 @main.command()

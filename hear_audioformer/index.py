@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 # A method is one file or folder of this package, which satisfies ``encoder.Method``, and its line here.
 METHODS = {
@@ -25,6 +26,7 @@ class Entry:
     sha256: str
     repo: str | None = None
     revision: str | None = None
+    about: dict[str, Any] | None = None  # what ``facts`` tells of it
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,27 @@ def load_model(source: str | Path = "", *, method: str | None = None, **options:
     """HEAR: a model from a name, a path or an ``hf://`` address, in evaluation mode; the default one without a source.
 
     Args:
-        options: those of ``Embedder`` (pool, layers, hop_ms, hop, precision, batch_size), and those of the method (its
-            module's ``OPTIONS``).
+        source: a name (``list_models()``), a weight file, or ``hf://OWNER/REPO@REVISION/FILE``.
+        method: refuse a model of another method; without a source, the default model of this method.
+        options: of the model, all with defaults:
+
+            - ``pool``: how frames become a scene embedding: "mean", "mean+std" (mean and deviation over time, twice as
+              wide), or what else the method offers;
+            - ``layers``: the layers to concatenate, such as [6, -1];
+            - ``hop_ms``: step between timestamps, one of the model's ``hops``; half the hop is at most twice the work;
+            - ``hop``: "exact", or "fast" to interpolate between the encoder's own frames;
+            - ``precision``: "auto" (bf16 on CUDA, else fp32), "fp32" or "bf16";
+            - ``batch_size``: windows in one forward pass, which bounds the memory;
+
+            and those of one method alone, its module's ``OPTIONS``:
+
+            - MSM-MAE: ``normalisation``, ``short``;
+            - ASiT: ``positions``, ``window``, ``column``;
+            - MAST: ``positions``, ``overlap``, ``rows``;
+            - AudioFormer: ``codebooks``, ``combine``, ``average``;
+            - fusions: ``dims``, so many principal components, or 0 for all values; they refuse ``pool`` and ``layers``.
+
+            docs/options.md tells what each does.
 
     An empty file counts as no source, with a warning: HEAR passes one for "no weights".
     """

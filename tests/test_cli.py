@@ -15,6 +15,10 @@ from pyarrow import parquet
 import hear_audioformer
 from hear_audioformer import audio, checkpoint
 from hear_audioformer.cli import main
+from hear_audioformer.facts import facts
+from hear_audioformer.index import METHODS
+from hear_audioformer.index import index as model_index
+from hear_audioformer.weights import EMBEDDER_OPTIONS, method_module
 from tests.oracles import needs_pickles
 from tests.test_convert import authors_state
 
@@ -148,7 +152,21 @@ def test_list() -> None:
     names = hear_audioformer.list_models()
     result = run("list")
     assert result.exit_code == 0
-    assert all(name in result.stdout for name in names)
+    lines = {line.split()[0]: line for line in result.stdout.splitlines() if line}
+    assert all(word in result.stdout.splitlines()[0] for word in ("MB", "parameters", "rate", "scene", "frame", "hop"))
+    for name, entry in model_index().models.items():
+        wanted = facts(name)
+        assert entry.about == wanted  # what a new weight file tells, its entry tells
+        shown = [str(wanted[key]) for key in ("sample_rate", "scene", "frame", "hop_ms") if key in wanted]
+        assert set(shown) <= {*lines[name].split(), *(f"{cell}.0" for cell in lines[name].split())}
+    parts = result.stdout.partition("Parts of models, which embed nothing")[2]
+    assert {name for name in model_index().models if name in parts} == set(model_index().models) - set(names)
+
+
+def test_help_of_load_model_names_every_option() -> None:
+    text = str(hear_audioformer.load_model.__doc__)
+    options = [*EMBEDDER_OPTIONS, *(option for method in METHODS for option in method_module(method).OPTIONS)]
+    assert [option for option in options if f"``{option}``" not in text] == []
 
 
 @needs_pickles

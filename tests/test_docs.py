@@ -17,7 +17,7 @@ from corpora import commands
 from hear_audioformer import cli
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES += sorted((ROOT / "weights").glob("*.md"))
 PACKAGES = ("corpora", "evaluation", "training")
 OURS = (*PACKAGES, "hear_audioformer", "tests")
@@ -85,6 +85,7 @@ def test_help_of_every_command(name: str, monkeypatch: pytest.MonkeyPatch, capsy
     main = command(name)
     if main is not None:
         result = CliRunner().invoke(main, ["--help"])
+        assert CliRunner().invoke(main, ["-h"]).output == result.output
         assert result.exit_code == 0, result.output
         assert "Usage:" in result.output
         return
@@ -161,7 +162,7 @@ def test_files_and_modules_exist(page: Path) -> None:
             module = re.fullmatch(rf"(?:{'|'.join(OURS)})(?:\.[a-z_]\w*)+", word)
             if (path or module) and not re.search(r"\b[A-Z]{3,}\b", word):
                 named.add(word.rstrip("."))
-    written = re.compile(r"^weights/[\w-]+\.safetensors$|^docs/[\w-]+\.(md|png)$")  # what commands write
+    written = re.compile(r"^weights/[\w-]+\.safetensors$|^docs/generated/[\w-]+\.(md|png)$")  # what commands write
     assert [name for name in sorted(named) if not exists(name) and not written.match(name)] == []
 
 

@@ -22,6 +22,7 @@ from hear_audioformer import checkpoint
 from hear_audioformer.assignments import AssignmentError, assignments
 from hear_audioformer.checkpoint import Header
 from hear_audioformer.encoder import Network
+from hear_audioformer.facts import facts
 from hear_audioformer.files import write_text
 from hear_audioformer.weights import METHODS
 
@@ -75,7 +76,13 @@ def export(
     header = Header(recipe.method, config, normalisation, provenance, licence)
     path = out / f"{name}.safetensors"
     digest = checkpoint.write(path, tensors, header)
-    entry = {"method": recipe.method, "file": path.name, "size": path.stat().st_size, "sha256": digest}
+    entry = {
+        "method": recipe.method,
+        "file": path.name,
+        "size": path.stat().st_size,
+        "sha256": digest,
+        "about": facts(path),
+    }
     (out / f"{name}.jsonl").write_text(logs.dump(logs.read(run / "log.jsonl")))
     enter(out / "index.json", name, entry, default)
     return entry
@@ -144,7 +151,13 @@ def half(tensor: Tensor) -> Tensor:
     return halved
 
 
-def enter(index: Path, name: str, entry: dict[str, Any], default: bool = False) -> None:
+def require_free(index: Path, name: str, overwrite: bool) -> None:
+    """Refuses to replace a model of an index unless told so."""
+    if not overwrite and index.exists() and name in json.loads(index.read_text())["models"]:
+        raise click.UsageError(f"{index} has a model {name}: choose another name, another --out, or pass --overwrite")
+
+
+def enter(index: Path, name: str, entry: Mapping[str, Any], default: bool = False) -> None:
     """Adds or replaces a model in the index, atomically; the first model of all becomes the default."""
     models = json.loads(index.read_text()) if index.exists() else {"default": None, "models": {}}
     models["models"][name] = {**models["models"].get(name, {}), **entry}
@@ -153,12 +166,16 @@ def enter(index: Path, name: str, entry: dict[str, Any], default: bool = False) 
     write_text(index, json.dumps(models, indent=2) + "\n")
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("run", type=click.Path(exists=True, path_type=Path))
 @click.argument("name")
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=WEIGHTS, help="Folder with index.json.  [default: weights/]"
+    "--out",
+    type=click.Path(path_type=Path),
+    default=WEIGHTS,
+    help="Folder with index.json.  [default: weights/ of this clone, whose models are known by name]",
 )
+@click.option("--overwrite", is_flag=True, help="Replace a model of this name.")
 @click.option("--licence", required=True, help="Under which the weights may be used, e.g. Apache-2.0.")
 @click.option("--hardware", required=True, help="What the run ran on, for its provenance.")
 @click.option("--pool", help="Frames -> scene, as the method offers it.  [default: the recipe's]")
@@ -168,13 +185,23 @@ def main(
     run: Path,
     name: str,
     out: Path,
+    overwrite: bool,
     licence: str,
     hardware: str,
     pool: str | None,
     options: tuple[str, ...],
     default: bool,
 ) -> None:
-    """Exports the newest checkpoint of RUN as the model NAME."""
+    """Exports the newest checkpoint of RUN as the model NAME: NAME.safetensors, NAME.jsonl, an entry of index.json.
+
+    \b
+    Examples:
+      python -m training.export runs/tiny my-tiny --pool mean+std --licence Apache-2.0 --hardware "2 CPU cores"
+      python -m training.export runs/tiny my-tiny --out exported --licence Apache-2.0 --hardware "2 CPU cores"
+
+    Without --out it writes into the clone's weights/, so that load_model knows NAME. It takes seconds.
+    """
+    require_free(out / "index.json", name, overwrite)
     try:
         changes = dict(assignments(options, yaml.safe_load))
     except AssignmentError as error:

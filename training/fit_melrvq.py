@@ -23,7 +23,7 @@ from .pretrain import build, fabric_for
 from .recipe import read_recipe
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("recipe")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("changes", nargs=-1)

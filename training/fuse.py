@@ -25,11 +25,12 @@ from corpora.pack import Pack, PackError
 from hear_audioformer import checkpoint, fusion, weights
 from hear_audioformer.assignments import AssignmentError, assignments
 from hear_audioformer.checkpoint import Header, WeightsError
+from hear_audioformer.facts import facts
 from hear_audioformer.fusion.composition import Standardisation
 from hear_audioformer.fusion.fusion import FRONTS
 from hear_audioformer.model import Model
 
-from .export import WEIGHTS, enter, half
+from .export import WEIGHTS, enter, half, require_free
 
 SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)  # lengths of crops, in turn; a shorter clip is taken whole
 TOGETHER = 20  # crops in one call
@@ -111,7 +112,7 @@ def principal_axes(centred: Tensor, count: int) -> tuple[Tensor, float]:
     return axes * signs, float(variances[len(variances) - count :].sum() / variances.sum()) if count else 0.0
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("name")
 @click.argument("corpus", type=click.Path(exists=True, path_type=Path))
 @click.option("--part", "texts", multiple=True, required=True, metavar="PART", help='NAME, or "NAME pool=mean ...".')
@@ -122,8 +123,12 @@ def principal_axes(centred: Tensor, count: int) -> tuple[Tensor, float]:
 @click.option("--dims", default=0, show_default=True, help="Values of an embedding by default; 0: all of the parts.")
 @click.option("--seed", default=0, show_default=True)
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=WEIGHTS, help="Folder with index.json.  [default: weights/]"
+    "--out",
+    type=click.Path(path_type=Path),
+    default=WEIGHTS,
+    help="Folder with index.json.  [default: weights/ of this clone, whose models are known by name]",
 )
+@click.option("--overwrite", is_flag=True, help="Replace a model of this name.")
 @click.option("--licence", required=True, help="Under which the statistics may be used, e.g. Apache-2.0.")
 def main(
     name: str,
@@ -134,12 +139,14 @@ def main(
     dims: int,
     seed: int,
     out: Path,
+    overwrite: bool,
     licence: str,
 ) -> None:
     """Fuses parts into the model NAME, standardised over the pack in CORPUS.
 
     A part is a model, with options layers and pool, or a front end: log-frequency or modulation.
     """
+    require_free(out / "index.json", name, overwrite)
     try:
         pack = Pack.open(corpus)
         parts = tuple(part_of(text) for text in texts)
@@ -165,6 +172,7 @@ def main(
     path = out / f"{name}.safetensors"
     digest = checkpoint.write(path, tensors, Header(fusion.METHOD, asdict(config), {}, provenance, licence))
     entry = {"method": fusion.METHOD, "file": path.name, "size": path.stat().st_size, "sha256": digest}
+    entry["about"] = facts(path)
     enter(out / "index.json", name, entry)
     click.echo(json.dumps({name: entry, **provenance}, indent=2))
 

@@ -45,6 +45,7 @@ class Meter:
     left_out: int = 0  # of these steps, for a loss that was not finite
     started: float = field(default_factory=time.perf_counter)
     waited: float = 0.0  # seconds spent on reading batches
+    lengths: list[int] = field(default_factory=list)  # samples of each clip, where clips are not all of one length
 
     def add(self, parts: list[dict[str, Tensor]]) -> None:
         for part in parts:
@@ -86,7 +87,7 @@ def train(
         branch: a checkpoint of another run to start from, where ``folder`` holds none.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    flops = flops_per_crop(objective, backward=True)
+    flops, crop = flops_per_crop(objective, backward=True), int(getattr(objective, "crop", 0))
     model, optimiser = _set_up(objective, settings, fabric)
     average = Average(objective, settings.ema, settings.swa)
     newest = checkpoints.latest(folder) or branch
@@ -110,7 +111,10 @@ def train(
         done = step + 1
         scores = _validate(fabric, watch, average, meter) if watch and _at(settings.watch_every, done, end) else None
         if scores is not None or _at(settings.log_every, done, end):
-            values = _values(meter, settings, fabric, flops, peak) | {"lr": settings.lr_at(step), "grad_norm": norm}
+            values = _values(meter, settings, fabric, flops, peak, crop) | {
+                "lr": settings.lr_at(step),
+                "grad_norm": norm,
+            }
             values |= scores or {}
             if log:
                 log.write(done, values)
@@ -166,6 +170,7 @@ def _step(
         began = time.perf_counter()
         audio = source(part, _generator(fabric.device, seed, number))
         meter.waited += time.perf_counter() - began
+        meter.lengths += getattr(audio, "lengths", [])
         torch.manual_seed(_mix(seed + 1, number))  # masks and noise inside the objective
         last = index + 1 == settings.accumulate
         with nullcontext() if last else fabric.no_backward_sync(model):
@@ -284,17 +289,20 @@ def _resume(
     return int(rest["step"])
 
 
-def _values(meter: Meter, settings: Settings, fabric: Fabric, flops: float, peak: float) -> dict[str, float]:
+def _values(
+    meter: Meter, settings: Settings, fabric: Fabric, flops: float, peak: float, crop: int = 0
+) -> dict[str, float]:
     """A line of the log, the same on every process."""
     took = time.perf_counter() - meter.started
     rate = meter.steps * settings.batch / took
+    share = sum(meter.lengths) / (len(meter.lengths) * crop) if meter.lengths else 1.0  # of a whole crop's FLOPs
     none = [torch.full((), torch.nan, device=fabric.device)]  # where every step was left out
     mean = {name: torch.stack(values or none).float().nanmean() for name, values in meter.values.items()}
     values = {name: float(_summed(fabric, value) / fabric.world_size) for name, value in mean.items()}
     return values | {
         "left_out": meter.left_out,
         "crops_per_second": rate,
-        "mfu": flops * rate / (peak * fabric.world_size),
+        "mfu": flops * share * rate / (peak * fabric.world_size),
         "data_share": meter.waited / took,
     }
 

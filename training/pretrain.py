@@ -98,7 +98,7 @@ def fabric_for(precision: str, strategy: str = "ddp") -> Fabric:
     return Fabric(accelerator="auto", devices=processes, num_nodes=nodes, strategy=chosen, **options)
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("recipe")
 @click.argument("run", required=False, type=click.Path(path_type=Path))
 @click.argument("changes", nargs=-1)
@@ -119,6 +119,26 @@ def main(
     branch: Path | None,
 ) -> None:
     """Trains RECIPE into the folder RUN, with CHANGES as section.key=value.
+
+    RECIPE is a YAML file, or a name in training/recipes: msm-mae-open, asit-open, mast-open, audioformer-open and
+    others for the open corpus, NAME-paper for the published settings. The same command goes on after a stop.
+
+    \b
+    Examples:
+      python -m training.pretrain msm-mae-open runs/tiny data.corpus=data/open
+      python -m training.pretrain msm-mae-open runs/own data.corpus=data/own 'data.shares={other: 1}' loop.steps=500
+      python -m training.pretrain msm-mae-paper --dry-run h100
+      torchrun --nproc-per-node 8 -m training.pretrain msm-mae-paper runs/base data.corpus=data/audioset
+
+    \b
+    Keys that are changed most:
+      data.corpus=FOLDER     what corpora.corpus and corpora.pack made (mast-open: data.labelled=FOLDER)
+      data.shares={...}      of the corpus's kinds: speech, music, sfx, ambience, other
+      data.reader=stream     reads shards instead of keeping the corpus on the device
+      loop.steps, loop.batch, loop.lr, loop.compile=false, precision=32-true, seed, init=MODEL
+      encoder.size=tiny|small|base     5, 22, 86 million parameters for MSM-MAE and ASiT
+
+    msm-mae-open takes about an hour of two CPU cores (5000 steps of 128 crops), mast-open an hour and a half of one.
 
     \b
     A run of the schedule wsd gives a model at any of its checkpoints by a short run that cools down from there:

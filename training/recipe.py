@@ -185,6 +185,7 @@ def read_finetuning(source: str, changes: Sequence[str] = ()) -> FinetuningRecip
     if isinstance(raw["clips"] or {}, Mapping):
         raw["clips"] = {**plain_defaults(ClipSettings), **(raw["clips"] or {})}
     raw["name"] = raw["name"] or Path(source).stem
+    mapping(raw, defaults, Where(path.name))  # a misspelt key is named before one that is missing
     for key, values in REQUIRED.items():
         if not isinstance(raw[key], str):
             raise RecipeError(f"say {key}=...: {values}")

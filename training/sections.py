@@ -3,6 +3,7 @@
 An error names the file, the key and what was expected.
 """
 
+import difflib
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
@@ -88,7 +89,9 @@ def mapping(section: Any, known: Collection[str], where: Where) -> Mapping[str, 
     if not isinstance(section, Mapping):
         raise where.error(f"{where.path}={section!r}: expected entries KEY: VALUE; known are {', '.join(known)}")
     if unknown := [str(key) for key in section if key not in known]:
-        raise where.error(f"unknown {where.of(unknown[0]).path}; known are {', '.join(known)}")
+        close = difflib.get_close_matches(unknown[0], known, 1)
+        hint = f". Did you mean {where.of(close[0]).path}?" if close else ""
+        raise where.error(f"unknown {where.of(unknown[0]).path}; known are {', '.join(known)}{hint}")
     return section
 
 

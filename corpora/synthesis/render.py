@@ -132,6 +132,9 @@ def write_manifest(items: Sequence[Item | Solo], out: Path, bank: Path | None) -
 def main(out: Path, hours: float, seed: int, only: str | None, soundfont: Path | None, jobs: int) -> None:
     """Makes OUT: synthetic speech of many voices and random music, as 16-kHz mono FLAC, and manifest.csv.
 
+    Speech needs espeak-ng and flite, music fluidsynth and a General MIDI bank, --solos all but flite:
+    apt install espeak-ng flite fluidsynth opl3-soundfont.
+
     Given again, after an interruption or with more hours, it makes what is missing.
     Exit codes: 0 all done, 1 some files failed, 2 nothing done.
     """

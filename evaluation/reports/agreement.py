@@ -112,11 +112,19 @@ def page(agreements: Sequence[Agreement]) -> str:
     return "\n".join([*lines, "", "Sure: the probe's 95 % interval of the difference is beyond zero."])
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("results", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("tables", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def main(results: Path, tables: tuple[Path, ...]) -> None:
-    """Compares the scorer's RESULTS with TABLES of HEAR's kit (table-*.json)."""
+    """Compares the order of models by evaluation.probe with that by HEAR's kit, task by task.
+
+    RESULTS is the folder that evaluation.probe wrote (--out), TABLES are table-*.json of evaluation.heareval. Both must
+    have scored at least two models on a common task. It takes seconds.
+
+    \b
+    Example:
+      python -m evaluation.reports.agreement results runs/heareval/table-default-8.json
+    """
     try:
         compared = list(agreements(compare.read(results), [json.loads(table.read_text()) for table in tables]))
     except ResultsError as error:

@@ -1,6 +1,6 @@
 """Measures how well frozen embeddings cluster by a task's classes, and plots them.
 
-    python -m evaluation.reports.clusters data/open-suite/tasks docs/clustering.md --task family --task sfx_ab \\
+    python -m evaluation.reports.clusters data/open-suite/tasks docs/generated/clustering.md --task family --task sfx_ab \\
         --model mast=hear_audioformer.mast:mast-tiny --model log-mel=evaluation.baselines.logmel
 
 The report standardises the embeddings of a task's test clips. It computes silhouette (cosine), Davies-Bouldin and
@@ -186,14 +186,32 @@ def _model(text: str) -> tuple[str, Callable[[], Model]]:
     return name, lambda: Model(module, source)
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("page", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--task", "names", multiple=True, required=True, help="A task of FOLDER; repeat for more.")
-@click.option("--model", "models", multiple=True, required=True, metavar="NAME=MODULE[:SOURCE]")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    required=True,
+    metavar="NAME=MODULE[:SOURCE]",
+    help="A HEAR module, and what its load_model takes; repeat for more.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True, help="Keeps the embeddings."
+)
 def main(folder: Path, page: Path, names: Sequence[str], models: Sequence[str], out: Path) -> None:
-    """Measures how frozen embeddings cluster, and writes PAGE and a picture beside it."""
+    """Measures how frozen embeddings cluster, and writes PAGE (.md) and a picture beside it.
+
+    FOLDER holds tasks in HEAR's format; their test clips are embedded, or taken from OUT/embeddings where
+    evaluation.probe has left them. A task of a thousand clips takes about a minute a model. Needs the extra [cluster].
+
+    \b
+    Example:
+      python -m evaluation.reports.clusters data/open-suite/tasks clusters.md --task family --task sfx_ab \\
+          --model mast=hear_audioformer.mast:mast-tiny --model log-mel=evaluation.baselines.logmel
+    """
     try:
         lines, pictures, classes = study(folder, names, dict(map(_model, models)), out / "embeddings")
         draw(page.with_suffix(".png"), pictures, classes)

@@ -204,10 +204,19 @@ def _scores(line: dict[str, Any], draws: Draws) -> np.ndarray:
     return folded(line["score"], columns, np.array(line["folds"]), draws.weights)
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def main(files: tuple[Path, ...]) -> None:
-    """Prints the gain of the first half of FILES over the second half, in per cent with 95 % intervals."""
+    """Prints the gain of the first half of FILES over the second half, in per cent with 95 % intervals.
+
+    FILES are result.json of training.finetune, or SUITE.json of evaluation.probe. Of more than two, the first of the
+    one half is paired with the first of the other, and so on: one file a seed. It takes seconds.
+
+    \b
+    Examples:
+      python -m evaluation.reports.compare runs/pretrained/result.json runs/scratch/result.json
+      python -m evaluation.reports.compare runs/with-{0,1,2}/result.json runs/without-{0,1,2}/result.json
+    """
     if len(files) % 2:
         raise click.UsageError(f"{len(files)} files: name as many for the one side as for the other")
     try:

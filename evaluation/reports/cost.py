@@ -72,7 +72,7 @@ def _mast(size: str) -> Encoder:
     return mast.Mast(mast.Config.of_size(size))
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("method", type=click.Choice(["mast"]))
 @click.option("--frames", default=FRAMES, show_default=True, help="Of 10 ms; AST takes no more than 1024.")
 def main(method: str, frames: int) -> None:

@@ -178,7 +178,7 @@ def speed_row(name: str, folder: Path, seconds: float, rounds: int) -> str:
     return f"| {' | '.join([name, *rates, f'{apart.relative:.1e}', f'{size:.1f}'])} |"
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--model", "models", multiple=True, help="Repeatable.  [default: every bundled model]")
 @click.option("--seconds", default=10.0, show_default=True, help="Length of the timed clips.")

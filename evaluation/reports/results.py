@@ -1,6 +1,6 @@
 """Makes the page of results, every model on every task with intervals, from files of results.
 
-python -m evaluation.reports.results results -o docs/results.md
+python -m evaluation.reports.results results -o docs/generated/results.md
 """
 
 from collections.abc import Iterator, Sequence
@@ -151,13 +151,22 @@ def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("docs/results.md"), show_default=True)
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="The page.  [default: results.md in FOLDER]")
 @click.option("--baseline", "baselines", multiple=True, help="Count wins against this row.  [default: all baselines]")
 @click.option("--no-picture", is_flag=True, help="Without the plot, which needs matplotlib.")
-def main(folder: Path, out: Path, baselines: tuple[str, ...], no_picture: bool) -> None:
-    """Makes a page, and a picture beside it, of the results that evaluation.probe wrote into FOLDER."""
+def main(folder: Path, out: Path | None, baselines: tuple[str, ...], no_picture: bool) -> None:
+    """Makes a page, and a picture beside it, of the results that evaluation.probe wrote into FOLDER.
+
+    All models x all tasks, with intervals, wins and losses against the baselines. It takes about a minute.
+
+    \b
+    Examples:
+      python -m evaluation.reports.results results
+      python -m evaluation.reports.results results -o docs/generated/results.md    # replaces the page of this clone
+    """
+    out = out or folder / "results.md"
     try:
         results = compare.read(folder)
         labels = {result.label for result in results}

@@ -11,6 +11,8 @@ from click.testing import CliRunner
 from lightning.fabric import Fabric
 
 from hear_audioformer import checkpoint, load_model
+from hear_audioformer.facts import facts
+from hear_audioformer.index import index
 from tests.bundles import use_bundle
 from tests.training.test_loop import noise
 from training import checkpoints, export, logs
@@ -48,6 +50,9 @@ def test_a_run_becomes_a_model_by_name(tmp_path: Path, ema: float | None, monkey
     options = ["--licence", "Apache-2.0", "--hardware", "a CPU", "--out", str(tmp_path / "weights")]
     result = CliRunner().invoke(export.main, [str(tmp_path / "run"), "mine", *options])
     assert result.exit_code == 0, result.output
+    assert index().models["mine"].about == facts("mine")
+    again = CliRunner().invoke(export.main, [str(tmp_path / "run"), "mine", *options])
+    assert (again.exit_code, "pass --overwrite" in again.output) == (2, True)
     model = load_model()  # the first model of an index is its default
     header = checkpoint.read_header(tmp_path / "weights" / "mine.safetensors")
     names = [name for name, _ in build(Recipe.parse(RECIPE)).named_parameters()]

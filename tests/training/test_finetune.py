@@ -324,6 +324,7 @@ def test_a_checkpoint_keeps_the_form_of_a_recipe() -> None:
         (["fold=3"], "fold=3: pair has 1; choose all"),
         (["clips.reader=tape"], "clips.reader='tape': expected resident or stream"),
         (["clips.second=3"], "unknown clips.second; known are seconds"),
+        (["modell=x", "model=null"], "Did you mean model?"),
         (["lop.epochs=3"], "not of the form section.key=value"),
         (["mixup.share=2"], "mixup.share is a share of the clips"),
         (["specaugment.bands=48"], "specaugment.bands is a share"),

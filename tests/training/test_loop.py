@@ -305,6 +305,9 @@ def test_speed_is_that_of_all_processes() -> None:
     assert values["crops_per_second"] == pytest.approx(3 * 8 / 4, rel=0.05)
     assert values["mfu"] == pytest.approx(5.0 * values["crops_per_second"] / 300.0)
     assert values["data_share"] == pytest.approx(0.25, rel=0.05)
+    meter.lengths = [100, 20, 20, 60]  # clips of half a crop on average do half the work
+    short = loop._values(meter, Settings(steps=9, batch=8, lr=1.0), fabric, flops=5.0, peak=300.0, crop=100)
+    assert short["mfu"] == pytest.approx(0.5 * 5.0 * short["crops_per_second"] / 300.0)
 
 
 def test_flops_of_a_crop() -> None:

@@ -222,6 +222,15 @@ def test_a_corpus_without_a_pack_is_one_line(tmp_path: Path) -> None:
     assert "has no pack; `python -m corpora.pack" in result.stderr
 
 
+@pytest.mark.parametrize("reader", ["resident", "stream"])
+def test_a_wrong_path_is_named_itself(tmp_path: Path, reader: str) -> None:
+    wrong = tmp_path / "open"
+    result = run("msm-mae-open", tmp_path / "run", f"data.corpus={wrong}", f"data.reader={reader}", *TINY)
+    assert result.exit_code == 1
+    assert f"{wrong}: there is no such folder" in result.stderr
+    assert f"{tmp_path}:" not in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -233,6 +242,7 @@ def test_a_corpus_without_a_pack_is_one_line(tmp_path: Path) -> None:
         (("msm-mae-open", "x", "stepps=3"), "msm-mae-open.yaml: unknown stepps; known are name, method"),
         (("msm-mae-open", "x", "method=ears"), "method=ears: unknown method"),
         (("msm-mae-open", "x", "data.corpsu=x"), "unknown data.corpsu; known are corpus, labelled, reader, shares"),
+        (("msm-mae-open", "x", "data.corpsu=x"), "augment, mixtures. Did you mean data.corpus?"),
         (("msm-mae-open", "x", "data.reader=tape"), "data.reader='tape': expected resident or stream or codes"),
         (("msm-mae-open", "x", "data.augment.mixx=1"), "there is no section data.augment"),
         (("msm-mae-open", "x", "data.augment={mixx: 1}"), "unknown data.augment.mixx; known are once, mix, reverb"),

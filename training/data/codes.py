@@ -206,7 +206,7 @@ def _about(part: Path) -> Path:
     return part.with_suffix(".part.json")
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("corpus", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("codec")
 @click.option("--codebooks", type=click.IntRange(1), default=4, show_default=True, help="The first so many.")

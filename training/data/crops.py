@@ -152,7 +152,11 @@ def draw_odds(clips: Listing, samples: int, shares: Mapping[str, float], cap: fl
             scale = capped(by_package, cap / share) / by_package.clamp(min=1e-12)
             odds[of_kind] = share * worth[of_kind] * scale[package_of[of_kind]]
     if not odds.any():
-        raise ValueError(f"the corpus holds {', '.join(clips.kinds)}, the recipe's shares name {', '.join(shares)}")
+        even = ", ".join(f"{kind}: 1" for kind in clips.kinds)
+        raise ValueError(
+            f"the corpus holds {', '.join(clips.kinds)}, the recipe's shares name {', '.join(shares)}: add "
+            f"'data.shares={{{even}}}' to the command, or make the corpus from a table with a column kind"
+        )
     return odds / odds.sum()
 
 

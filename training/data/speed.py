@@ -48,7 +48,7 @@ def _cpu() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("corpus", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--seconds", default=2.08, show_default=True, help="Length of a crop.")
 @click.option("--batch", default=256, show_default=True)

@@ -151,13 +151,33 @@ def _list(facts: dict[str, Any]) -> str:
     return "\n".join(f"- {key}: {value}" for key, value in facts.items())
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("name")
 @click.argument("result", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--against", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--heard", type=click.Path(exists=True, file_okay=False, path_type=Path), help="What listen wrote.")
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="RESULT",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Results to set beside it; repeatable.",
+)
+@click.option(
+    "--heard",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Of a codec: what codec_listen wrote.",
+)
 def main(name: str, result: Path, against: tuple[Path, ...], heard: Path | None) -> None:
-    """Writes the card of the bundled model NAME from its file of results, with others beside it."""
+    """Writes the card of the bundled model NAME, weights/NAME.md, from its file of results.
+
+    RESULT is SUITE.json of evaluation.probe, made with the very weights of NAME; --against, repeatable, sets baselines
+    beside it. Of a codec it is what training.reports.codec_accept -o wrote. Provenance, settings and the loss curve
+    come from the weight file and weights/NAME.jsonl. An existing card is replaced. It takes seconds.
+
+    \b
+    Example:
+      python -m training.reports.card msm-mae-tiny results/hear_audioformer.msm_mae/msm-mae-tiny/open-suite.json \\
+          --against results/evaluation.baselines.logmel/evaluation.baselines.logmel/open-suite.json
+    """
     path = weights.resolve(name)
     header = checkpoint.read_header(path)
     results = [json.loads(file.read_text()) for file in (result, *against)]

@@ -147,7 +147,7 @@ def show(report: Report, task: Task, codes: int) -> None:
         click.echo(f"{question:34}{'yes' if answer else 'no':>9}")
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("folder", metavar="TASK", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="JSON of the figures as well.")

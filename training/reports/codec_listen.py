@@ -52,7 +52,7 @@ def restored(objective: CodecObjective, codes: Tensor) -> Tensor:
     return objective.decoder(codec.quantizer.decode(codes))
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("clips", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("-o", "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder.")

@@ -215,9 +215,16 @@ def draw_loss(source: Path) -> Any:
     return figure
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Pictures of a run."""
+    """Pictures of a run, from its folder (RUN) and recordings. Each takes seconds; all need the extra [plot].
+
+    \b
+    Examples:
+      python -m training.reports.figures loss runs/tiny -o loss.png
+      python -m training.reports.figures reconstruction runs/tiny docs/example.ogg -o reconstruction.png
+      python -m training.reports.figures attention runs/tiny docs/example.ogg -o attention.png
+    """
 
 
 OUT = click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="PNG or SVG.")

@@ -144,13 +144,31 @@ def _mean(intervals: dict[str, Interval]) -> str:
 KEYS = ("value", "low", "high", "error", "degrees")
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("source", metavar="STUDY", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--corpus", required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--tasks", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--corpus", required=True, type=click.Path(exists=True, path_type=Path), help="A packed corpus: corpora.pack."
+)
+@click.option(
+    "--tasks",
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Development tasks: evaluation.suites.dev.",
+)
 def main(source: Path, out: Path, corpus: Path, tasks: Path) -> None:
-    """Runs the rows of STUDY under OUT and writes its page."""
+    """Runs the rows of STUDY under OUT and writes its page.
+
+    STUDY is a YAML file: `recipe`, `until` (steps of a row), `changes` (of every row), `pool`, `page` (the file that is
+    written, and replaced), `rows` (title: its changes) and `reading` (the text below the table). Each row is a
+    training.pretrain run, an export and a probe: with msm-mae-open and 500 steps about a quarter of an hour of two
+    cores. The same command goes on after a stop.
+
+    \b
+    Example:
+      python -m training.reports.study training/reports/studies/msm-mae.yaml runs/study \\
+          --corpus data/open --tasks data/dev-suite/tasks
+    """
     study = Study.read(source)
     done = []
     for row in rows_of(study, out):

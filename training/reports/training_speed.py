@@ -188,7 +188,7 @@ def measure(objective: AsitObjective, settings: Settings, rounds: int, device: t
     return best
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--recipe", default="asit-open", show_default=True, help="An ASiT recipe.")
 @click.option("--batch", type=int, help="Recordings in a step.  [default: the recipe's]")
 @click.option("--rounds", default=5, show_default=True)
