@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..embedder import Embedder
 from ..errors import InputError
+from ..model import Model
 from ..projection import Projection, project
 from ..search import Hit, Index
 
@@ -64,7 +64,7 @@ class Folder:
         return f"{len(self.table):,} {self.table.kind} by {self.name} ({self.table.facts['sha256'][:12]})"
 
     @property
-    def model(self) -> Embedder:
+    def model(self) -> Model:
         """The model that made the table."""
         return self.index.same_model.model
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from .. import audio
-from ..embedder import Embedder
 from ..errors import AudioError
+from ..model import Model
 from ..standard import Standard
 from ..weights import load_model
 
@@ -37,11 +37,11 @@ class Moments:
     detail: str
 
 
-def moments_of(path: str | Path, model: str | Embedder = "", **options: Any) -> Moments:
+def moments_of(path: str | Path, model: str | Model = "", **options: Any) -> Moments:
     """The moments of a recording by a model, or by the model of a name; the default one if it is empty."""
     from ..index import index
 
-    loaded = model if isinstance(model, Embedder) else load_model(model, **options)
+    loaded = model if isinstance(model, Model) else load_model(model, **options)
     waveform = audio.read(path, loaded.sample_rate)
     seconds = len(waveform) / loaded.sample_rate
     step = max(LEAST_STEP, seconds / MOST)
@@ -54,5 +54,5 @@ def moments_of(path: str | Path, model: str | Embedder = "", **options: Any) -> 
     clips = [waveform[max(0, start) : stop] for start, stop in edges.tolist()]
     parts = [loaded.scene(clips[start : start + SOME]).cpu().numpy() for start in range(0, count, SOME)]
     vectors = np.concatenate(parts)
-    name = "" if isinstance(model, Embedder) else f"{Path(model).stem if model else index().default}, "
+    name = "" if isinstance(model, Model) else f"{Path(model).stem if model else index().default}, "
     return Moments(Standard.of([vectors]).unit(vectors), step, f"{name}{2 * half:.2g} s each {step:.2g} s")

@@ -16,6 +16,8 @@ from pathlib import Path
 import click
 import torch
 
+from hear_audioformer.embedder import Precision
+
 from .cells import HEADER, Row, line_of, rows_of, table
 from .clock import CLOCKS, seconds_of_process
 from .contenders import METHODS, PEERS, Contenders, of_compiled, of_method, of_peers, of_timestamps
@@ -33,7 +35,7 @@ def contenders_of(
     **chosen: bool,
 ) -> Iterator[tuple[Contenders, list[str]]]:
     """A group of contenders after another: rounds alternate within a group."""
-    precisions = ("fp32", "bf16") if chosen["bf16"] else ("fp32",)
+    precisions: tuple[Precision, ...] = ("fp32", "bf16") if chosen["bf16"] else ("fp32",)
     for method in methods:
         for size in sizes:
             made = of_method(method, size, device, precisions, frames)
