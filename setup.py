@@ -13,6 +13,7 @@ EXPORT = [  # `hear-audioformer export -o MODEL.onnx`: what torch's exporter imp
     "onnxscript>=0.7",
     "onnxruntime>=1.23",
 ]
+DOCS = ["mkdocs-material>=9.6", "mkdocstrings[python]>=0.29"]  # `make docs`
 PLOT = ["matplotlib>=3.8"]
 CLUSTER = ["scikit-learn>=1.4", *PLOT]  # `python -m evaluation.reports.clusters`
 CHECK = [  # what the tests of hear_audioformer/ alone need: .ci/versions
@@ -73,6 +74,7 @@ setup(
         "ray": ["ray[data]>=2.51", *PARQUET],  # `embed --engine ray`
         "export": EXPORT,
         "plot": PLOT,
+        "docs": DOCS,
         "cluster": CLUSTER,
         "check": CHECK,
         "test": [*TEST, *TRAIN, *CLUSTER, *EXPORT],
