@@ -2,9 +2,10 @@
 # make fast      the fast unit tests
 # make lint      style and types
 # make check     what must pass: a fresh .venv, all tests, style, types (.ci/run)
+# make docs      the documentation as a site in build/site, warnings as errors
 # make versions  the package beside old and new versions of torch (.ci/versions)
 
-.PHONY: setup fast lint check versions
+.PHONY: setup fast lint check docs versions
 PYTHON ?= python3
 
 # Tests of single functions and small random models: under a minute on two idle cores.
@@ -32,6 +33,11 @@ lint:
 
 check:
 	.ci/run
+
+docs:
+	.venv/bin/pip install -q -e '.[docs]'
+	.venv/bin/python docs/pages.py
+	.venv/bin/mkdocs build -q -f docs/mkdocs.yml --strict
 
 versions:
 	.ci/versions

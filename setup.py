@@ -17,6 +17,7 @@ SEARCH = ["faiss-cpu>=1.8", *PARQUET]  # `search` in more than 100 000 rows; 1.8
 PLOT = ["matplotlib>=3.8"]  # `hear-audioformer plot`
 MAP = ["umap-learn>=0.5.6", *PLOT]  # `plot map` by UMAP; without it by PCA
 DEMO = ["gradio>=6.0", *PARQUET, *PLOT]  # `hear-audioformer demo`; from 6 on `launch` takes theme and CSS
+DOCS = ["mkdocs-material>=9.6", "mkdocstrings[python]>=0.29"]  # `make docs`
 CLUSTER = ["scikit-learn>=1.4", *PLOT]  # `python -m evaluation.reports.clusters`
 CHECK = [  # what the tests of hear_audioformer/ alone need: .ci/versions
     "pytest>=8",
@@ -80,6 +81,7 @@ setup(
         "plot": PLOT,
         "map": MAP,
         "demo": DEMO,
+        "docs": DOCS,
         "cluster": CLUSTER,
         "check": CHECK,
         "test": [*TEST, *TRAIN, *CLUSTER, *EXPORT, *SEARCH],

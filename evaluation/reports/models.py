@@ -1,0 +1,100 @@
+"""The table of models beside baselines: size, values, speed, score. The README's is made by it.
+
+    python -m evaluation.reports.models
+
+Sizes come from the index, scores from the generated page of results, speed is measured here, in seconds of processor
+time, so that other work on the machine changes it little.
+"""
+
+import importlib
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+
+from hear_audioformer.index import PARTS, bundle, index
+
+RESULTS = Path(__file__).parents[2] / "docs" / "generated" / "results.md"
+BASELINES = {"logmel": "log-mel statistics", "naive": "HEAR's naive baseline"}
+SECONDS = 10
+HEADS = (
+    "model",
+    "MB",
+    "parameters",
+    "values: recording, timestamp",
+    "hop, ms",
+    "10-s clips a CPU second",
+    "suite score",
+)
+
+
+def scores(page: Path) -> dict[str, str]:
+    """Row -> mean with its interval, from the first table of a page that evaluation.reports.results made."""
+    found = re.findall(r"^\| (\S[^|]*?) \| (\d+\.\d ± \d+\.\d) \|", page.read_text(), re.MULTILINE)
+    means: dict[str, str] = {}
+    for name, mean in found:
+        means.setdefault(name, mean)
+    return means
+
+
+def speed(module: Any, source: str, rounds: int) -> float:
+    """Clips of ten seconds that one CPU second embeds, one at a time on one thread; the best round counts."""
+    model = module.load_model(source)
+    clip = torch.randn(1, SECONDS * model.sample_rate, generator=torch.Generator().manual_seed(0)) * 0.1
+    best = float("inf")
+    for _ in range(rounds + 1):  # the first one warms up
+        began = time.process_time()
+        module.get_scene_embeddings(clip, model)
+        best = min(best, time.process_time() - began)
+    return 1 / best
+
+
+def rows(rounds: int, page: Path) -> list[list[str]]:
+    """A row a model and a baseline; without rounds no speed."""
+    table, means = index(), scores(page)
+    package = importlib.import_module("hear_audioformer")
+    made = []
+    for name, entry in table.models.items():
+        if entry.method in PARTS:
+            continue
+        about = entry.about or {}
+        card = bundle() / f"{name}.md"
+        title = f"[`{name}`](weights/{name}.md)" if card.is_file() else f"`{name}`"
+        cells = [title, f"{entry.size / 1e6:.1f}", f"{about['parameters'] / 1e6:.1f} M"]
+        cells += [f"{about['scene']}, {about['frame']}", f"{about['hop_ms']:g}"]
+        made.append([*cells, _speed(package, name, rounds), means.get(name, "not yet")])
+    for short, title in BASELINES.items():
+        module = importlib.import_module(f"evaluation.baselines.{short}")
+        model = module.load_model("")
+        sizes = f"{model.scene_embedding_size}, {model.timestamp_embedding_size}"
+        made.append([title, "-", "-", sizes, "-", _speed(module, "", rounds), means.get(short, "not yet")])
+    return made
+
+
+def _speed(module: Any, source: str, rounds: int) -> str:
+    return f"{speed(module, source, rounds):.1f}" if rounds else "-"
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--rounds", default=5, show_default=True, type=click.IntRange(min=0), help="Of the speed; 0 leaves it out."
+)
+@click.option(
+    "--results",
+    default=RESULTS,
+    type=click.Path(exists=True, path_type=Path),
+    help="Page of evaluation.reports.results.",
+)
+def main(rounds: int, results: Path) -> None:
+    """Prints the table of models beside baselines in Markdown: size, values, speed, score. It takes a minute."""
+    torch.set_num_threads(1)
+    click.echo(f"| {' | '.join(HEADS)} |\n|---|{'---:|' * (len(HEADS) - 1)}")
+    for row in rows(rounds, results):
+        click.echo(f"| {' | '.join(row)} |")
+
+
+if __name__ == "__main__":
+    main()
