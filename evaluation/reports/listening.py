@@ -84,7 +84,7 @@ def _cell(sound: Sound, score: float) -> str:
     return f'<td><button onclick="{play}">&#9654; {escape(sound.title)}</button> <b>{score:.2f}</b></td>'
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("docs/listening"), show_default=True)
 @click.option("--model", "models", multiple=True, help="Repeat for more.  [default: all bundled models]")
 def main(out: Path, models: tuple[str, ...]) -> None:

@@ -105,7 +105,7 @@ def profile(encoder: Encoder, seconds: float, batch: int, rounds: int) -> dict[s
     return {part: statistics.median(call[part] for call in calls[1:]) for part in calls[0]}
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("methods", nargs=-1, type=click.Choice(METHODS))
 @click.option("--size", default="base", show_default=True)
 @click.option("--seconds", default=(10.0, 2.0), multiple=True, show_default=True, help="Length of a clip; repeatable.")

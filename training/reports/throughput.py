@@ -82,7 +82,7 @@ def lines_of(recipe: Recipe, rate: float, flops: float, peak: float, processes: 
     yield from (f"| {model}, as published | {device} | {hours} |" for model, hours, device in PUBLISHED)
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("recipe")
 @click.argument("changes", nargs=-1)
 @click.option("--steps", default=3, show_default=True, help="Steps that are timed.")

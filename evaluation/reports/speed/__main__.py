@@ -61,7 +61,7 @@ def starts() -> str:
     return f"Start to the first vector of a 5-s clip: {ours:.2f} s, {factor:.2f}x `import torch` ({torch_alone:.2f} s)."
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("methods", nargs=-1, type=click.Choice(METHODS))
 @click.option("--size", "sizes", default=("base",), multiple=True, show_default=True, help="Repeatable.")
 @click.option("--frames", type=int, help="Frames of a window.  [default: 512 for MSM-MAE, 1024 for MAST]")
