@@ -1,4 +1,4 @@
-"""Copies what the site shows to build/pages, in the layout of the repository, so that links between pages hold.
+"""Copies what the site shows to build/pages, laid out as the repository is, so that links between pages hold.
 
 python docs/pages.py && mkdocs build -f docs/mkdocs.yml --strict
 """

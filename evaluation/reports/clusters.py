@@ -1,7 +1,7 @@
 """Measures how well frozen embeddings cluster by a task's classes, and plots them.
 
-    python -m evaluation.reports.clusters data/open-suite/tasks docs/generated/clustering.md \\
-        --task family --model mast=hear_audioformer.mast:mast-tiny --model log-mel=evaluation.baselines.logmel
+    python -m evaluation.reports.clusters data/open-suite/tasks clusters.md --task family --task sfx_ab \\
+        --model mast=hear_audioformer.mast:mast-tiny --model log-mel=evaluation.baselines.logmel
 
 The report standardises the embeddings of a task's test clips. It computes silhouette (cosine), Davies-Bouldin and
 Calinski-Harabasz of the true classes, and compares these with the clusters of k-means (NMI, ARI, purity), which gets
