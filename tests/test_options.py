@@ -132,7 +132,7 @@ def test_a_run_remembers_what_auto_became(
         assert json.loads(str(np.load(out)["info"]))["precision"] == wanted
     model = hear_audioformer.load_model(model_file)
     assert model.used_precision == "fp32"
-    monkeypatch.setattr(Embedder, "_device", torch.device("cuda"))
+    monkeypatch.setattr(Embedder, "device", torch.device("cuda"))
     assert model.used_precision == "bf16"
 
 

@@ -77,6 +77,10 @@ def embed(
     """
     from .run import embed_files
 
+    if hop_ms is not None and not run["timestamps"]:
+        raise ValueError("--hop-ms is the step between timestamps: pass --timestamps with it")
+    if pool is not None and run["timestamps"]:
+        raise ValueError("--pool makes one embedding of a file's frames: leave it out with --timestamps")
     options = {"hop_ms": hop_ms, "pool": pool, "batch_size": batch_size} | dict(assignments(pairs))
     options = {name: value for name, value in options.items() if value is not None}
     before = signal.signal(signal.SIGTERM, _stop)
