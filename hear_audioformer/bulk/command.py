@@ -102,7 +102,8 @@ def _stop(number: int, frame: FrameType | None) -> None:
 def _report(summary: Summary) -> None:
     """What became of the files."""
     if summary.rows:
-        click.echo(f"{summary.files:,} of {summary.total:,} files -> {summary.out} ({summary.rows:,} rows)")
+        rows = f" ({summary.rows:,} rows)" if summary.rows != summary.files else ""
+        click.echo(f"{summary.files:,} of {summary.total:,} files -> {summary.out}{rows}")
     for trouble in summary.troubles:
         click.echo(f"{trouble.path}: {trouble.error}", err=True)
     _more(summary.missing - len(summary.troubles), "without a row")
