@@ -7,7 +7,7 @@ Neighbours are by cosine similarity of scene embeddings, standardised over the f
 """
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 import numpy as np
@@ -86,7 +86,7 @@ def main(recording: Path, folder: Path, out: Path, model: str) -> None:
     Example:
       python -m evaluation.reports.neighbours docs/example.ogg sounds -o docs/figures/readme.png
     """
-    chosen = cast(Model, load_model(model))
+    chosen = load_model(model)
     ranked = similarities(chosen, recording, folder)
     draw(recording, ranked, chosen.scene_embedding_size).savefig(out)
     for cosine, path in ranked[:SHOWN]:
