@@ -42,12 +42,20 @@ def page(results: Sequence[Result], out: Path, baselines: Sequence[str] = (), pi
         rivals = [r for r in in_suite if r.label in baselines or (not baselines and r.is_baseline)]
         perturbed = {s.removeprefix(suite).lstrip("-_+"): s for s in suites[suite]}
         lines += ["", f"## {suite}", ""]
+        lines += [
+            *_summary(in_suite, tasks, results, perturbed),
+            "",
+            *_scores(in_suite, tasks),
+            "",
+            *_wins(in_suite, tasks, rivals),
+            "",
+        ]
         if picture:
             image = out.with_name(f"{out.stem}.png" if len(suites) == 1 else f"{out.stem}-{suite}.png")
             score_plot.draw(image, suite, in_suite, tasks)
             lines += [f"![Scores of every model on every task, with intervals]({image.name})", ""]
         lines += [
-            *_summary(in_suite, tasks, rivals, results, perturbed),
+            "With intervals:",
             "",
             *_table(in_suite, tasks),
             "",
@@ -72,35 +80,59 @@ def originals(results: Sequence[Result]) -> dict[str, list[str]]:
 def _summary(
     results: Sequence[Result],
     tasks: Sequence[str],
-    rivals: Sequence[Result],
     everything: Sequence[Result],
     perturbed: dict[str, str],
 ) -> Iterator[str]:
-    """A row a model: means, wins and losses against each baseline, drop under each perturbation."""
-    against = [f"against {r.label}" for r in rivals]
+    """A row a model: means, drop under each perturbation, size."""
     twins = {name: {r.label: r for r in everything if r.suite == suite} for name, suite in perturbed.items()}
     shared = {name: _perturbed_tasks(results, twins[name]) for name in perturbed}
     drops = [
         f"drop with {name}" + ("" if set(shared[name]) == set(tasks) else f" in {', '.join(shared[name])}")
         for name in perturbed
     ]
-    yield _row("model", "mean", "mean of kNN", *against, *drops, "parameters", "dims")
-    yield _row("---", *(["---:"] * (4 + len(rivals) + len(perturbed))))
-    complete = {r.label: r.mean(tasks).value for r in results if set(r.tasks) == set(tasks)}
-    for result in sorted(results, key=lambda r: -complete.get(r.label, -1.0)):
-        whole = result.label in complete
+    yield _row("model", "mean", "mean of kNN", *drops, "parameters", "dims")
+    yield _row("---", *(["---:"] * (4 + len(perturbed))))
+    for result in _ranked(results, tasks):
+        whole = set(result.tasks) == set(tasks)
         knn = result.mean_of_other("knn", tasks) if whole else None
         cells = [_value(*_half(result.mean(tasks))) if whole else f"{len(result.tasks)} of {len(tasks)} tasks"]
         cells.append("-" if knn is None else f"{100 * knn:.1f}")
-        for rival in rivals:
-            counts = compare.tally(result, rival)
-            cells.append("" if rival is result else f"{counts.wins} : {counts.losses}")
         for name in perturbed:
             twin = twins[name].get(result.label)
             lost = compare.drop(result, twin, shared[name]) if twin else None
             cells.append("-" if lost is None else f"{100 * lost:.1f}")
         millions = f"{result.content['parameters'] / 1e6:.1f} M"
         yield _row(result.label, *cells, millions, str(result.content["scene_embedding_size"]))
+
+
+def _ranked(results: Sequence[Result], tasks: Sequence[str]) -> list[Result]:
+    """The best mean first, models without all tasks last."""
+    complete = {r.label: r.mean(tasks).value for r in results if set(r.tasks) == set(tasks)}
+    return sorted(results, key=lambda r: -complete.get(r.label, -1.0))
+
+
+def _scores(results: Sequence[Result], tasks: Sequence[str]) -> Iterator[str]:
+    """A row a model, a column a task, without intervals, so that it fits on a screen; the best value is bold."""
+    best = {task: max(r.tasks[task]["value"] for r in results if task in r.tasks) for task in tasks}
+    yield _row("scores", *tasks)
+    yield _row("---", *["---:"] * len(tasks))
+    for result in _ranked(results, tasks):
+        values = [result.tasks[task]["value"] if task in result.tasks else None for task in tasks]
+        texts = ["-" if value is None else f"{100 * value:.1f}" for value in values]
+        bold = [f"**{text}**" if v == best[task] else text for task, v, text in zip(tasks, values, texts, strict=True)]
+        yield _row(result.label, *bold)
+
+
+def _wins(results: Sequence[Result], tasks: Sequence[str], rivals: Sequence[Result]) -> Iterator[str]:
+    """A row a model: wins and losses against each baseline."""
+    if not rivals:
+        return
+    yield _row("wins : losses", *(f"against {rival.label}" for rival in rivals))
+    yield _row("---", *["---:"] * len(rivals))
+    for result in _ranked(results, tasks):
+        counts = [compare.tally(result, rival) for rival in rivals]
+        cells = [f"{count.wins} : {count.losses}" for count in counts]
+        yield _row(result.label, *("" if r is result else cell for r, cell in zip(rivals, cells, strict=True)))
 
 
 def _perturbed_tasks(results: Sequence[Result], twins: dict[str, Result]) -> list[str]:
