@@ -51,7 +51,8 @@ def bundle() -> Path:
 
 def index() -> Index:
     """The index of named models."""
-    raw = json.loads((bundle() / "index.json").read_text())
+    path = bundle() / "index.json"
+    raw = json.loads(path.read_text()) if path.exists() else {"default": None, "models": {}}
     return Index(raw["default"], {name: Entry(**entry) for name, entry in raw["models"].items()})
 
 

@@ -109,7 +109,7 @@ def test_a_stopped_run_ends_at_once_and_goes_on(
     begun = time.monotonic()
     run.send_signal(number)
     code, _, err = waited(run)
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 10  # it takes less than 2 s where nothing else runs
     assert code == 130
     assert "the same command goes on" in err
     assert waited(begin([*long, tmp_path / "many"], out, model))[0] == 0
@@ -120,7 +120,7 @@ DEADLY = """
 import os, soundfile
 init = soundfile.SoundFile.__init__
 def dying(self, file, *args, **kwargs):
-    if "0007" in os.fspath(file):
+    if "0007" in os.fsdecode(file):
         os.kill(os.getpid(), 9)
     init(self, file, *args, **kwargs)
 soundfile.SoundFile.__init__ = dying

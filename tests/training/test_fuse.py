@@ -67,10 +67,8 @@ def test_from_a_corpus_to_a_model(corpus: Path) -> None:
 def test_the_same_seed_makes_the_same_file(corpus: Path) -> None:
     digests = []
     for seed in (0, 0, 1):
-        assert (
-            fuse(corpus, "--part", "log-frequency", "--crops", "6", "--components", "2", f"--seed={seed}").exit_code
-            == 0
-        )
+        arguments = ("--part", "log-frequency", "--crops", "6", "--components", "2", "--overwrite")
+        assert fuse(corpus, *arguments, f"--seed={seed}").exit_code == 0
         digests.append(checkpoint.sha256(corpus.parent / "out" / "mine.safetensors"))
     assert digests[0] == digests[1] != digests[2]
 
