@@ -24,7 +24,7 @@ from hear_audioformer.checkpoint import Header
 from hear_audioformer.encoder import Network
 from hear_audioformer.facts import facts
 from hear_audioformer.files import write_text
-from hear_audioformer.weights import METHODS
+from hear_audioformer.index import METHODS, PARTS
 
 from . import checkpoints, logs, methods
 from .objectives import exported, trainable
@@ -81,7 +81,9 @@ def export(
         "file": path.name,
         "size": path.stat().st_size,
         "sha256": digest,
-        "about": facts(path),
+        "about": facts(path)
+        if recipe.method in METHODS | PARTS
+        else {},  # AST, a reference, is not one of the package's
     }
     (out / f"{name}.jsonl").write_text(logs.dump(logs.read(run / "log.jsonl")))
     enter(out / "index.json", name, entry, default)

@@ -116,7 +116,7 @@ def test_what_weights_do_not_depend_on_is_chosen_at_export(tmp_path: Path, monke
     assert result.exit_code == 0, result.output
     assert load_model("m").encoder.pad_short
     for wrong, complaint in (("depth=9", "cannot be used"), ("shrot=pad", "shrot"), ("short", "KEY=VALUE")):
-        result = CliRunner().invoke(export.main, [*command, wrong])
+        result = CliRunner().invoke(export.main, [*command, wrong, "--overwrite"])
         assert result.exit_code == 2
         assert complaint in result.output
 
