@@ -83,7 +83,7 @@ def export(
         "sha256": digest,
         "about": facts(path)
         if recipe.method in METHODS | PARTS
-        else {},  # AST, a reference, is not one of the package's
+        else {},  # none of AST
     }
     (out / f"{name}.jsonl").write_text(logs.dump(logs.read(run / "log.jsonl")))
     enter(out / "index.json", name, entry, default)
