@@ -81,9 +81,7 @@ def export(
         "file": path.name,
         "size": path.stat().st_size,
         "sha256": digest,
-        "about": facts(path)
-        if recipe.method in METHODS | PARTS
-        else {},  # none of AST
+        "about": facts(path) if recipe.method in METHODS | PARTS else {},  # none of AST
     }
     (out / f"{name}.jsonl").write_text(logs.dump(logs.read(run / "log.jsonl")))
     enter(out / "index.json", name, entry, default)
