@@ -5,8 +5,9 @@ import re
 import shutil
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
@@ -63,8 +64,7 @@ def embed_files(
         options: those of ``load_model``.
     """
     stream = sys.stderr if progress is True else progress or None
-    given = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
-    names = [str(one) for one in given]
+    names = list(map(str, [inputs] if isinstance(inputs, (str, Path)) else inputs))
     share = _share(shard)
     _check(names, timestamps, segment, dtype, options)
     output = Output(out)
@@ -79,9 +79,7 @@ def embed_files(
             known = _settled(output, known, facts, asked, overwrite)
             plan = Plan(output.plan)
             if append or not plan.files:
-                skipped = Skipped()
-                found = (source for source in sources(names, path_column=path_column, skipped=skipped) if share(source))
-                _list(plan, output, found, skipped, append, stream)
+                _list(plan, output, partial(sources, names, path_column=path_column), share, append, stream)
                 output.save(replace(known, inputs=list(dict.fromkeys([*known.inputs, *asked])), complete=False))
             _embed(running, plan, output, known.facts, stream)
         finally:
@@ -178,11 +176,16 @@ def _differing(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def _list(
-    plan: Plan, output: Output, found: Iterable[Source], skipped: Skipped, append: bool, progress: TextIO | None
+    plan: Plan,
+    output: Output,
+    find: Callable[..., Iterator[Source]],
+    share: Callable[[Source], bool],
+    append: bool,
+    progress: TextIO | None,
 ) -> None:
-    """Puts the files into the plan."""
-    listing = Listing(progress)
-    plan.add(found, again=failed(output) if append else (), progress=listing)
+    """Puts the files of a share into the plan."""
+    skipped, listing = Skipped(), Listing(progress)
+    plan.add(filter(share, find(skipped=skipped)), again=failed(output) if append else (), progress=listing)
     listing.finish()
     if progress:
         for line in skipped.lines():
