@@ -1,16 +1,18 @@
 """Measures the throughput of models side by side in one process.
 
     python -m evaluation.reports.speed
-    python -m evaluation.reports.speed msm-mae mast --size base --peer all --compiled --page docs/speed.md
+    python -m evaluation.reports.speed msm-mae mast --peer all --record results/speed.jsonl --page docs/speed.md
 
 MSM-MAE runs beside a re-implementation of the authors' path, MAST beside the AST of the same size on our layers. With
 ``--peer`` they run beside models of other packages. All weights are random. Rounds alternate, and the median round of
-each counts. Matrix products run in the same rounds: a share of the peak is a model's FLOP/s to theirs. On a busy
-machine ``--clock cpu`` counts this process's own seconds; use one thread then.
+each counts. Matrix products run in the same rounds: a share of the peak is a model's FLOP/s to theirs. ``--record``
+keeps cells, so that a long table can be measured in pieces. On a busy machine ``--clock cpu`` counts this process's
+own seconds; use one thread then.
 """
 
 import json
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import click
@@ -18,10 +20,13 @@ import torch
 
 from hear_audioformer.embedder import Precision
 
-from .cells import HEADER, Row, line_of, rows_of, table
+from .cells import HEADER, line_of, rows_of, runnable
 from .clock import CLOCKS, seconds_of_process
 from .contenders import METHODS, PEERS, Contenders, of_compiled, of_method, of_peers, of_timestamps
-from .page import draw, write
+from .page import draw, sections
+from .page import write as write_page
+from .record import Cell, load_now, machine_line, merged, read
+from .record import write as write_record
 
 START = "import hear_audioformer, numpy; hear_audioformer.embed(numpy.zeros(80000, 'f4'), sample_rate=16000)"
 
@@ -33,8 +38,8 @@ def contenders_of(
     frames: int | None,
     peers: tuple[str, ...],
     **chosen: bool,
-) -> Iterator[tuple[Contenders, list[str]]]:
-    """A group of contenders after another: rounds alternate within a group."""
+) -> Iterator[tuple[str, Contenders, list[str]]]:
+    """A group of contenders after another, with its name: rounds alternate within a group."""
     precisions: tuple[Precision, ...] = ("fp32", "bf16") if chosen["bf16"] else ("fp32",)
     for method in methods:
         for size in sizes:
@@ -46,10 +51,10 @@ def contenders_of(
                 packages = PEERS if "all" in peers else peers
                 others, missing = of_peers(method, size, device, precisions, frames, packages)
                 made |= others
-            yield made, missing
+            yield f"{method}-{size}", made, missing
     if chosen["timestamps"]:
         for size in sizes:
-            yield of_timestamps(size, device, frames), []
+            yield f"timestamps at 40 ms, msm-mae-{size}", of_timestamps(size, device, frames), []
 
 
 def starts() -> str:
@@ -77,6 +82,11 @@ def starts() -> str:
 )
 @click.option("--timestamps", is_flag=True, help="Also timestamps at 40 ms, and hear21passt's way to them.")
 @click.option("--start", is_flag=True, help="Also the start of a process.")
+@click.option(
+    "--record",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep cells in this file of JSON lines, and measure none that it has; page and picture show all of it.",
+)
 @click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="Write the table into a page.")
 @click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw the rates.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines instead of a table.")
@@ -94,6 +104,7 @@ def main(
     peers: tuple[str, ...],
     timestamps: bool,
     start: bool,
+    record: Path | None,
     page: Path | None,
     picture: Path | None,
     as_json: bool,
@@ -101,30 +112,35 @@ def main(
     """Prints clips per second of METHODS, of their references and of other packages; by default MSM-MAE and MAST."""
     where = torch.device(device)
     chosen = {"bf16": bf16, "compiled": compiled, "timestamps": timestamps}
-    methods = methods or (() if timestamps or start else ("msm-mae", "mast"))
-    rows: list[Row] = []
-    notes = [f"{torch.get_num_threads()} threads, {where}, clips per {clock} second, median of {rounds} rounds."]
+    methods = methods or (() if timestamps or start or record else ("msm-mae", "mast"))
+    cells = read(record) if record else []
+    machine = machine_line(where, clock)
+    notes: list[str] = []
     if not as_json:
         click.echo(HEADER)
-    for made, missing in contenders_of(methods, sizes, where, frames, peers, **chosen):
+    for group, made, missing in contenders_of(methods, sizes, where, frames, peers, **chosen):
         notes += [line for line in missing if line not in notes]
-        for length in seconds:
-            for clips in batch:
-                cell = list(rows_of(made, length, clips, rounds, where, clock))
-                rows += cell
-                if not as_json:
-                    click.echo("\n".join(map(line_of, cell)))
-                else:
-                    rates = {row.name: row.rate for row in cell}
-                    click.echo(json.dumps({"seconds": length, "batch": clips, "clips_per_second": rates}))
+        for length, clips in product(seconds, batch):
+            if any(cell.holds(group, length, clips, runnable(made, length)) for cell in cells):
+                continue
+            load = load_now()
+            rows = tuple(rows_of(made, length, clips, rounds, where, clock))
+            cells = merged(cells, Cell(group, length, clips, rounds, machine, load, rows))
+            if record:
+                write_record(record, cells)
+            if as_json:
+                rates = {row.name: row.rate for row in rows}
+                click.echo(json.dumps({"seconds": length, "batch": clips, "clips_per_second": rates}))
+            else:
+                click.echo("\n".join(map(line_of, rows)))
     if start:
         notes.append(starts())
     if not as_json:
-        click.echo("\n" + "\n".join(notes))
+        click.echo("\n".join(["", f"{machine}; medians of {rounds} rounds.", *notes]))
     if page:
-        write(page, f"{table(rows)}\n\n" + "\n".join(notes))
+        write_page(page, sections(cells, notes))
     if picture:
-        draw(picture, rows)
+        draw(picture, cells)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A cell of the table: contenders on clips of one length, in batches of one size."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,7 +9,6 @@ import torch
 from .clock import Products, medians, seconds_of_rounds
 from .contenders import DTYPES, Contenders
 from .flops import flops_of
-from .peers import TooLongError
 
 HEADER = "| clip | batch | model | clips/s | factor | share of the peak |\n|---|---|---|---|---|---|"
 
@@ -36,18 +35,21 @@ class Row:
     share: float
 
 
+def runnable(contenders: Contenders, seconds: float) -> list[str]:
+    """Those that take a clip of this length whole."""
+    return [name for name, contender in contenders.items() if seconds <= contender.longest]
+
+
 def rows_of(
     contenders: Contenders, seconds: float, batch: int, rounds: int, device: torch.device, clock: str
 ) -> Iterator[Row]:
     """The figures of one cell, with the products in the same rounds."""
     audio = 0.1 * torch.randn(batch, int(seconds * 16000), device=device)
     flops: dict[str, int] = {}
-    for name, contender in contenders.items():
-        try:
-            counted = next((key for key in flops if key.rsplit(" ", 1)[0] == name.rsplit(" ", 1)[0]), None)
-            flops[name] = flops[counted] if counted else flops_of(partial(contender.run, audio[:1]))
-        except TooLongError:
-            continue
+    for name in runnable(contenders, seconds):
+        contender = contenders[name]
+        counted = next((key for key in flops if key.rsplit(" ", 1)[0] == name.rsplit(" ", 1)[0]), None)
+        flops[name] = flops[counted] if counted else flops_of(partial(contender.run, audio[:1]))
     runs = {name: partial(contenders[name].run, audio) for name in flops}
     products = {
         precision: Products(DTYPES[precision], device) for precision in {contenders[name].precision for name in flops}
@@ -69,11 +71,6 @@ def rows_of(
 def peak_of(took: Mapping[str, float], precision: str, flops: int) -> float:
     """FLOP/s of the fastest products of a precision."""
     return flops / min(took[name] for name in took if name.startswith("products") and name.endswith(precision))
-
-
-def table(rows: Iterable[Row]) -> str:
-    """Markdown."""
-    return "\n".join([HEADER, *map(line_of, rows)])
 
 
 def line_of(row: Row) -> str:

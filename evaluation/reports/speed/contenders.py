@@ -1,5 +1,6 @@
 """Who runs beside whom: a method in its precisions, and its references."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -31,11 +32,13 @@ class Contender:
         run: from waveforms to vectors.
         against: the name of what it is compared with.
         precision: of its products.
+        longest: seconds of a clip that it takes whole.
     """
 
     run: Run
     against: str
     precision: Precision = "fp32"
+    longest: float = math.inf
 
 
 Contenders = dict[str, Contender]
@@ -118,9 +121,12 @@ def of_peers(
             if precision == "fp32":
                 makers["hear21passt"] = "hear21passt", partial(peers.hear21passt, device)
                 makers["dasheng"] = "dasheng-base", partial(peers.dasheng, device)
-        for name, make in (made_by for package, made_by in makers.items() if package in packages):
+        for package, (name, make) in makers.items():
+            if package not in packages:
+                continue
             try:
-                made[f"{name} {precision}"] = Contender(make(), ours, precision)
+                longest = peers.LONGEST.get(package, math.inf)
+                made[f"{name} {precision}"] = Contender(make(), ours, precision, longest)
             except (ImportError, OSError) as error:
                 missing.append(f"{name}: not measured, {str(error).splitlines()[0]}")
     return made, missing

@@ -1,10 +1,13 @@
 """The figures as part of a page, and as a picture."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from .cells import Row
+from .record import Cell
 
+OURS = ("msm-mae", "asit", "mast", "audioformer", "timestamps")  # how names of this package's runs begin
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 
 
@@ -18,24 +21,75 @@ def write(path: Path, figures: str) -> None:
     path.write_text(f"{before}{BEGIN}\n{figures}\n{END}{after}")
 
 
-def draw(path: Path, rows: Sequence[Row]) -> None:
-    """Bars of clips a second, a panel for each length and batch, on a logarithmic axis."""
+def sections(cells: Sequence[Cell], notes: Iterable[str] = ()) -> str:
+    """Two tables a group, with a column for each length and batch; below, where and when they were measured."""
+    parts = []
+    for group in dict.fromkeys(cell.group for cell in cells):
+        of_group = sorted((cell for cell in cells if cell.group == group), key=lambda cell: (cell.seconds, cell.batch))
+        names = list(dict.fromkeys(row.name for cell in of_group for row in cell.rows))
+        parts += [f"### {group}", "Clips a second, and the share of the peak:"]
+        parts.append(_table(of_group, names, lambda row: f"{row.rate:.3g} ({row.share:.0%})"))
+        compared = [
+            name for name in names if any(row.name == name != row.against for cell in of_group for row in cell.rows)
+        ]
+        if compared:
+            parts.append("The factor to what each is compared with:")
+            against = {row.name: row.against for cell in of_group for row in cell.rows}
+            labels = {name: f"{name} to {against[name]}" for name in compared}
+            parts.append(_table(of_group, compared, lambda row: f"{row.factor:.2f}x", labels))
+    machines = dict.fromkeys(cell.machine for cell in cells)
+    rounds = sorted({cell.rounds for cell in cells})
+    loads = [cell.load for cell in cells]
+    parts.append(
+        f"Machine: {'. '.join(machines)}. Medians of {' to '.join(map(str, {rounds[0]: 0, rounds[-1]: 0}))} rounds. "
+        f"Load when a cell began: {min(loads):g} to {max(loads):g}."
+    )
+    return "\n\n".join([*parts, *notes])
+
+
+def _table(
+    cells: Sequence[Cell], names: Sequence[str], text: Callable[[Row], str], labels: dict[str, str] | None = None
+) -> str:
+    """Markdown: a row a contender, a column a cell."""
+    columns = [_title(cell.seconds, cell.batch) for cell in cells]
+    lines = [f"| model | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
+    for name in names:
+        found = [next((row for row in cell.rows if row.name == name), None) for cell in cells]
+        values = [text(row) if row else "" for row in found]
+        lines.append(f"| {(labels or {}).get(name, name)} | {' | '.join(values)} |")
+    return "\n".join(lines)
+
+
+def _title(seconds: float, batch: int) -> str:
+    return f"{seconds:g} s" if batch == 1 else f"{batch} x {seconds:g} s"
+
+
+def draw(path: Path, cells: Sequence[Cell]) -> None:
+    """Bars of clips a second, a panel for each cell, on a logarithmic axis."""
     from matplotlib.figure import Figure
 
-    cells = list(dict.fromkeys((row.seconds, row.batch) for row in rows))
-    figure = Figure(figsize=(9, 0.6 + sum(0.5 + 0.24 * _count(rows, cell) for cell in cells)), layout="constrained")
-    heights = [2 + _count(rows, cell) for cell in cells]
-    panels = figure.subplots(len(cells), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
-    for panel, (seconds, batch) in zip(panels, cells, strict=True):
-        shown = [row for row in rows if (row.seconds, row.batch) == (seconds, batch)][::-1]
-        bars = panel.barh([row.name for row in shown], [row.rate for row in shown])
-        panel.bar_label(bars, [f"{row.rate:.3g}" for row in shown], padding=3, fontsize=7)
-        panel.set_xscale("log")
-        panel.margins(x=0.15)
-        panel.tick_params(labelsize=7)
-        panel.set_title(f"clips of {seconds:g} s, batch {batch}: clips a second", fontsize=8, loc="left")
+    cells = sorted(cells, key=lambda cell: (cell.group, cell.seconds, cell.batch))
+    wide = min(len(cells), 3)
+    rows = [cells[first : first + wide] for first in range(0, len(cells), wide)]
+    heights = [1.5 + max(len(cell.rows) for cell in row) for row in rows]
+    figure = Figure(figsize=(4.2 * wide, 0.26 * sum(heights)), layout="constrained")
+    panels = figure.subplots(len(rows), wide, squeeze=False, gridspec_kw={"height_ratios": heights})
+    for panel in panels.flat[len(cells) :]:
+        panel.set_axis_off()
+    for panel, cell in zip(panels.flat, cells, strict=False):
+        _bars(panel, cell.rows, f"{cell.group}, {_title(cell.seconds, cell.batch)}")
+    figure.suptitle("clips a second", fontsize=9)
     figure.savefig(path, dpi=110)
 
 
-def _count(rows: Sequence[Row], cell: tuple[float, int]) -> int:
-    return sum((row.seconds, row.batch) == cell for row in rows)
+def _bars(panel: Any, rows: Sequence[Row], title: str) -> None:
+    """One cell; what this package runs is dark."""
+    shown = rows[::-1]
+    ours = [row.name for row in shown if row.name.startswith(OURS)]
+    colours = ["#2a6f97" if row.name in ours else "#b8c4cc" for row in shown]
+    bars = panel.barh([row.name for row in shown], [row.rate for row in shown], color=colours)
+    panel.bar_label(bars, [f"{row.rate:.3g}" for row in shown], padding=2, fontsize=6)
+    panel.set_xscale("log")
+    panel.margins(x=0.25)
+    panel.tick_params(labelsize=6)
+    panel.set_title(title, fontsize=7, loc="left")

@@ -14,11 +14,7 @@ from torch import Tensor
 from hear_audioformer.msm_mae import SIZES, Config, MsmMae
 
 Scene = Callable[[Tensor], Tensor]  # (batch, samples) at 16 kHz -> (batch, dim)
-LIMIT = 10.24  # seconds that transformers' AST takes; it cuts off the rest
-
-
-class TooLongError(ValueError):
-    """A clip that the peer would cut."""
+LONGEST = {"transformers": 10.24, "hear21passt": 10.0}  # seconds that a package's model takes; it cuts off the rest
 
 
 def transformers_ast(device: torch.device, dtype: torch.dtype) -> Scene:
@@ -29,8 +25,6 @@ def transformers_ast(device: torch.device, dtype: torch.dtype) -> Scene:
 
     @torch.no_grad()
     def scene(audio: Tensor) -> Tensor:
-        if audio.shape[1] > LIMIT * 16000:
-            raise TooLongError("cuts clips at 10.24 s")
         features = extractor([clip.numpy() for clip in audio.cpu()], sampling_rate=16000, return_tensors="pt")
         result: Tensor = model(features["input_values"].to(device, dtype)).pooler_output.float()
         return result

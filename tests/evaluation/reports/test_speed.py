@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from evaluation.baselines import ast
 from evaluation.reports.speed import __main__ as command
-from evaluation.reports.speed import cells, clock, contenders, flops, page, peers, references
+from evaluation.reports.speed import cells, clock, contenders, flops, page, peers, record, references
 from hear_audioformer import mast, msm_mae
 from hear_audioformer.embedder import Embedder
 
@@ -72,9 +72,52 @@ def test_a_page_and_a_picture_are_written(tmp_path: Path) -> None:
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "old" not in text
-    for name in ("authors' path fp32", "msm-mae-tiny fp32", "a window per timestamp fp32"):
-        assert f"| 0.5 s | 2 | {name} |" in text
+    assert "| model | 2 x 0.5 s |" in text
+    for name in (
+        "authors' path fp32",
+        "msm-mae-tiny fp32",
+        "msm-mae-tiny fp32 to authors' path fp32",
+        "a window per timestamp fp32",
+    ):
+        assert f"| {name} |" in text
     assert picture.stat().st_size > 1000
+
+
+def test_a_record_keeps_cells_and_measures_what_is_missing(tmp_path: Path) -> None:
+    kept, written = tmp_path / "record.jsonl", tmp_path / "speed.md"
+    first = CliRunner().invoke(command.main, ["msm-mae", *OPTIONS, "--record", str(kept)])
+    assert "| 0.5 s | 2 | msm-mae-tiny fp32 |" in first.output, first.output
+    lines = kept.read_text()
+    again = CliRunner().invoke(command.main, ["msm-mae", *OPTIONS, "--seconds", "1", "--record", str(kept)])
+    assert "| 1 s | 2 | msm-mae-tiny fp32 |" in again.output, again.output
+    assert "| 0.5 s |" not in again.output
+    assert kept.read_text().startswith(lines)
+    shown = CliRunner().invoke(command.main, ["--record", str(kept), "--page", str(written)])
+    assert shown.exit_code == 0, shown.output
+    assert "| 0.5 s |" not in shown.output
+    assert "| model | 2 x 0.5 s | 2 x 1 s |" in written.read_text()
+
+
+def test_a_cell_with_more_contenders_replaces_the_old_one(tmp_path: Path) -> None:
+    def cell(seconds: float, *names: str) -> record.Cell:
+        rows = tuple(cells.Row(name, seconds, 1, 1.0, 1.0, name, 0.5) for name in names)
+        return record.Cell("g", seconds, 1, 3, "a machine", 0.5, rows)
+
+    old, other, new = cell(1.0, "a"), cell(2.0, "a"), cell(1.0, "a", "b")
+    assert old.holds("g", 1.0, 1, ["a"])
+    assert not old.holds("g", 1.0, 1, ["a", "b"])
+    assert record.merged([old, other], new) == [other, new]
+    record.write(tmp_path / "r.jsonl", [other, new])
+    assert record.read(tmp_path / "r.jsonl") == [other, new]
+
+
+def test_clips_that_a_peer_would_cut_are_not_given_to_it() -> None:
+    made = {
+        "whole": contenders.Contender(lambda audio: audio, "whole"),
+        "cut": contenders.Contender(lambda audio: audio, "whole", longest=10.0),
+    }
+    assert cells.runnable(made, 10.0) == ["whole", "cut"]
+    assert cells.runnable(made, 10.5) == ["whole"]
 
 
 def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
