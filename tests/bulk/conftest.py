@@ -1,11 +1,16 @@
-"""A small model and a folder of recordings."""
+"""A small model, a folder of recordings, and runs over it."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from pyarrow import parquet
 
+from hear_audioformer.bulk.portions import Portion
+from hear_audioformer.bulk.run import embed_files
+from hear_audioformer.bulk.summary import Summary
 from tests.conftest import small_encoder, write_model
 
 
@@ -30,3 +35,37 @@ def write_recordings(folder: Path, count: int, seconds: float = 0.3, seed: int =
 def recordings(tmp_path: Path) -> list[Path]:
     """Forty short recordings: two tasks."""
     return write_recordings(tmp_path / "recordings", 40)
+
+
+def run(inputs: Any, out: Path, model: Path, **options: Any) -> Summary:
+    """``embed_files`` in this process, without progress."""
+    return embed_files(inputs, out, model, workers=0, progress=False, **options)
+
+
+def table(out: Path) -> Any:
+    """All parts as one table of Arrow."""
+    return parquet.read_table(out)
+
+
+def vectors(out: Path) -> np.ndarray:
+    """(rows, dim)."""
+    return np.stack(table(out)["embedding"].to_numpy())
+
+
+class StopError(Exception):
+    """A run ends here."""
+
+
+def stop_after(portions: int, inputs: Any, out: Path, model: Path, **options: Any) -> None:
+    """A run that ends after some portions are committed."""
+    commits = []
+
+    def done(self: Any, portion: Portion, seconds: float) -> None:
+        commits.append(portion)
+        if len(commits) == portions:
+            raise StopError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hear_audioformer.bulk.portions.Portions.done", done)
+        with pytest.raises(StopError):
+            run(inputs, out, model, **options)
