@@ -73,6 +73,7 @@ def train(
     seed: int = 0,
     facts: dict[str, Any] | None = None,
     until: int | None = None,
+    minutes: float | None = None,
     watch: Watch | None = None,
     branch: Path | None = None,
 ) -> nn.Module:
@@ -83,9 +84,11 @@ def train(
         source: makes crops on the device from a generator.
         facts: what a checkpoint holds beside the state: recipe, corpus fingerprint.
         until: stop after this step, with a checkpoint; the schedule stays that of the whole run.
+        minutes: stop after the first step that ends later than this, likewise.
         watch: validation scores of the averaged weights, logged each ``watch_every`` steps; draws no random numbers.
         branch: a checkpoint of another run to start from, where ``folder`` holds none.
     """
+    began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     flops, crop = flops_per_crop(objective, backward=True), int(getattr(objective, "crop", 0))
     model, optimiser = _set_up(objective, settings, fabric)
@@ -109,6 +112,8 @@ def train(
             raise DivergedError(bad, step, failed)
         average.update(step)
         done = step + 1
+        if minutes is not None and _due(fabric, began, 60 * minutes):
+            end = done
         scores = _validate(fabric, watch, average, meter) if watch and _at(settings.watch_every, done, end) else None
         if scores is not None or _at(settings.log_every, done, end):
             values = _values(meter, settings, fabric, flops, peak, crop) | {
@@ -124,6 +129,8 @@ def train(
             state = {"model": model, "optimiser": optimiser, "step": done, "facts": facts or {}}
             _save(fabric, folder, state, average, settings)
             saved = time.monotonic()
+        if done == end:
+            break
     if log:
         log.close()
     return objective
@@ -317,9 +324,9 @@ def _show(step: int, settings: Settings, values: dict[str, float]) -> None:
     )
 
 
-def _due(fabric: Fabric, saved: float, seconds: float) -> bool:
-    """Whether a checkpoint is due; the first process's clock decides for all."""
-    return bool(fabric.broadcast(time.monotonic() - saved > seconds))
+def _due(fabric: Fabric, since: float, seconds: float) -> bool:
+    """Whether so many seconds are over; the first process's clock decides for all."""
+    return bool(fabric.broadcast(time.monotonic() - since > seconds))
 
 
 def _summed(fabric: Fabric, value: Tensor) -> Tensor:

@@ -105,6 +105,9 @@ def fabric_for(precision: str, strategy: str = "ddp") -> Fabric:
 @click.option("--dry-run", "device", metavar="DEVICE", help=f"Print costs on one of {', '.join(PEAKS)}, and stop.")
 @click.option("--until", type=int, help="Stop after this step; the same command without it goes on.")
 @click.option(
+    "--minutes", type=click.FloatRange(min=0), help="Stop after so long, with a checkpoint; the same command goes on."
+)
+@click.option(
     "--branch",
     metavar="CHECKPOINT",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -116,6 +119,7 @@ def main(
     changes: tuple[str, ...],
     device: str | None,
     until: int | None,
+    minutes: float | None,
     branch: Path | None,
 ) -> None:
     """Trains RECIPE into the folder RUN, with CHANGES as section.key=value.
@@ -168,7 +172,7 @@ def main(
             watch = MeanPrecision(objective, corpus.valid(), fabric)
         train(
             objective, source, chosen.loop, run, fabric,
-            seed=chosen.seed, facts=facts, until=until, watch=watch, branch=branch,
+            seed=chosen.seed, facts=facts, until=until, minutes=minutes, watch=watch, branch=branch,
         )  # fmt: skip
         leave()
     except (PackError, StreamError, DivergedError, weights.WeightsError, ValueError, TypeError) as error:
