@@ -121,7 +121,7 @@ class Asit(Encoder):
         self.front = front
         self.embed = Linear(config.patch**2, config.width)
         self.cls = nn.Parameter(torch.zeros(1, config.width))
-        self.positions = nn.Parameter(0.02 * torch.randn(1 + columns * rows, config.width))
+        self.positions = nn.Parameter(nn.init.normal_(torch.empty(1 + columns * rows, config.width), std=0.02))
         self.blocks = nn.ModuleList(Block(config.width, config.heads, config.mlp_ratio) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
 

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .tables import hann, table
+
 
 class Normalisation(NamedTuple):
     """Mean and standard deviation of a front end's values over a training corpus."""
@@ -59,7 +61,7 @@ class LogMel(FrontEnd):
 
     def __init__(self, sample_rate: int = 16000, bands: int = 80, low: float = 50.0) -> None:
         n_fft = sample_rate // 40
-        window = torch.hann_window(n_fft, periodic=True, dtype=torch.float64)
+        window = hann(n_fft, dtype=torch.float64)
         super().__init__(sample_rate, bands, n_fft, window, slaney_filters(sample_rate, n_fft, bands, low))
         self.origin = 0
         self.reach = self.length, self.length // 2  # before: half would do, but the end of a clip is reflected
@@ -93,7 +95,7 @@ class KaldiFilterBank(FrontEnd):
     ) -> None:
         length = sample_rate // 40
         n_fft = 1 << (length - 1).bit_length()
-        window = torch.hann_window(length, periodic=False)
+        window = hann(length, periodic=False)
         super().__init__(sample_rate, bands, n_fft, window, kaldi_filters(sample_rate, n_fft, bands, low))
         self.origin = length // 2
         self.reach = 0, length
@@ -115,6 +117,7 @@ class KaldiFilterBank(FrontEnd):
         return torch.log(self._mel(frames - self.preemphasis * delayed).clamp(min=FLOAT32_EPSILON))
 
 
+@table(lambda sample_rate, n_fft, bands, low: (n_fft // 2 + 1, bands))
 def slaney_filters(sample_rate: int, n_fft: int, bands: int, low: float) -> Tensor:
     """Triangles on Slaney's scale (linear to 1 kHz, logarithmic above), each of unit area: (bins, bands), float64."""
     knee, step = 15.0, math.log(6.4) / 27.0  # the mel of 1 kHz, and the log step above it
@@ -128,6 +131,7 @@ def slaney_filters(sample_rate: int, n_fft: int, bands: int, low: float) -> Tens
     return _triangles(bins, edges) * (2.0 / (edges[2:] - edges[:-2]))
 
 
+@table(lambda sample_rate, n_fft, bands, low: (n_fft // 2 + 1, bands))
 def kaldi_filters(sample_rate: int, n_fft: int, bands: int, low: float) -> Tensor:
     """Triangles on the HTK scale, straight in mel rather than in hertz, of unit height: (bins, bands).
 

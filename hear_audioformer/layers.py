@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import onednn
+from .tables import table
 
 PLAIN_TOKENS = 256  # the most tokens for which training on a CPU uses plain matrix products
 
@@ -135,10 +136,15 @@ def sincos_1d(positions: Tensor, dim: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
-def sincos_2d(rows: int, columns: int, dim: int) -> Tensor:
-    """(rows, columns, dim): the first half of a vector encodes the column (time), the second the row (frequency)."""
+def _shape_2d(rows: int, columns: int, dim: int) -> tuple[int, int, int]:
     if dim % 4:
         raise ValueError(f"a 2-D sine-cosine table needs a width divisible by 4, got {dim}")
+    return rows, columns, dim
+
+
+@table(_shape_2d)
+def sincos_2d(rows: int, columns: int, dim: int) -> Tensor:
+    """(rows, columns, dim): the first half of a vector encodes the column (time), the second the row (frequency)."""
     time = sincos_1d(torch.arange(columns), dim // 2)
     frequency = sincos_1d(torch.arange(rows), dim // 2)
     table = torch.cat([time.expand(rows, -1, -1), frequency[:, None].expand(-1, columns, -1)], dim=-1)

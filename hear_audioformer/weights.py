@@ -18,7 +18,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from torch import Tensor
 
 from . import checkpoint, hub
@@ -27,6 +26,7 @@ from .encoder import Encoder, Method, Network
 from .index import METHODS, PARTS, Entry, bundle, index
 from .index import list_models as list_models  # part of this module too
 from .model import Model
+from .tables import Shapes
 
 EMBEDDER_OPTIONS = ("hop_ms", "pool", "layers", "precision", "batch_size", "hop")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -128,7 +128,7 @@ def _try(module: Method, config: dict[str, Any], tensors: dict[str, Tensor], pat
         names = ", ".join(map(repr, unknown))
         raise WeightsError(f"{path} has a config that this version does not know ({names}); upgrade the package")
     try:
-        with torch.device("meta"):
+        with Shapes():
             sketch = module.build(config)
     except Exception as error:  # values of an untrusted file may cause any
         raise WeightsError(f"{path} has a config that makes no model ({_line(error)}); convert it again") from error

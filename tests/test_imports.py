@@ -12,7 +12,7 @@ from typing import get_args
 import pytest
 
 import hear_audioformer
-from hear_audioformer import cli, convert, embedder
+from hear_audioformer import cli, convert, embedder, list_models
 from hear_audioformer.bulk import command
 
 ROOT = Path(__file__).parent.parent
@@ -48,6 +48,19 @@ def seconds(*arguments: str) -> float:
 
 def test_torchaudio_is_never_imported() -> None:
     assert python("-c", EMBED).split() == ["False"]
+
+
+def test_loading_a_model_compiles_nothing() -> None:
+    """torch's decompositions, and sympy with them, took a second at every start."""
+    code = f"""
+import sys
+import hear_audioformer
+for name in {list_models()!r}:
+    hear_audioformer.load_model(name)
+hear_audioformer.embed({str(EXAMPLE)!r})
+print(*sorted({{"sympy", "torch._dynamo", "torch._inductor"}} & sys.modules.keys()))
+"""
+    assert python("-c", code).split() == []
 
 
 @pytest.mark.parametrize("kind", BROKEN)

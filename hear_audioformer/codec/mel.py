@@ -9,10 +9,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..features import kaldi_filters
+from ..tables import hann, table
 
 WINDOW_MS = 25
 FLOOR = 1e-4  # added under the logarithm, 74 dB below a full sine
 BINS = 1024  # samples that a window is filled up to, so that every band has a bin
+
+
+@table(lambda length: (length,))
+def unit_window(length: int) -> Tensor:
+    """Hann's window of unit sum, (length,)."""
+    window = hann(length)
+    return window / window.sum()
 
 
 class MelStack(nn.Module):
@@ -32,8 +40,7 @@ class MelStack(nn.Module):
         super().__init__()
         self.hop, self.around = hop, around
         self.length = sample_rate * WINDOW_MS // 1000
-        window = torch.hann_window(self.length)
-        self.register_buffer("shape", window / window.sum(), persistent=False)
+        self.register_buffer("shape", unit_window(self.length), persistent=False)
         self.register_buffer("filters", kaldi_filters(sample_rate, BINS, bands, 20.0), persistent=False)
         self.register_buffer("mean", torch.zeros(bands))
         self.register_buffer("directions", torch.zeros((2 * around + 1) * bands, latent))

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..tables import table
+
 Size = tuple[int, int]  # (frequency, time)
 Positions = Literal["clamp", "stretch"]
 
@@ -41,6 +43,7 @@ class Axis:
         """Rows of the table."""
         return 2 * max(self.counts(self.cells)) - 1
 
+    @table(lambda self, cells: self.counts(cells))
     def clamped(self, cells: int) -> Tensor:
         """The row of every query and key from the distance of their centres, (queries, keys)."""
         most_queries, most_keys = self.counts(self.cells)
