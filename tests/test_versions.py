@@ -29,7 +29,7 @@ def versions(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_the_readmes_first_command_is_what_runs(versions: ModuleType) -> None:
     command = versions.readme_command()
-    assert command.split()[:9] == "python3 -m venv .venv && .venv/bin/pip install . &&".split()
+    assert command.split()[:9] == ["python3", "-m", "venv", ".venv", "&&", ".venv/bin/pip", "install", ".", "&&"]
     assert command.count(".venv/bin/pip install") == 1
     assert "hear-audioformer embed docs/example.ogg" in command
 

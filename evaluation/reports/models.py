@@ -94,7 +94,7 @@ def _speed(module: Any, source: str, rounds: int) -> str:
 )
 @click.option("--write", is_flag=True, help="Put the speeds into weights/index.json, for `hear-audioformer list`.")
 def main(rounds: int, results: Path, write: bool) -> None:
-    """Prints the table of models beside baselines in Markdown: size, values, speed, score. It takes a minute.
+    """Prints the table of models beside baselines in Markdown: size, values, speed, score.
 
     Speed is of one thread of this machine. --write is for the machine that `hear-audioformer list` names.
     """
