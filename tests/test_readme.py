@@ -27,6 +27,7 @@ from tests.test_docs import code
 
 README = Path(__file__).parent.parent / "README.md"
 RATE = 16000
+LABELS = ("low",) * 6 + ("high",) * 6
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ LEFT = {  # why it is not run here
     "pip install -e '.[train,plot]'": "needs PyPI",
     "pip install '.[parquet,plot]'": "needs PyPI",
     "source .venv/bin/activate": "belongs to the shell",
-    "python -m evaluation.suites.open data/open-suite": "downloads 1.3 GB; tests/evaluation/suites/ builds from small packages",
+    "python -m evaluation.suites.open data/open-suite": "downloads 1.3 GB; tests/evaluation/suites/ has small ones",
     "python -m evaluation.heareval hear_audioformer.msm_mae --tasks data/open-suite/tasks": (
         "installs HEAR's kit from PyPI; tests/evaluation/test_heareval.py runs it with a stand-in for the kit"
     ),
@@ -133,18 +134,15 @@ def write_inputs() -> None:
     """What the README's commands read, in the current folder."""
     for number in range(12):
         noise(Path(f"recordings/{number}.wav"), number)
-        noise(Path(f"labelled/{'low' if number < 6 else 'high'}/{number}.wav"), number + 20)
+        noise(Path(f"labelled/{LABELS[number]}/{number}.wav"), number + 20)
     noise(Path("more/12.wav"), 12)
     noise(Path("elsewhere/13.wav"), 13)
     noise(Path("query.wav"), 3)
     Path("list.csv").write_text("path\nelsewhere/13.wav\n")
     with open("clips.csv", "w", newline="") as file:
         splits = ("train", "valid", "test")
-        rows = [
-            [f"labelled/{'low' if n < 6 else 'high'}/{n}.wav", "low" if n < 6 else "high", splits[n % 3]]
-            for n in range(12)
-        ]
-        csv.writer(file).writerows([["path", "label", "split"], *rows])
+        rows = ((f"labelled/{LABELS[n]}/{n}.wav", LABELS[n], splits[n % 3]) for n in range(12))
+        csv.writer(file).writerows([("path", "label", "split"), *rows])
     checkpoint = Path("80x96p16x16_paper/checkpoint-100.pth")
     checkpoint.parent.mkdir()
     torch.save({"model": authors_state()}, checkpoint)
