@@ -58,13 +58,13 @@ RUN = {
     "hear-audioformer convert --method msm-mae 80x512p16x16_paper/checkpoint-100.pth -o paper.safetensors": Run(
         ("paper.safetensors",), {"80x512p16x16_paper": "80x96p16x16_paper"}, needs=("safe pickles",)
     ),
-    f"{EMBED} -o vectors/ --model paper.safetensors": Run(
-        ("vectors-of-paper",), {"vectors/": "vectors-of-paper/"}, needs=("pyarrow", "safe pickles")
-    ),
+    f"{EMBED} -o vectors-paper/ --model paper.safetensors": Run(("vectors-paper",), needs=("pyarrow", "safe pickles")),
     "python -m training.finetune hear runs/own model=msm-mae-tiny data=clips.csv": Run(
-        ("runs/own/model.safetensors", "runs/own/result.json"), added="loop.epochs=1"
+        ("runs/own/model.safetensors", "runs/own/result.json"), added="loop.epochs=1 clips.seconds=1"
     ),
-    "hear-audioformer publish paper.safetensors --repo OWNER/NAME --dry-run": Run(needs=("safe pickles",)),
+    "hear-audioformer publish paper.safetensors --repo OWNER/NAME --licence cc-by-4.0 --dry-run": Run(
+        needs=("safe pickles",)
+    ),
     "hear-audioformer export msm-mae-tiny -o model.onnx": Run(
         ("model.onnx",), {"msm-mae-tiny": "audioformer-mini"}, needs=("onnx", "onnxscript", "onnxruntime")
     ),
