@@ -60,13 +60,18 @@ RUN = {
     ),
     f"{EMBED} -o vectors-paper/ --model paper.safetensors": Run(("vectors-paper",), needs=("pyarrow", "safe pickles")),
     "python -m training.finetune hear runs/own model=msm-mae-tiny data=clips.csv": Run(
-        ("runs/own/model.safetensors", "runs/own/result.json"), added="loop.epochs=1 clips.seconds=1"
+        ("runs/own/model.safetensors", "runs/own/result.json"),
+        {"msm-mae-tiny": "paper.safetensors"},
+        added="loop.epochs=1 clips.seconds=1",
+        needs=("safe pickles",),
     ),
     "hear-audioformer publish paper.safetensors --repo OWNER/NAME --licence cc-by-4.0 --dry-run": Run(
         needs=("safe pickles",)
     ),
     "hear-audioformer export msm-mae-tiny -o model.onnx": Run(
-        ("model.onnx",), {"msm-mae-tiny": "audioformer-mini"}, needs=("onnx", "onnxscript", "onnxruntime")
+        ("model.onnx",),
+        {"msm-mae-tiny": "paper.safetensors"},
+        needs=("onnx", "onnxscript", "onnxruntime", "safe pickles"),
     ),
     "python -m corpora.corpus data/open --set open": Run(("data/open/shards",), {"--set open": "--from recordings"}),
     "python -m corpora.pack data/open": Run(("data/open/pack.int16",)),
