@@ -62,7 +62,7 @@ RUN = {
     "python -m training.finetune hear runs/own model=msm-mae-tiny data=clips.csv": Run(
         ("runs/own/model.safetensors", "runs/own/result.json"),
         {"msm-mae-tiny": "paper.safetensors"},
-        added="loop.epochs=1 clips.seconds=1",
+        added="loop.epochs=1 clips.seconds=1 precision=32-true",
         needs=("safe pickles",),
     ),
     "hear-audioformer publish paper.safetensors --repo OWNER/NAME --licence cc-by-4.0 --dry-run": Run(

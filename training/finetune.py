@@ -195,6 +195,7 @@ def main(recipe: str, run: Path, changes: tuple[str, ...], until: int | None) ->
       data=TABLE.csv|FOLDER            required: labelled recordings
       mode=layer-decay|full|frozen     earlier layers at lower rates (default), all alike, the head alone
       loop.epochs, loop.batch, loop.lr, clips.seconds, pool, layers, seed
+      precision=32-true                on a CPU without AVX512-BF16 or AMX, which multiplies slowly in bf16, the default
 
     Of the runs in docs/finetuning.md each took two to eight minutes of one core.
     """
