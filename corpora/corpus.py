@@ -176,8 +176,10 @@ def run_steps(sources: list[Source], folder: Path, encoding: str, jobs: int) -> 
     started, count = time.monotonic(), len(sources)
     if finished:
         click.echo(f"{len(finished)} of {count} are there already", err=True)
+    todo = [source for source in sources if source.step not in finished]
+    if todo:
+        click.echo(f"{len(todo)} to fetch and decode, {jobs} at a time; a line each when it is done", err=True)
     with ThreadPoolExecutor(jobs) as pool:
-        todo = [source for source in sources if source.step not in finished]
         futures = {pool.submit(steps.make, source, folder, encoding): source for source in todo}
         try:
             for future in as_completed(futures):

@@ -71,7 +71,7 @@ main.add_command(publish)
 
 @main.command("list")
 def list_() -> None:
-    """The models known by name: size, rate, values of a vector, hops; then the parts of models.
+    """The models known by name: size, rate, values of a vector, hops, speed; then the parts of models.
 
     `hear-audioformer info NAME` tells all of one.
     """
@@ -91,6 +91,7 @@ def info(model: str) -> None:
     """Prints a model's facts: method, configuration, normalisation, origin, licence, sizes (JSON)."""
     from . import checkpoint, weights
     from .embedder import Embedder, Encoder
+    from .facts import parameters
     from .index import METHODS
 
     path = weights.resolve(model)
@@ -100,7 +101,7 @@ def info(model: str) -> None:
         "file": str(path),
         **asdict(header),
         "sha256": checkpoint.sha256(path),  # of the whole file; the header's own is its seal, checked on reading
-        "parameters": sum(p.numel() for p in (embedder or network).parameters()),
+        "parameters": parameters(embedder or network, header.method),
         "sample_rate": (embedder or network).sample_rate,
     }
     if isinstance(network, Encoder):

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from . import weights
 from .index import PARTS
 
@@ -11,11 +13,10 @@ def facts(source: str | Path) -> dict[str, Any]:
     """Parameters and sample rate of a weight file; of a model also the widths of its vectors and its hops in ms."""
     network, header = weights.load_network(source)
     if header.method in PARTS:
-        parameters = sum(p.numel() for p in network.parameters())
-        return {"parameters": parameters, "sample_rate": network.sample_rate}
+        return {"parameters": parameters(network, header.method), "sample_rate": network.sample_rate}
     model = network.model()
     return {
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": parameters(model, header.method),
         "sample_rate": model.sample_rate,
         "pool": model.pool,
         "scene": model.scene_embedding_size,
@@ -23,3 +24,9 @@ def facts(source: str | Path) -> dict[str, Any]:
         "hop_ms": model.hop_ms,
         "hops": list(model.hops),
     }
+
+
+def parameters(network: nn.Module, method: str) -> int:
+    """Number of weights; of a codec that is all its file holds, because its tables are buffers that were fitted."""
+    held = network.state_dict().values() if method in PARTS else network.parameters()
+    return sum(tensor.numel() for tensor in held)

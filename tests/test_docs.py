@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from corpora import commands
 from hear_audioformer import cli
+from hear_audioformer.index import METHODS, index
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -140,6 +141,28 @@ def test_links_lead_somewhere(page: Path) -> None:
         if not path.exists() or (anchor and anchor not in heading_anchors(path)):
             broken.append(target)
     assert broken == []
+
+
+def test_every_method_has_a_page_of_the_common_form() -> None:
+    """The same headings in the same order, the module, the bundled models; the site shows it."""
+    site = (ROOT / "docs" / "mkdocs.yml").read_text()
+    models = index().models
+    headings = {}
+    for method, module in METHODS.items():
+        text = (ROOT / "docs" / f"{method}.md").read_text()
+        headings[method] = re.findall(r"^## (.*)$", text, re.MULTILINE)
+        assert f"from hear_audioformer import {module}\n" in text
+        assert [name for name, entry in models.items() if entry.method == method and f"`{name}`" not in text] == []
+        assert f"- docs/{method}.md\n" in site
+    assert len(headings["msm-mae"]) == 7
+    assert headings == dict.fromkeys(METHODS, headings["msm-mae"])
+
+
+def test_the_site_lists_every_page() -> None:
+    listed = set(re.findall(r"- (?:.*: )?(docs/\S+\.md)$", (ROOT / "docs" / "mkdocs.yml").read_text(), re.MULTILINE))
+    pages = {str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md")}
+    notebooks = {str(page.with_suffix(".md").relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.ipynb")}
+    assert listed == pages | notebooks
 
 
 def exists(name: str) -> bool:

@@ -195,8 +195,9 @@ def main(recipe: str, run: Path, changes: tuple[str, ...], until: int | None) ->
       data=TABLE.csv|FOLDER            required: labelled recordings
       mode=layer-decay|full|frozen     earlier layers at lower rates (default), all alike, the head alone
       loop.epochs, loop.batch, loop.lr, clips.seconds, pool, layers, seed
+      precision=32-true                on a CPU without AVX512-BF16 or AMX, which multiplies slowly in bf16, the default
 
-    A set of a few hundred short clips takes two to eight minutes of one core for 15 epochs of a tiny model.
+    Of the runs in docs/finetuning.md each took two to eight minutes of one core.
     """
     chosen = read_finetuning(recipe, changes)
     command = shlex.join(["python", "-m", "training.finetune", *sys.argv[1:]])

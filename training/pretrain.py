@@ -143,6 +143,8 @@ def main(
       encoder.size=tiny|small|base     5, 22, 86 million parameters for MSM-MAE and ASiT
 
     msm-mae-open takes about an hour of two CPU cores (5000 steps of 128 crops), mast-open an hour and a half of one.
+    Both use bf16: on a CPU without AVX512-BF16 or AMX add precision=32-true. Before the first step of msm-mae-open the
+    compiler takes two minutes of a core; loop.compile=false does without.
 
     \b
     A run of the schedule wsd gives a model at any of its checkpoints by a short run that cools down from there:

@@ -119,7 +119,7 @@ def main(results: Path, tables: tuple[Path, ...]) -> None:
     """Compares the order of models by evaluation.probe with that by HEAR's kit, task by task.
 
     RESULTS is the folder that evaluation.probe wrote (--out), TABLES are table-*.json of evaluation.heareval. Both must
-    have scored at least two models on a common task. It takes seconds.
+    have scored at least two models on a common task.
 
     \b
     Example:

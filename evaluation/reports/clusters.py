@@ -205,7 +205,7 @@ def main(folder: Path, page: Path, names: Sequence[str], models: Sequence[str], 
     """Measures how frozen embeddings cluster, and writes PAGE (.md) and a picture beside it.
 
     FOLDER holds tasks in HEAR's format; their test clips are embedded, or taken from OUT/embeddings where
-    evaluation.probe has left them. A task of a thousand clips takes about a minute a model. Needs the extra [cluster].
+    evaluation.probe has left them. Needs the extra [cluster].
 
     \b
     Example:

@@ -210,7 +210,7 @@ def main(files: tuple[Path, ...]) -> None:
     """Prints the gain of the first half of FILES over the second half, in per cent with 95 % intervals.
 
     FILES are result.json of training.finetune, or SUITE.json of evaluation.probe. Of more than two, the first of the
-    one half is paired with the first of the other, and so on: one file a seed. It takes seconds.
+    one half is paired with the first of the other, and so on: one file a seed.
 
     \b
     Examples:

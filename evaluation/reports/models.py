@@ -3,10 +3,12 @@
     python -m evaluation.reports.models
 
 Sizes come from the index, scores from the generated page of results, speed is measured here, in seconds of processor
-time, so that other work on the machine changes it little.
+time, so that other work on the machine changes it little. ``--write`` puts the speeds into the index, where
+``hear-audioformer list`` finds them.
 """
 
 import importlib
+import json
 import re
 import time
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 import click
 import torch
 
+from hear_audioformer.files import write_text
 from hear_audioformer.index import PARTS, bundle, index
 
 RESULTS = Path(__file__).parents[2] / "docs" / "generated" / "results.md"
@@ -29,6 +32,7 @@ HEADS = (
     "10-s clips a CPU second",
     "suite score",
 )
+SPEED = HEADS.index("10-s clips a CPU second")
 
 
 def scores(page: Path) -> dict[str, str]:
@@ -88,12 +92,29 @@ def _speed(module: Any, source: str, rounds: int) -> str:
     type=click.Path(exists=True, path_type=Path),
     help="Page of evaluation.reports.results.",
 )
-def main(rounds: int, results: Path) -> None:
-    """Prints the table of models beside baselines in Markdown: size, values, speed, score. It takes a minute."""
+@click.option("--write", is_flag=True, help="Put the speeds into weights/index.json, for `hear-audioformer list`.")
+def main(rounds: int, results: Path, write: bool) -> None:
+    """Prints the table of models beside baselines in Markdown: size, values, speed, score.
+
+    Speed is of one thread of this machine. --write is for the machine that `hear-audioformer list` names.
+    """
     torch.set_num_threads(1)
     click.echo(f"| {' | '.join(HEADS)} |\n|---|{'---:|' * (len(HEADS) - 1)}")
-    for row in rows(rounds, results):
+    made = rows(rounds, results)
+    for row in made:
         click.echo(f"| {' | '.join(row)} |")
+    if write and rounds:
+        write_speeds(bundle() / "index.json", made)
+
+
+def write_speeds(path: Path, made: list[list[str]]) -> None:
+    """Puts the speeds of a table's rows into an index."""
+    content = json.loads(path.read_text())
+    speeds = {row[0].partition("`")[2].partition("`")[0]: row[SPEED] for row in made}
+    for name, entry in content["models"].items():
+        if name in speeds:
+            entry["about"]["clips_a_second"] = float(speeds[name])
+    write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 if __name__ == "__main__":

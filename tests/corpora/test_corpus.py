@@ -47,6 +47,7 @@ def test_packages_become_shards_a_manifest_and_a_pack(tmp_path: Path, form: str)
     out = tmp_path / "out"
     result = run(out, "--mirror", archive(tmp_path / "mirror"), *ALL, "--format", form, "--keep")
     assert result.exit_code == 1  # broken.ogg
+    assert result.stderr.startswith("3 to fetch and decode, ")  # before the first is done
     assert "various: usr/share/games/various/broken.ogg: " in result.output
     note, rows = corpus_json(out), manifest(out)
     assert note["dropped"] == {"too short": 1, "silent": 1, "duplicate": 1}

@@ -171,7 +171,7 @@ def main(name: str, result: Path, against: tuple[Path, ...], heard: Path | None)
 
     RESULT is SUITE.json of evaluation.probe, made with the very weights of NAME; --against, repeatable, sets baselines
     beside it. Of a codec it is what training.reports.codec_accept -o wrote. Provenance, settings and the loss curve
-    come from the weight file and weights/NAME.jsonl. An existing card is replaced. It takes seconds.
+    come from the weight file and weights/NAME.jsonl. An existing card is replaced.
 
     \b
     Example:

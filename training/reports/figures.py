@@ -217,7 +217,7 @@ def draw_loss(source: Path) -> Any:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Pictures of a run, from its folder (RUN) and recordings. Each takes seconds; all need the extra [plot].
+    """Pictures of a run, from its folder (RUN) and recordings. All need the extra [plot].
 
     \b
     Examples:

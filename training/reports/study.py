@@ -161,8 +161,8 @@ def main(source: Path, out: Path, corpus: Path, tasks: Path) -> None:
 
     STUDY is a YAML file: `recipe`, `until` (steps of a row), `changes` (of every row), `pool`, `page` (the file that is
     written, and replaced), `rows` (title: its changes) and `reading` (the text below the table). Each row is a
-    training.pretrain run, an export and a probe: with msm-mae-open and 500 steps about a quarter of an hour of two
-    cores. The same command goes on after a stop.
+    training.pretrain run, an export and a probe. The 500 steps of the example are a tenth of the run that took 1.1
+    hours of two cores. The same command goes on after a stop.
 
     \b
     Example:

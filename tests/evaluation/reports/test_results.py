@@ -15,6 +15,21 @@ from evaluation.scoring.embeddings import Model
 from evaluation.suites.open import perturb
 from tests.evaluation import stand_in, toy
 
+ROOT = Path(__file__).parents[3]
+HEADS = (
+    "model",
+    "mean",
+    "mean of kNN",
+    "parameters",
+    "dims",
+    "scores",
+    "wins : losses",
+    "task",
+    "score",
+    "groups",
+    "chance",
+)
+
 
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -72,6 +87,30 @@ def test_the_page_has_every_model_and_task_with_its_interval(folder: Path) -> No
     assert "`probe default`" in page
     assert "torch" in page
     assert (folder / "page.png").stat().st_size > 10_000
+
+
+def skeleton(page: str) -> list[str]:
+    """What a page is made of, without names and figures: prose, and of each table its columns' kinds."""
+    kept = []
+    for line in page.splitlines():
+        if line.startswith("| ") and not line.startswith("| ---"):
+            cells = [cell.strip() for cell in line.strip("| ").split("|")]
+            heads = [cell for cell in cells if cell in HEADS]
+            kept += [" ".join(heads)] if heads else []
+        elif line.startswith("- "):
+            kept += [] if kept[-1] == "- model" else ["- model"]
+        elif line and not line.startswith(("| ---", "Made by", "## ", "![")):
+            kept.append(line)
+    return kept
+
+
+def test_the_page_of_the_documentation_has_the_layout_of_the_command(folder: Path) -> None:
+    for name in ("default", "default-scale=2.0"):
+        change(folder, name, module=f"evaluation.baselines.{name[:7]}")
+    call(folder, "--no-picture")
+    made, stored = (folder / "page.md").read_text(), (ROOT / "docs" / "generated" / "results.md").read_text()
+    assert skeleton(made) == skeleton(stored)
+    assert len(skeleton(made)) > 10
 
 
 def test_the_drop_in_noise_is_a_column(folder: Path) -> None:
