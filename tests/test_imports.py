@@ -113,7 +113,7 @@ def test_costs_of_importing() -> None:
     for program in programs.values():
         seconds(*program)  # bytecode is written, files are in the page cache
     ratios: dict[str, list[float]] = {name: [] for name in programs}
-    for _ in range(5):
+    for _ in range(3):
         taken = {name: seconds(*program) for name, program in programs.items()}
         for name in programs:
             ratios[name].append(taken[name] / taken["torch"])
