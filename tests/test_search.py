@@ -10,6 +10,7 @@ import torch
 from click.testing import CliRunner
 
 import hear_audioformer
+from hear_audioformer import exact as exact_module
 from hear_audioformer import search as search_module
 from hear_audioformer.approximate import place_of
 from hear_audioformer.cli import main
@@ -50,7 +51,7 @@ def reference(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("kept", [0, 1 << 28])
 def test_exact_search_is_the_definition(tmp_path: Path, kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether vectors stay in memory or are read again, in batches."""
-    monkeypatch.setattr(search_module, "KEPT", kept)
+    monkeypatch.setattr(exact_module, "KEPT", kept)
     vectors, _ = blobs(40_000, 7)
     index = Index(write_part(tmp_path / "out", vectors))
     query = vectors[5] + 0.1
