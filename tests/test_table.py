@@ -76,6 +76,20 @@ def test_batches_are_bounded_and_cross_parts(tmp_path: Path, monkeypatch: pytest
     assert table.places([40])[0].path == "sounds/0040.flac"
 
 
+def test_places_that_were_read_stay_in_memory_in_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading ten places of a million rows took ten times as long as finding them."""
+    monkeypatch.setattr(part_files, "GROUP", 1)
+    monkeypatch.setattr(table_files, "KEPT", 2)
+    for first in range(4):
+        write_part(tmp_path / "out", blobs(1, 1)[0], first=first)
+    store = open_table(tmp_path / "out").store
+    assert isinstance(store, table_files.ParquetStore)
+    assert store.places([0, 1, 2, 3])["path"] == [f"sounds/{number:04}.flac" for number in range(4)]
+    assert len(store._kept) == 2
+    store.files[3].unlink()
+    assert store.places([3])["path"] == ["sounds/0003.flac"]
+
+
 def test_float16_becomes_float32(tmp_path: Path) -> None:
     vectors, _ = blobs(5, 2)
     table = open_table(write_part(tmp_path / "out", vectors, dtype="float16"))
