@@ -73,9 +73,7 @@ class Index:
         self.note = ""
         self._where: dict[str, Any] = {"model": model, "device": device}
         self._model: SameModel | None = None
-        self._rows: Exact | Approximate = (
-            _faiss_of(self.table) if self._wants_faiss(approximate) else Exact(self.table)
-        )
+        self._rows: Exact | Approximate = _faiss_of(self.table) if self._wants_faiss(approximate) else Exact(self.table)
         self.standard = self._rows.standard
         self.note = self._rows.note or self.note
         if self.standard.plain:

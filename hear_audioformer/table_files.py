@@ -3,6 +3,7 @@
 import json
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -74,7 +75,7 @@ class ParquetStore:
         from pyarrow import parquet
 
         for path in self.files:
-            with parquet.ParquetFile(path, memory_map=True) as file:
+            with _still_there(path), parquet.ParquetFile(path, memory_map=True) as file:
                 for batch in file.iter_batches(rows, columns=["embedding"]):
                     yield _matrix(batch.column(0))
 
@@ -97,7 +98,8 @@ class ParquetStore:
         from pyarrow import parquet
 
         for path in self.files:
-            yield parquet.read_table(path, columns=list(PLACES), partitioning=None)
+            with _still_there(path):
+                yield parquet.read_table(path, columns=list(PLACES), partitioning=None)
 
     def _chosen(self, read: Callable[[int], Any], wanted: Sequence[int]) -> Iterator[Any]:
         """The wanted rows as Arrow tables; row groups without one are not read."""
@@ -117,7 +119,7 @@ class ParquetStore:
         from pyarrow import parquet
 
         path, number = self.groups[group]
-        with parquet.ParquetFile(path, memory_map=True) as file:
+        with _still_there(path), parquet.ParquetFile(path, memory_map=True) as file:
             return file.read_row_group(number, columns=columns)
 
 
@@ -210,6 +212,14 @@ def _matrix(column: Any) -> np.ndarray:
     """An Arrow column of lists of fixed size as (rows, dim)."""
     flat = column.flatten().to_numpy(zero_copy_only=False)
     return flat.reshape(len(column), -1)
+
+
+@contextmanager
+def _still_there(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read since the table was opened ({error}): open it again") from error
 
 
 def _places(paths: np.ndarray, offset: np.ndarray, seconds: np.ndarray) -> Columns:

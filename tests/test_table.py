@@ -115,6 +115,37 @@ def test_parts_of_two_models_are_refused(tmp_path: Path) -> None:
         open_table(tmp_path / "out")
 
 
+@pytest.mark.parametrize("gone", [0, 1, 2])
+def test_a_part_that_is_gone_is_missed(tmp_path: Path, gone: int) -> None:
+    """Also the last, which only the run's plan tells of; parts without a run are a table."""
+    out, model = tmp_path / "out", write_model(small_encoder("msm-mae"), "msm-mae", tmp_path / "small.safetensors")
+    for number in range(3):
+        write_recordings(tmp_path / f"in{number}", 2, 0.5)
+        hear_audioformer.embed_files(tmp_path / f"in{number}", out, model, append=number > 0, workers=0, progress=False)
+    files = open_table(out).files
+    files[gone].unlink()
+    with pytest.raises(StoreError, match=f"no part with recordings {2 * gone} to {2 * gone + 1}, .* --append"):
+        open_table(out)
+    (out / "_run" / "run.json").unlink()
+    assert len(open_table(out)) == 4
+
+
+def test_a_file_that_is_gone_since_is_named(tmp_path: Path) -> None:
+    table = open_table(write_part(tmp_path / "out", blobs(6, 2)[0]))
+    table.files[0].unlink()
+    for read in (table.vectors, lambda: table.take([1]), lambda: table.places([1]), lambda: table.paths):
+        with pytest.raises(StoreError, match=r"part-.*parquet cannot be read since .*: open it again"):
+            read()
+
+
+def test_a_row_of_nan_is_named(tmp_path: Path) -> None:
+    vectors, _ = blobs(6, 2)
+    vectors[4, 1] = np.nan
+    table = open_table(write_part(tmp_path / "out", vectors))
+    with pytest.raises(StoreError, match=r"first in row 4, of sounds/0004\.flac: embed"):
+        list(table.batches(3))
+
+
 def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
     import pyarrow
     from pyarrow import parquet
