@@ -9,7 +9,7 @@ query that is a recording needs torch, and the model that made the table.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import AudioError, StoreError
-from .standard import Standard
+from .exact import Exact
 from .table import Table, opened
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from .same_model import SameModel
 
 LARGE = 100_000  # rows, beyond which a search is approximate
-KEPT = 1 << 28  # bytes of vectors that stay in memory between exact searches
 MOST = 10_000  # neighbours that are fetched to find distinct stretches among them
 
 
@@ -74,12 +73,9 @@ class Index:
         self.note = ""
         self._where: dict[str, Any] = {"model": model, "device": device}
         self._model: SameModel | None = None
-        self._kept: np.ndarray | None = None
-        self._faiss = _faiss_of(self.table) if self._wants_faiss(approximate) else None
-        if self._faiss is None:
-            self.standard = Standard.of(self.table.batches())
-        else:
-            self.standard, self.note = self._faiss.standard, self._faiss.note
+        self._rows: Exact | Approximate = _faiss_of(self.table) if self._wants_faiss(approximate) else Exact(self.table)
+        self.standard = self._rows.standard
+        self.note = self._rows.note or self.note
         if self.standard.plain:
             self.note = f"{len(self.table)} rows are too few to standardise by: plain cosine similarity"
 
@@ -96,7 +92,7 @@ class Index:
     @property
     def exact(self) -> bool:
         """Whether all rows are compared."""
-        return self._faiss is None
+        return isinstance(self._rows, Exact)
 
     @property
     def same_model(self) -> "SameModel":
@@ -143,30 +139,8 @@ class Index:
 
     def nearest(self, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Scores and numbers of the most similar rows, best first: (queries, k), or fewer for want of rows."""
-        k = min(k, len(self.table))
         units = self.standard.unit(np.asarray(vectors, np.float32))
-        if self._faiss is not None:
-            return self._faiss.nearest(units, k)
-        scores = np.full((len(units), 0), -np.inf, np.float32)
-        rows = np.zeros((len(units), 0), np.int64)
-        first = 0
-        for batch in self._units():
-            scores = np.concatenate([scores, units @ batch.T], 1)
-            numbers = np.arange(first, first + len(batch))
-            rows = np.concatenate([rows, np.broadcast_to(numbers, (len(units), len(batch)))], 1)
-            scores, rows = _best(scores, rows, k)
-            first += len(batch)
-        return scores, rows
-
-    def _units(self) -> Iterator[np.ndarray]:
-        """All rows, standardised and of length one, in batches; kept in memory if they are few."""
-        if self._kept is None and 4 * len(self.table) * self.table.dim <= KEPT:
-            self._kept = np.concatenate([self.standard.unit(batch) for batch in self.table.batches()])
-        if self._kept is not None:
-            yield self._kept
-            return
-        for batch in self.table.batches():
-            yield self.standard.unit(batch)
+        return self._rows.nearest(units, min(k, len(self.table)))
 
     def _hits(self, scores: np.ndarray, rows: np.ndarray) -> list[Hit]:
         found = [(score, row) for score, row in zip(scores.tolist(), rows.tolist(), strict=True) if row >= 0]
@@ -195,15 +169,6 @@ def _faiss_of(table: Table) -> "Approximate":
     from .approximate import Approximate
 
     return Approximate(table)
-
-
-def _best(scores: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The ``k`` best columns of each query, best first, of equals the first row first."""
-    if scores.shape[1] > k:
-        kept = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-        scores, rows = np.take_along_axis(scores, kept, 1), np.take_along_axis(rows, kept, 1)
-    order = np.lexsort((rows, -scores), axis=1)
-    return np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1)
 
 
 def _without(row: int, hits: list[Hit]) -> list[Hit]:

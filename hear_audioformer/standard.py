@@ -5,12 +5,13 @@ one between any two recordings, and a handful of values decide. Standardised by 
 "as alike as two recordings of this table are on average", and every value counts.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 FEW = 10  # rows, below which a mean over them says little: vectors are then compared as they are
+BLOCK = 1 << 10  # rows at a time: they stay in a processor's cache
 CONSTANT = 1e-6  # a deviation up to this, relative to the mean, is rounding
 
 
@@ -30,8 +31,8 @@ class Standard:
     def of(cls, batches: Iterable[np.ndarray]) -> "Standard":
         """The standard of vectors (rows, dim) in batches, in one pass."""
         rows, first, total, squares = 0, None, np.zeros(1), np.zeros(1)
-        for batch in batches:
-            exact = batch.astype(np.float64)
+        for block in _blocks(batches):
+            exact = block.astype(np.float64)
             first = exact.mean(0) if first is None else first  # squares of differences from it lose no digits
             exact -= first
             rows += len(exact)
@@ -57,8 +58,21 @@ class Standard:
         """Standardised vectors, (rows, dim), float32."""
         return (vectors - self.mean) * self.scale
 
-    def unit(self, vectors: np.ndarray) -> np.ndarray:
-        """The same at length one, so that a product is a cosine; a vector equal to the mean stays zero."""
-        standardised = self(vectors)
-        lengths = np.linalg.norm(standardised, axis=1, keepdims=True)
-        return standardised / np.maximum(lengths, 1e-12)
+    def unit(self, vectors: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """The same at length one, so that a product is a cosine; a vector equal to the mean stays zero.
+
+        Args:
+            out: where they go, which may be ``vectors``.
+        """
+        units = np.empty(vectors.shape, np.float32) if out is None else out
+        for start in range(0, len(vectors), BLOCK):
+            standardised = self(vectors[start : start + BLOCK])
+            lengths = np.linalg.norm(standardised, axis=1, keepdims=True)
+            np.divide(standardised, np.maximum(lengths, 1e-12), out=units[start : start + BLOCK])
+        return units
+
+
+def _blocks(batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    for batch in batches:
+        for start in range(0, len(batch), BLOCK):
+            yield batch[start : start + BLOCK]

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from .bulk.parts import parts
+from .bulk.removed import refuse_removed
 from .errors import StoreError
 from .table_files import Columns, NpzStore, ParquetStore, Store, ZarrStore
 
@@ -90,10 +91,16 @@ class Table:
 
     def batches(self, rows: int = BATCH) -> Iterator[np.ndarray]:
         """The vectors in order, (at most ``rows``, dim), float32; only one batch is in memory."""
-        for batch in self.store.vectors(rows):
-            if not np.isfinite(batch).all():
-                raise StoreError(f"{self.path} holds NaN or infinite values: embed the recordings again")
-            yield batch.astype(np.float32, copy=False)
+        first = 0
+        for stored in self.store.vectors(rows):
+            batch = stored.astype(np.float32, copy=False)
+            finite = np.isfinite(batch)  # four times faster than on half precision
+            if not finite.all():
+                row = first + int(finite.all(1).argmin())
+                raise StoreError(f"{self.path} holds NaN or infinite values, first in row {row}, of "
+                                 f"{self.places([row])[0].path}: embed the recordings again")  # fmt: skip
+            first += len(batch)
+            yield batch
 
     def vectors(self) -> np.ndarray:
         """All vectors: (rows, dim), float32."""
@@ -148,6 +155,7 @@ def open_table(path: str | Path) -> Table:
             raise StoreError(
                 f"{path} holds no parts of a table; `hear-audioformer embed RECORDINGS -o {path}` makes some"
             )
+        refuse_removed(path, files)
     elif suffix == ".parquet":
         files = [path]
     else:

@@ -2,7 +2,8 @@
 
 import json
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from .bulk.parts import KEY
 from .errors import StoreError
 
 PLACES = ("path", "offset", "seconds")
+KEPT = 64  # row groups whose places stay in memory: to read one takes longer than to search a million rows
 Columns = dict[str, Any]  # path: list of str; offset, seconds: (rows,)
 
 
@@ -38,44 +40,48 @@ class ParquetStore:
     def __init__(self, files: list[Path]) -> None:
         self.files = files
         self.facts: dict[str, Any] = {}
-        self.counts: list[int] = []
-        self.dim = 0
+        self.groups: list[tuple[Path, int]] = []  # each row group's file, and its number there
+        self._kept: dict[int, Any] = {}
+        counts: list[int] = []
         for path in files:
-            facts, count = self._header(path)
+            facts, inside = self._header(path)
             self.facts = self.facts or facts
             if differing := [name for name in sorted({**facts, **self.facts}) if _differs(name, facts, self.facts)]:
                 raise StoreError(
                     f"{path} holds vectors of another model or other options than {files[0].name} "
                     f"({', '.join(differing)}): keep the parts of each run in a folder of their own"
                 )
-            self.counts.append(count)
-        self.rows = sum(self.counts)
+            self.groups += [(path, number) for number in range(len(inside))]
+            counts += inside
+        self.rows = sum(counts)
+        self.starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
 
-    def _header(self, path: Path) -> tuple[dict[str, Any], int]:
-        """The facts of a file and its number of rows."""
+    def _header(self, path: Path) -> tuple[dict[str, Any], list[int]]:
+        """The facts of a file and the rows of each row group."""
         from pyarrow import ArrowInvalid, parquet
 
         try:
             with parquet.ParquetFile(path) as file:
                 text = (file.metadata.metadata or {}).get(KEY.encode())
-                names, count = file.schema_arrow.names, file.metadata.num_rows
+                names = file.schema_arrow.names
+                counts = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
         except (ArrowInvalid, OSError) as error:
             raise StoreError(f"{path} is no whole Parquet file ({error}): embed the recordings again") from error
         if text is None or not {*PLACES, "embedding"} <= set(names):
             raise StoreError(f"{path} {NO_RESULT}")
-        return json.loads(text), count
+        return json.loads(text), counts
 
     def vectors(self, rows: int) -> Iterator[np.ndarray]:
         from pyarrow import parquet
 
         for path in self.files:
-            with parquet.ParquetFile(path, memory_map=True) as file:
+            with _still_there(path), parquet.ParquetFile(path, memory_map=True) as file:
                 for batch in file.iter_batches(rows, columns=["embedding"]):
                     yield _matrix(batch.column(0))
 
     def places(self, wanted: Sequence[int] | None = None) -> Columns:
         found: Columns = {name: [] for name in PLACES}
-        for table in self._chosen(list(PLACES), wanted):
+        for table in self._whole_files() if wanted is None else self._chosen(self._places_of, wanted):
             found["path"] += table["path"].to_pylist()
             for name in PLACES[1:]:
                 found[name].append(table[name].to_numpy())
@@ -83,27 +89,38 @@ class ParquetStore:
         return {"path": found["path"], **joined}
 
     def take(self, wanted: Sequence[int]) -> np.ndarray:
-        parts = [_matrix(table["embedding"].combine_chunks()) for table in self._chosen(["embedding"], wanted)]
+        chosen = self._chosen(lambda group: self._read(group, ["embedding"]), wanted)
+        parts = [_matrix(table["embedding"].combine_chunks()) for table in chosen]
         return np.concatenate(parts) if parts else np.zeros((0, self.facts["dim"]), np.float32)
 
-    def _chosen(self, columns: list[str], wanted: Sequence[int] | None) -> Iterator[Any]:
-        """The columns as Arrow tables, of all rows or of the wanted ones; row groups without one are not read."""
+    def _whole_files(self) -> Iterator[Any]:
+        """The places of all rows, as an Arrow table a file."""
         from pyarrow import parquet
 
-        first, rows = 0, None if wanted is None else np.asarray(wanted, np.int64)
-        for path, count in zip(self.files, self.counts, strict=True):
-            if rows is None:
-                yield parquet.read_table(path, columns=columns, partitioning=None)
-            elif _some(rows, first, first + count):
-                with parquet.ParquetFile(path, memory_map=True) as file:
-                    start = first
-                    for group in range(file.num_row_groups):
-                        end = start + file.metadata.row_group(group).num_rows
-                        inside = rows[(rows >= start) & (rows < end)] - start
-                        if len(inside):
-                            yield file.read_row_group(group, columns=columns).take(inside)
-                        start = end
-            first += count
+        for path in self.files:
+            with _still_there(path):
+                yield parquet.read_table(path, columns=list(PLACES), partitioning=None)
+
+    def _chosen(self, read: Callable[[int], Any], wanted: Sequence[int]) -> Iterator[Any]:
+        """The wanted rows as Arrow tables; row groups without one are not read."""
+        rows = np.asarray(wanted, np.int64)
+        groups = np.searchsorted(self.starts, rows, side="right") - 1
+        for group in np.unique(groups).tolist():
+            yield read(group).take(rows[groups == group] - self.starts[group])
+
+    def _places_of(self, group: int) -> Any:
+        if group not in self._kept:
+            for oldest in list(self._kept)[: len(self._kept) - KEPT + 1]:
+                self._kept.pop(oldest, None)  # another thread may have been here
+            self._kept[group] = self._read(group, list(PLACES))
+        return self._kept[group]
+
+    def _read(self, group: int, columns: list[str]) -> Any:
+        from pyarrow import parquet
+
+        path, number = self.groups[group]
+        with _still_there(path), parquet.ParquetFile(path, memory_map=True) as file:
+            return file.read_row_group(number, columns=columns)
 
 
 class NpzStore:
@@ -197,8 +214,12 @@ def _matrix(column: Any) -> np.ndarray:
     return flat.reshape(len(column), -1)
 
 
-def _some(rows: np.ndarray, first: int, end: int) -> bool:
-    return bool(((rows >= first) & (rows < end)).any())
+@contextmanager
+def _still_there(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read since the table was opened ({error}): open it again") from error
 
 
 def _places(paths: np.ndarray, offset: np.ndarray, seconds: np.ndarray) -> Columns:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from click.testing import CliRunner
 
 import hear_audioformer
+from hear_audioformer import exact as exact_module
 from hear_audioformer import search as search_module
 from hear_audioformer.approximate import place_of
 from hear_audioformer.cli import main
@@ -19,7 +21,7 @@ from hear_audioformer.search import Index
 from hear_audioformer.standard import Standard
 from hear_audioformer.table import open_table
 from tests.bulk.conftest import write_recordings
-from tests.conftest import small_encoder, write_model
+from tests.conftest import small_encoder, small_network, write_model
 from tests.tables import blobs, write_part
 
 pytest.importorskip("pyarrow")
@@ -50,7 +52,7 @@ def reference(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("kept", [0, 1 << 28])
 def test_exact_search_is_the_definition(tmp_path: Path, kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether vectors stay in memory or are read again, in batches."""
-    monkeypatch.setattr(search_module, "KEPT", kept)
+    monkeypatch.setattr(exact_module, "KEPT", kept)
     vectors, _ = blobs(40_000, 7)
     index = Index(write_part(tmp_path / "out", vectors))
     query = vectors[5] + 0.1
@@ -70,6 +72,19 @@ def test_a_recording_finds_itself(home: Path) -> None:
     assert hits[0].path == str(home / "in" / "0007.flac")
     assert hits[0].score > 0.999
     assert hits[1].score < 0.99
+
+
+@pytest.mark.parametrize("options", [{}, {"timestamps": True}])
+def test_every_method_embeds_the_query(tmp_path: Path, method: str, options: dict[str, Any]) -> None:
+    """Fusions too, whose tables name a pool that no user may choose."""
+    model = write_model(small_network(method), method, tmp_path / "small.safetensors")
+    write_recordings(tmp_path / "in", 3, 1.0)
+    hear_audioformer.embed_files(tmp_path / "in", tmp_path / "out", model, workers=0, progress=False, **options)
+    hits = Index(tmp_path / "out").search(tmp_path / "in" / "0001.flac", k=2)
+    assert len(hits) == 2
+    if not options:
+        assert hits[0].row == 1
+        assert hits[0].score > 0.999
 
 
 def test_a_row_needs_no_model(home: Path, tmp_path: Path) -> None:

@@ -76,6 +76,20 @@ def test_batches_are_bounded_and_cross_parts(tmp_path: Path, monkeypatch: pytest
     assert table.places([40])[0].path == "sounds/0040.flac"
 
 
+def test_places_that_were_read_stay_in_memory_in_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading ten places of a million rows took ten times as long as finding them."""
+    monkeypatch.setattr(part_files, "GROUP", 1)
+    monkeypatch.setattr(table_files, "KEPT", 2)
+    for first in range(4):
+        write_part(tmp_path / "out", blobs(1, 1)[0], first=first)
+    store = open_table(tmp_path / "out").store
+    assert isinstance(store, table_files.ParquetStore)
+    assert store.places([0, 1, 2, 3])["path"] == [f"sounds/{number:04}.flac" for number in range(4)]
+    assert len(store._kept) == 2
+    store.files[3].unlink()
+    assert store.places([3])["path"] == ["sounds/0003.flac"]
+
+
 def test_float16_becomes_float32(tmp_path: Path) -> None:
     vectors, _ = blobs(5, 2)
     table = open_table(write_part(tmp_path / "out", vectors, dtype="float16"))
@@ -99,6 +113,37 @@ def test_parts_of_two_models_are_refused(tmp_path: Path) -> None:
     write_part(tmp_path / "out", vectors, first=6, sha256="1" * 64)
     with pytest.raises(StoreError, match=r"another model or other options .*\(sha256\): keep"):
         open_table(tmp_path / "out")
+
+
+@pytest.mark.parametrize("gone", [0, 1, 2])
+def test_a_part_that_is_gone_is_missed(tmp_path: Path, gone: int) -> None:
+    """Also the last, which only the run's plan tells of; parts without a run are a table."""
+    out, model = tmp_path / "out", write_model(small_encoder("msm-mae"), "msm-mae", tmp_path / "small.safetensors")
+    for number in range(3):
+        write_recordings(tmp_path / f"in{number}", 2, 0.5)
+        hear_audioformer.embed_files(tmp_path / f"in{number}", out, model, append=number > 0, workers=0, progress=False)
+    files = open_table(out).files
+    files[gone].unlink()
+    with pytest.raises(StoreError, match=f"no part with recordings {2 * gone} to {2 * gone + 1}, .* --append"):
+        open_table(out)
+    (out / "_run" / "run.json").unlink()
+    assert len(open_table(out)) == 4
+
+
+def test_a_file_that_is_gone_since_is_named(tmp_path: Path) -> None:
+    table = open_table(write_part(tmp_path / "out", blobs(6, 2)[0]))
+    table.files[0].unlink()
+    for read in (table.vectors, lambda: table.take([1]), lambda: table.places([1]), lambda: table.paths):
+        with pytest.raises(StoreError, match=r"part-.*parquet cannot be read since .*: open it again"):
+            read()
+
+
+def test_a_row_of_nan_is_named(tmp_path: Path) -> None:
+    vectors, _ = blobs(6, 2)
+    vectors[4, 1] = np.nan
+    table = open_table(write_part(tmp_path / "out", vectors))
+    with pytest.raises(StoreError, match=r"first in row 4, of sounds/0004\.flac: embed"):
+        list(table.batches(3))
 
 
 def test_what_is_no_result_is_refused(tmp_path: Path) -> None:

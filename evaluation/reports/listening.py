@@ -74,7 +74,7 @@ def _section(number: int, sounds: Sequence[Sound], found: dict[str, Found]) -> s
     )
     return (
         f'<section id="{sound.name}"><h2>{escape(sound.title)}<small>{escape(sound.origin)}</small></h2>\n'
-        f'<audio id="play-{sound.name}" controls preload="none" src="{sound.name}.ogg"></audio>\n'
+        f'<audio id="play-{sound.name}" controls preload="metadata" src="{sound.name}.ogg"></audio>\n'
         f"<table>{rows}</table></section>\n"
     )
 

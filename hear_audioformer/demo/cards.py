@@ -19,6 +19,7 @@ CSS = """
 .hear-card audio {width: 100%; height: 34px; margin-top: 6px}
 .hear-problem, .hear-status.bad {color: #b2182b}
 .hear-status {min-height: 1.5em}
+.hear-picture:has([aria-label="Empty value"]) {display: none}
 .hear-quiet {opacity: 0.75; margin: 2px 0 8px}
 """
 

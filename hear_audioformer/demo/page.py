@@ -219,6 +219,7 @@ def _image(label: str, name: str, height: int | None = None) -> gradio.Image:
         alt_text=label,
         height=height,
         elem_id=name,
+        elem_classes="hear-picture",
         interactive=False,
         format="png",
         buttons=["fullscreen"],

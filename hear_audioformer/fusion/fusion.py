@@ -35,7 +35,7 @@ class Fusion(Model):
         super().__init__()
         parts = composition.config.parts
         for name in ("pool", "layers"):
-            if options.pop(name, None) is not None:
+            if options.pop(name, None) not in (None, self.pool):  # tables of a fusion say that pool is "parts"
                 raise ValueError(f"{name}: each part of a fusion has its own; `hear-audioformer info` prints them")
         leader = next((number for number, part in enumerate(parts) if part.model), 0)
         self.parts = nn.ModuleList(

@@ -20,6 +20,9 @@ EXAMPLE = Path(__file__).parents[2] / "docs" / "example.ogg"
 def test_a_visit(home: Home, tmp_path: Path) -> None:
     shelf = Shelf.of_tables([str(table) for table in home.tables], values=str(home.labels))
     with served(shelf) as url, Visitor(url) as visitor:
+        frames = visitor.find(".hear-picture [aria-label='Empty value']")
+        assert frames, "Gradio names them otherwise now"
+        assert not any(one.is_displayed() for one in frames), "an empty frame is shown"
         visitor.drop(EXAMPLE)
         visitor.wait_for("#nearest audio", count=5)
         for name in ("spectrogram", "similarity"):
