@@ -25,7 +25,7 @@ def sections(cells: Sequence[Cell], notes: Iterable[str] = ()) -> str:
     """Two tables a group, with a column for each length and batch; below, where and when they were measured."""
     parts = []
     for group in dict.fromkeys(cell.group for cell in cells):
-        of_group = sorted((cell for cell in cells if cell.group == group), key=lambda cell: (cell.seconds, cell.batch))
+        of_group = _sorted(cell for cell in cells if cell.group == group)
         names = list(dict.fromkeys(row.name for cell in of_group for row in cell.rows))
         parts += [f"### {group}", "Clips a second, and the share of the peak:"]
         parts.append(_table(of_group, names, lambda row: f"{row.rate:.3g} ({row.share:.0%})"))
@@ -65,31 +65,48 @@ def _title(seconds: float, batch: int) -> str:
 
 
 def draw(path: Path, cells: Sequence[Cell]) -> None:
-    """Bars of clips a second, a panel for each cell, on a logarithmic axis."""
+    """Bars of clips a second: a row of panels a group, a panel a cell, all from zero. Lone models are left out."""
     from matplotlib.figure import Figure
 
-    cells = sorted(cells, key=lambda cell: (cell.group, cell.seconds, cell.batch))
-    wide = min(len(cells), 3)
-    rows = [cells[first : first + wide] for first in range(0, len(cells), wide)]
-    heights = [1.5 + max(len(cell.rows) for cell in row) for row in rows]
-    figure = Figure(figsize=(4.2 * wide, 0.26 * sum(heights)), layout="constrained")
-    panels = figure.subplots(len(rows), wide, squeeze=False, gridspec_kw={"height_ratios": heights})
-    for panel in panels.flat[len(cells) :]:
-        panel.set_axis_off()
-    for panel, cell in zip(panels.flat, cells, strict=False):
-        _bars(panel, cell.rows, f"{cell.group}, {_title(cell.seconds, cell.batch)}")
+    compared = [cell for cell in cells if len(cell.rows) > 1] or cells
+    groups = list(dict.fromkeys(cell.group for cell in compared))
+    names = {group: _names(compared, group) for group in groups}
+    wide = max(sum(cell.group == group for cell in compared) for group in groups)
+    heights = [1.2 + len(names[group]) for group in groups]
+    figure = Figure(figsize=(2.6 + 1.3 * wide, 0.25 * sum(heights)), layout="constrained")
+    panels = figure.subplots(len(groups), wide, squeeze=False, gridspec_kw={"height_ratios": heights})
+    for row, group in zip(panels, groups, strict=True):
+        of_group = sorted(
+            (cell for cell in compared if cell.group == group), key=lambda cell: (cell.seconds, cell.batch)
+        )
+        for panel, cell in zip(row, of_group, strict=False):
+            _bars(panel, cell.rows, names[group], _title(cell.seconds, cell.batch))
+            if cell is not of_group[0]:
+                panel.set_yticklabels([])
+        for panel in row[len(of_group) :]:
+            panel.set_axis_off()
     figure.suptitle("clips a second", fontsize=9)
     figure.savefig(path, dpi=110)
 
 
-def _bars(panel: Any, rows: Sequence[Row], title: str) -> None:
-    """One cell; what this package runs is dark."""
-    shown = rows[::-1]
-    ours = [row.name for row in shown if row.name.startswith(OURS)]
-    colours = ["#2a6f97" if row.name in ours else "#b8c4cc" for row in shown]
-    bars = panel.barh([row.name for row in shown], [row.rate for row in shown], color=colours)
-    panel.bar_label(bars, [f"{row.rate:.3g}" for row in shown], padding=2, fontsize=6)
-    panel.set_xscale("log")
-    panel.margins(x=0.25)
+def _sorted(cells: Iterable[Cell]) -> list[Cell]:
+    return sorted(cells, key=lambda cell: (cell.seconds, cell.batch))
+
+
+def _names(cells: Sequence[Cell], group: str) -> list[str]:
+    return list(dict.fromkeys(row.name for cell in cells if cell.group == group for row in cell.rows))
+
+
+def _bars(panel: Any, rows: Sequence[Row], names: Sequence[str], title: str) -> None:
+    """One cell, the first name on top; what this package runs is dark."""
+    rates = {row.name: row.rate for row in rows}
+    shown = names[::-1]
+    colours = ["#2a6f97" if name.startswith(OURS) else "#b8c4cc" for name in shown]
+    bars = panel.barh(shown, [rates.get(name, 0.0) for name in shown], color=colours)
+    panel.bar_label(bars, [f"{rates[name]:.3g}" if name in rates else "" for name in shown], padding=2, fontsize=6)
+    panel.margins(x=0.35)
+    panel.set_xlim(left=0)
+    panel.set_xticks([])
     panel.tick_params(labelsize=6)
+    panel.spines[["top", "right", "bottom"]].set_visible(False)
     panel.set_title(title, fontsize=7, loc="left")
