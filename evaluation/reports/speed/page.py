@@ -76,9 +76,7 @@ def draw(path: Path, cells: Sequence[Cell]) -> None:
     figure = Figure(figsize=(2.6 + 1.3 * wide, 0.25 * sum(heights)), layout="constrained")
     panels = figure.subplots(len(groups), wide, squeeze=False, gridspec_kw={"height_ratios": heights})
     for row, group in zip(panels, groups, strict=True):
-        of_group = sorted(
-            (cell for cell in compared if cell.group == group), key=lambda cell: (cell.seconds, cell.batch)
-        )
+        of_group = _sorted(cell for cell in compared if cell.group == group)
         for panel, cell in zip(row, of_group, strict=False):
             _bars(panel, cell.rows, names[group], _title(cell.seconds, cell.batch))
             if cell is not of_group[0]:
