@@ -126,26 +126,13 @@ class Embedder(Model):
         """``timestamps`` of such a recording, in parts in order of time, in constant memory."""
         return streaming.timestamps_of(self, open_blocks, progress)
 
-    def stream(  # type: ignore[override]
+    def stream_groups(
         self, chunks: Iterable[Any], *, sample_rate: int | None = None, latency_ms: float | None = None
-    ) -> Iterator[tuple[float, Tensor]]:
-        """Timestamps of audio that comes in chunks, in constant memory: (centre in ms, (timestamp_embedding_size,)).
-
-        They are those of ``timestamps`` for all chunks joined, in order of time. Each comes as soon as its window is
-        complete, at most ``self.latency_ms`` after its centre. What a method knows of a whole clip is known here so
-        far: ASiT removes the mean of all samples until now, and MSM-MAE with ``normalisation="batch"`` uses the
-        statistics until now. All other features are those of the whole clip (docs/streaming.md).
-
-        Args:
-            chunks: mono blocks of floats in [-1, 1], tensors or arrays of any lengths; read when they are needed.
-            sample_rate: of the chunks, in Hz, if it is not the model's.
-            latency_ms: a shorter latency. Windows are then shorter, so the embeddings differ from ``timestamps``.
-        """
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         return streaming.stream(self, chunks, sample_rate=sample_rate, latency_ms=latency_ms)
 
     @property
     def latency_ms(self) -> float:
-        """The longest time from a timestamp to the sample that completes its embedding in a stream."""
         return streaming.latency_ms(self)
 
     def _frames(self, audio: Tensor, grid: Grid) -> Tensor:

@@ -90,9 +90,34 @@ class Model(nn.Module):
         frames, times = self.timestamps(waveform_of_blocks(open_blocks, progress)[None])
         yield from zip(times[0].split(PART), frames[0].split(PART), strict=True)
 
-    def stream(self, chunks: Iterable[Any], **options: Any) -> Iterator[tuple[float, Tensor]]:
-        """Timestamps of live audio; of a model that is one encoder (``Embedder.stream``)."""
-        raise TypeError(f"a {type(self).__name__} does not stream: stream one of its parts, such as msm-mae-tiny")
+    def stream(
+        self, chunks: Iterable[Any], *, sample_rate: int | None = None, latency_ms: float | None = None
+    ) -> Iterator[tuple[float, Tensor]]:
+        """Timestamps of audio that comes in chunks, in constant memory: (centre in ms, (timestamp_embedding_size,)).
+
+        They are those of ``timestamps`` for all chunks joined, in order of time. Each comes as soon as its window is
+        complete, at most ``self.latency_ms`` after its centre. What a method knows of a whole clip is known here so
+        far: ASiT removes the mean of all samples until now, and MSM-MAE with ``normalisation="batch"`` uses the
+        statistics until now. All other features are those of the whole clip (docs/streaming.md).
+
+        Args:
+            chunks: mono blocks of floats in [-1, 1], tensors or arrays of any lengths; read when they are needed.
+            sample_rate: of the chunks, in Hz, if it is not the model's.
+            latency_ms: a shorter latency. Windows are then shorter, so the embeddings differ from ``timestamps``.
+        """
+        groups = self.stream_groups(chunks, sample_rate=sample_rate, latency_ms=latency_ms)
+        return ((time, frame) for times, frames in groups for time, frame in zip(times.tolist(), frames, strict=True))
+
+    def stream_groups(
+        self, chunks: Iterable[Any], *, sample_rate: int | None = None, latency_ms: float | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """``stream`` in groups of frames that are complete together: centres in ms, (frames,), and (frames, dim)."""
+        raise TypeError(f"a {type(self).__name__} does not stream")
+
+    @property
+    def latency_ms(self) -> float:
+        """The longest time from a timestamp to the sample that completes its embedding in a stream."""
+        raise TypeError(f"a {type(self).__name__} does not stream")
 
     def forward(self, audio: Clips) -> Tensor:
         """The same as ``scene``."""

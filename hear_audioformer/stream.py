@@ -1,7 +1,8 @@
 """Embeddings of a clip that comes in blocks, in constant memory: live audio, and files of any length.
 
-``stream`` is ``Embedder.stream``. ``scene_of`` and ``timestamps_of`` give what ``Embedder.scene`` and
-``Embedder.timestamps`` give for the whole waveform. They read the blocks twice where features depend on the whole clip.
+``stream`` gives the groups of frames that ``Embedder.stream`` takes apart. ``scene_of`` and ``timestamps_of`` give what
+``Embedder.scene`` and ``Embedder.timestamps`` give for the whole waveform. They read the blocks twice where features
+depend on the whole clip.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,7 +19,7 @@ from .encoder import Encoder
 from .feature_stream import FeatureStream, Fixed
 from .fields import is_number
 from .frame_stream import FrameStream, Line
-from .model import Blocks, Progress
+from .model import Blocks, Model, Progress
 from .view import evaluated
 from .windowed import WindowedEncoder
 from .windows import Geometry, Grid
@@ -31,18 +32,24 @@ PART = 1 << 16  # samples that are looked at together
 
 def stream(
     model: "Embedder", chunks: Iterable[Any], *, sample_rate: int | None = None, latency_ms: float | None = None
-) -> Iterator[tuple[float, Tensor]]:
-    """``Embedder.stream``; checks its arguments before the first chunk is asked for."""
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Times and frames in groups that are complete together; checks its arguments before it asks for a chunk."""
+    parts = parts_of(model, chunks, sample_rate)
+    windowed = model.frame_encoder()
+    if latency_ms is not None:
+        windowed = replace(windowed, encoder=_shorter(model, latency_ms))
+    return _stream(model, windowed, parts)
+
+
+def parts_of(model: Model, chunks: Iterable[Any], sample_rate: int | None) -> Iterator[Tensor]:
+    """Checked parts of a stream at the model's rate, (1, samples)."""
     if isinstance(chunks, (str, bytes, PathLike)) or not isinstance(chunks, Iterable):
         kind = type(chunks).__name__
         raise TypeError(
             f"chunks is a {kind}, not an iterable of waveforms; hear_audioformer.audio.read_blocks reads files"
         )
     rate = model.sample_rate if sample_rate is None else checked_rate(sample_rate)
-    windowed = model.frame_encoder()
-    if latency_ms is not None:
-        windowed = replace(windowed, encoder=_shorter(model, latency_ms))
-    return _stream(model, windowed, chunks, rate)
+    return _resampled(checked(chunks, "chunk"), rate, model.sample_rate)
 
 
 def latency_ms(model: "Embedder", geometry: Geometry | None = None) -> float:
@@ -145,14 +152,12 @@ class Timed:
 
 
 @torch.no_grad()
-def _stream(
-    model: "Embedder", windowed: WindowedEncoder, chunks: Iterable[Any], rate: int
-) -> Iterator[tuple[float, Tensor]]:
+def _stream(model: "Embedder", windowed: WindowedEncoder, parts: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
     source = _source(windowed)
     features = source.stream_features(source.statistics(), live=True)
     timed = Timed(model, windowed, features, live=True)
     device = torch.device("cpu")
-    for part in _resampled(_checked(chunks, "chunk"), rate, model.sample_rate):
+    for part in parts:
         device = part.device
         yield from _rows(timed, timed.add(timed.encoded.add(part)), device)
     if not features.samples:
@@ -162,10 +167,9 @@ def _stream(
     yield from _rows(timed, timed.finish(), device)
 
 
-def _rows(timed: Timed, frames: Tensor, device: torch.device) -> Iterator[tuple[float, Tensor]]:
+def _rows(timed: Timed, frames: Tensor, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
     if len(frames):
-        times, frames = timed.stamped(frames.to(device))
-        yield from zip(times.tolist(), frames, strict=True)
+        yield timed.stamped(frames.to(device))
 
 
 def _features(windowed: WindowedEncoder, open_blocks: Blocks) -> tuple[FeatureStream, int | None]:
@@ -175,7 +179,7 @@ def _features(windowed: WindowedEncoder, open_blocks: Blocks) -> tuple[FeatureSt
     if statistics is None:
         return source.stream_features(live=False), None
     length = 0
-    for part in _checked(open_blocks(), "block"):
+    for part in checked(open_blocks(), "block"):
         statistics.add(part)
         length += part.shape[1]
     known = Fixed(statistics.value(ended=True)) if length else statistics
@@ -184,7 +188,7 @@ def _features(windowed: WindowedEncoder, open_blocks: Blocks) -> tuple[FeatureSt
 
 def _bulk(frames: FrameStream, open_blocks: Blocks, length: int | None, progress: Progress | None) -> Iterator[Tensor]:
     """All frames of a recording in order, in parts, (frames, dim) each."""
-    for part in _checked(open_blocks(), "block"):
+    for part in checked(open_blocks(), "block"):
         if len(complete := frames.add(part)):
             yield complete
         if progress is not None:
@@ -203,7 +207,7 @@ def _source(windowed: WindowedEncoder) -> Encoder:
     return windowed.front
 
 
-def _checked(blocks: Iterable[Any], name: str) -> Iterator[Tensor]:
+def checked(blocks: Iterable[Any], name: str) -> Iterator[Tensor]:
     """Blocks of any sizes -> checked parts of bounded size, (1, samples), float32."""
     device = None
     for number, block in enumerate(blocks):

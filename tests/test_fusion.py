@@ -15,6 +15,7 @@ from hear_audioformer.embedder import Embedder
 from hear_audioformer.fusion import Composition, Config, Fusion, Part, statistics
 from hear_audioformer.fusion.fusion import FRONTS
 from hear_audioformer.fusion.statistics import LogFrequency, Modulation, Statistics
+from hear_audioformer.fusion.waveform import Waveform
 from hear_audioformer.model import interpolated
 from tests.conftest import small_encoder, small_fusion, small_network, widths, write_model
 
@@ -274,7 +275,7 @@ def test_quantiles_of_long_clips_are_those_of_some_frames(monkeypatch: pytest.Mo
     assert (found - wanted)[:, :exact].abs().max() < 1e-4
     assert not torch.equal(found[:, exact:], wanted[:, exact:])
     assert (found - wanted)[:, exact:].abs().max() < 0.4  # nats; noise itself deviates by 1.2 from frame to frame
-    levels = model.smoothed(audio, 0, 2001)[0]
+    levels = model.smoothed(Waveform(audio), 0, 2001)[0]
     for values, share, place in ((levels[:, :, ::3], 0.9, 12), (levels.diff(dim=2)[:, :, ::3], 0.05, 7)):
         part = slice(place * statistics.BANDS, (place + 1) * statistics.BANDS)
         assert torch.allclose(found[:, part], values.quantile(share, dim=2), atol=1e-5)

@@ -1,7 +1,8 @@
 """Models and front ends side by side, as one model."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from itertools import tee
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -9,10 +10,14 @@ from torch import Tensor, nn
 from .. import checkpoint, weights
 from ..clips import Clips, group_of, groups_of, refuse_unsound
 from ..errors import WeightsError
-from ..model import Blocks, Model, Progress, UsedPrecision, interpolated, waveform_of_blocks
+from ..fields import is_number
+from ..model import Blocks, Model, Progress, UsedPrecision, interpolated
+from ..stream import checked, parts_of
 from .composition import Composition, Part
 from .statistics import LogFrequency, Modulation, Statistics
+from .waveform import Heard
 
+TOGETHER = 8  # frames of a stream that front ends compute at once: one by one would cost several times as much
 FRONTS: dict[str, type[LogFrequency] | type[Modulation]] = {"log-frequency": LogFrequency, "modulation": Modulation}
 
 
@@ -87,28 +92,94 @@ class Fusion(Model):
 
     @torch.no_grad()
     def scene_of(self, open_blocks: Blocks, progress: Progress | None = None) -> Tensor:
-        """``scene`` of a recording read block by block, once for each part. Front ends need the waveform as a whole."""
+        """``scene`` of a recording in constant memory; each part reads it, front ends twice."""
         vectors = [part.scene_of(open_blocks, progress if part is self.leading else None)[None] for part in self.models]
         return self._composed(self.composition.scene, vectors)[0].cpu()
 
     @torch.no_grad()
     def timestamps_of(self, open_blocks: Blocks, progress: Progress | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """``timestamps`` of such a recording, in parts in order of time."""
-        fronts = [part for part in self.models if isinstance(part, Statistics)]
-        waveform = waveform_of_blocks(open_blocks)[None] if fronts else torch.zeros(1, 0)
-        others = {part: Interpolated(part.timestamps_of(open_blocks)) for part in self.models if part not in fronts}
-        for times, frames in self.leading.timestamps_of(open_blocks, progress):
-            vectors = [
-                frames[None] if part is self.leading
-                else others[part].at(times) if part in others
-                else part.frames_at(waveform, times)
-                for part in self.models
-            ]  # fmt: skip
-            yield times, self._composed(self.composition.frame, vectors)[0].cpu()
+        """``timestamps`` of such a recording, in parts in order of time, in constant memory; each part reads it."""
+        others: dict[Model, Follower] = {
+            part: Listening(part, Heard(checked(open_blocks(), "block"))) if isinstance(part, Statistics)
+            else Interpolated(part.timestamps_of(open_blocks))
+            for part in self.models if part is not self.leading
+        }  # fmt: skip
+        for times, frames in self._followed(self.leading.timestamps_of(open_blocks, progress), others):
+            yield times, frames.cpu()
+
+    def stream_groups(
+        self, chunks: Iterable[Any], *, sample_rate: int | None = None, latency_ms: float | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        if isinstance(self.leading, Statistics):
+            raise TypeError("a fusion of front ends alone does not stream: it has no model to follow")
+        if latency_ms is not None:
+            self._check_latency(latency_ms)
+        copies = iter(tee(parts_of(self, chunks, sample_rate), len(self.models)))
+        # A model takes the parts as chunks; front ends look as far ahead as they have to.
+        heard = {part: (chunk[0] for chunk in copy) for part, copy in zip(self.models, copies, strict=True)}
+        groups = {
+            part: part.stream_groups(heard[part], latency_ms=latency_ms)
+            for part in self.models if not isinstance(part, Statistics)
+        }  # fmt: skip
+        others: dict[Model, Follower] = {
+            part: Listening(part, Heard(chunk[None] for chunk in heard[part])) if isinstance(part, Statistics)
+            else Interpolated(groups[part])
+            for part in self.models if part is not self.leading
+        }  # fmt: skip
+        return self._followed(_divided(groups[self.leading]), others)
+
+    @property
+    def latency_ms(self) -> float:
+        """That of the slowest part. Frames that come together wait for the last of them."""
+        followers = [part for part in self.models if part is not self.leading]
+        together = (TOGETHER - 1) * self.hop_ms
+        steps = [together + (0.0 if isinstance(part, Statistics) else part.hop_ms) for part in followers]
+        waits = [part.latency_ms + step for part, step in zip(followers, steps, strict=True)]
+        return max(self.leading.latency_ms, *waits) if waits else self.leading.latency_ms
+
+    def _check_latency(self, latency_ms: Any) -> None:
+        fronts = zip(self.composition.config.parts, self.models, strict=True)
+        waits = {part.name: model.latency_ms for part, model in fronts if isinstance(model, Statistics)}
+        slowest = max(waits, key=waits.__getitem__, default="")
+        if slowest and is_number(latency_ms) and latency_ms < waits[slowest]:
+            least = f"{slowest} takes {waits[slowest]:g} ms"
+            raise ValueError(f"latency_ms={latency_ms:g}: {least}; stream a model without it, such as msm-mae-tiny")
+
+    @torch.no_grad()
+    def _followed(
+        self, groups: Iterator[tuple[Tensor, Tensor]], others: "dict[Model, Follower]"
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Times and composed frames, from those of the leading part and what the others say at its times."""
+        for times, frames in groups:
+            vectors = [frames[None] if part is self.leading else others[part].at(times) for part in self.models]
+            yield times, self._composed(self.composition.frame, vectors)[0].to(frames.device)
 
     def _composed(self, standardisation: nn.Module, vectors: list[Tensor]) -> Tensor:
         device = self.composition.scene.mean.device
         return refuse_unsound(standardisation([vector.to(device) for vector in vectors]))
+
+
+def _divided(groups: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+    for times, frames in groups:
+        yield from zip(times.split(TOGETHER), frames.split(TOGETHER), strict=True)
+
+
+class Follower(Protocol):
+    """A part that gives frames at the leading part's times."""
+
+    def at(self, times: Tensor) -> Tensor:
+        """Frames at the next times in ms, (1, times, dim)."""
+
+
+class Listening:
+    """A front end that computes frames at any times of a clip that comes in parts."""
+
+    def __init__(self, front: Statistics, audio: Heard) -> None:
+        self._front, self._audio = front, audio
+
+    def at(self, times: Tensor) -> Tensor:
+        """Frames at the next times, (1, times, dim)."""
+        return self._front.heard_at(self._audio, self._front.centres(times))
 
 
 class Interpolated:
@@ -120,13 +191,17 @@ class Interpolated:
 
     def __init__(self, parts: Iterator[tuple[Tensor, Tensor]]) -> None:
         self._parts = parts
-        self._times, self._frames = next(parts)
+        self._times, self._frames = torch.zeros(0), torch.zeros(0)
 
     def at(self, times: Tensor) -> Tensor:
         """Frames at the next times, (1, times, dim)."""
-        while self._times[-1] < times[-1] and (part := next(self._parts, None)) is not None:
-            self._times = torch.cat([self._times, part[0]])
-            self._frames = torch.cat([self._frames, part[1]])
+        while not len(self._times) or self._times[-1] < times[-1]:
+            part = next(self._parts, None)
+            if part is None:
+                break
+            known = len(self._times) > 0
+            self._times = torch.cat([self._times, part[0]]) if known else part[0]
+            self._frames = torch.cat([self._frames, part[1]]) if known else part[1]
         found = interpolated(self._frames[None], self._times, times)
         kept = max(int((self._times <= times[-1]).sum()) - 2, 0)
         self._times, self._frames = self._times[kept:], self._frames[kept:]

@@ -15,8 +15,11 @@ from torch.nn import functional as F
 
 from ..clips import Clips, group_of, groups_of
 from ..features import LogMel
-from ..model import Model, UsedPrecision
+from ..model import Blocks as OpenBlocks
+from ..model import Model, Progress, UsedPrecision
+from ..stream import checked
 from ..windows import Geometry
+from .waveform import Heard, Waveform
 
 RATE = 16000
 GRID = Geometry(RATE, RATE // 100, origin=0, patch=4, columns=1)  # timestamps each 40, 20 or 10 ms
@@ -31,6 +34,7 @@ BANDS = 40
 SMOOTHINGS = (1, 3, 6, 12, 25, 50, 100)  # frames of 10 ms
 CHANGE_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 LEVEL_QUANTILE = 0.9
+MARGIN = 2  # frames, which hold half a window
 ENERGY_FLOOR = 1e-4  # of squared differences of log-mels
 FRAMES_A_BLOCK = 6144  # 61 s
 RANKED = 15000  # frames that quantiles are exact up to, 2.5 min; of a longer clip they are those of each n-th frame
@@ -67,7 +71,7 @@ class Statistics(Model):
         groups, device = groups_of(audio)
         clips = [clip for group in groups for clip in group[:, None]]  # one by one: no clip depends on its neighbours
         empty = torch.zeros(0, self.scene_embedding_size, device=device)
-        return torch.cat([empty, *(self.statistics(clip).to(device) for clip in clips)])
+        return torch.cat([empty, *(self.statistics(Waveform(clip)).to(device) for clip in clips)])
 
     @torch.no_grad()
     def timestamps(self, audio: Clips) -> tuple[Tensor, Tensor]:
@@ -79,19 +83,45 @@ class Statistics(Model):
     @torch.no_grad()
     def frames_at(self, audio: Clips, times: Tensor) -> Tensor:
         audio, device = group_of(audio)
-        centres = (times.double() * (RATE / 1000)).round().long().to(device)
+        centres = self.centres(times).to(device)
         out = torch.empty(len(audio), len(times), self.timestamp_embedding_size, device=device)
         for row, clip in enumerate(audio[:, None]):
-            for part in Blocks(len(times), SPECTRA).slices:
-                out[row, part] = self.around(clip, centres[part])[0].to(device)
+            out[row] = self.heard_at(Waveform(clip), centres)[0].to(device)
         return out
 
-    def statistics(self, audio: Tensor) -> Tensor:
-        """Waveforms of one length (clips, samples) -> (clips, scene_embedding_size)."""
+    @staticmethod
+    def centres(times: Tensor) -> Tensor:
+        """Times in ms -> samples."""
+        return (times.double() * (RATE / 1000)).round().long()
+
+    @torch.no_grad()
+    def heard_at(self, audio: Waveform, centres: Tensor) -> Tensor:
+        """Frames around samples (frames,) in order, (clips, frames, timestamp_embedding_size)."""
+        found = [self.around(audio, part) for part in centres.split(SPECTRA)]
+        return torch.cat(found, dim=1)
+
+    @torch.no_grad()
+    def scene_of(self, open_blocks: OpenBlocks, progress: Progress | None = None) -> Tensor:
+        """``scene`` of a recording that is read block by block, twice, in constant memory."""
+        samples = sum(part.shape[1] for part in checked(open_blocks(), "block"))
+        if not samples:
+            raise ValueError("the recording holds no samples: an embedding needs at least one")
+        vector = self.statistics(Heard(checked(open_blocks(), "block"), samples))[0]
+        if progress:
+            progress(samples)
+        return vector
+
+    def statistics(self, audio: Waveform) -> Tensor:
+        """(clips, scene_embedding_size)."""
         raise NotImplementedError
 
-    def around(self, audio: Tensor, centres: Tensor) -> Tensor:
-        """Waveforms, and neighbouring samples (frames,) -> (clips, frames, timestamp_embedding_size)."""
+    def around(self, audio: Waveform, centres: Tensor) -> Tensor:
+        """Around neighbouring samples (frames,): (clips, frames, timestamp_embedding_size)."""
+        raise NotImplementedError
+
+    @property
+    def latency_ms(self) -> float:
+        """The time from an instant to the last sample that its frame depends on."""
         raise NotImplementedError
 
 
@@ -113,8 +143,8 @@ class LogFrequency(Statistics):
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("filters", filters, persistent=False)
 
-    def statistics(self, audio: Tensor) -> Tensor:
-        blocks = Blocks(1 + audio.shape[1] // HOP, SPECTRA_A_BLOCK)
+    def statistics(self, audio: Waveform) -> Tensor:
+        blocks = Blocks(1 + audio.samples // HOP, SPECTRA_A_BLOCK)
         found = self.filters.new_empty(3, len(blocks.slices), len(audio), self.filters.shape[1])
         for row, block in enumerate(blocks.slices):
             power = self.power(audio, HOP * torch.arange(block.start, block.stop, device=audio.device))
@@ -123,14 +153,19 @@ class LogFrequency(Statistics):
         powers, levels, deviations = found
         return torch.cat([blocks.mean(powers).log(), blocks.std(levels, deviations)], dim=1)
 
-    def around(self, audio: Tensor, centres: Tensor) -> Tensor:
+    def around(self, audio: Waveform, centres: Tensor) -> Tensor:
         return self.power(audio, centres).log()
 
-    def power(self, audio: Tensor, centres: Tensor) -> Tensor:
+    @property
+    def latency_ms(self) -> float:
+        return 1000 * N_FFT / 2 / RATE
+
+    def power(self, audio: Waveform, centres: Tensor) -> Tensor:
         """Power of each bin around samples (frames,), with silence around the clip: (clips, frames, bins)."""
         first, last = int(centres[0]) - N_FFT // 2, int(centres[-1]) + N_FFT // 2
-        around = (max(-first, 0), max(last - audio.shape[1], 0))
-        padded = F.pad(audio[:, max(first, 0) : last], around).to(self.window.device)
+        audio.reach(last)
+        around = (max(-first, 0), max(last - audio.samples, 0))
+        padded = F.pad(audio.part(max(first, 0), last), around).to(self.window.device)
         places = (centres.to(padded.device) - int(centres[0]))[:, None] + torch.arange(N_FFT, device=padded.device)
         powers = []
         for some in places.split(SPECTRA):
@@ -152,8 +187,8 @@ class Modulation(Statistics):
         super().__init__(statistics * BANDS, len(SMOOTHINGS) * BANDS, hop_ms)
         self.front = LogMel(RATE, BANDS)
 
-    def statistics(self, audio: Tensor) -> Tensor:
-        count = self.front.count(audio.shape[1])
+    def statistics(self, audio: Waveform) -> Tensor:
+        count = self.front.count(audio.samples)
         blocks, every = Blocks(count, FRAMES_A_BLOCK), math.ceil(count / RANKED)
         found = self.place.new_empty(len(SMOOTHINGS) + 1, len(blocks.slices), len(audio), BANDS)
         levels = self.place.new_empty(len(audio), BANDS, math.ceil(count / every))
@@ -178,19 +213,33 @@ class Modulation(Statistics):
             dim=1,
         )
 
-    def around(self, audio: Tensor, centres: Tensor) -> Tensor:
-        nearest = ((centres + self.front.hop // 2) // self.front.hop).clamp(max=self.front.count(audio.shape[1]) - 1)
+    @property
+    def latency_ms(self) -> float:
+        return 1000 * (self._end(1) + self.front.hop / 2) / RATE
+
+    def around(self, audio: Waveform, centres: Tensor) -> Tensor:
+        nearest = (centres + self.front.hop // 2) // self.front.hop
+        audio.reach(self._end(int(nearest[-1]) + 1))
+        nearest = nearest.clamp(max=self.front.count(audio.samples) - 1)
         first, last = int(nearest[0]), int(nearest[-1])
         smoothed = self.smoothed(audio, first, last + 1)
         values = [*(fine - coarse for fine, coarse in pairwise(smoothed)), smoothed[-1]]
         return torch.cat(values, dim=1)[:, :, nearest.to(values[0].device) - first].mT
 
-    def smoothed(self, audio: Tensor, start: int, stop: int) -> list[Tensor]:
+    def _end(self, stop: int) -> int:
+        """The sample behind the last one that the smoothings of frames before ``stop`` depend on."""
+        return (stop + SMOOTHINGS[-1] // 2 - 1) * self.front.hop + self.front.length // 2
+
+    def smoothed(self, audio: Waveform, start: int, stop: int) -> list[Tensor]:
         """Log-mel frames start..stop (as far as there are) in all smoothings, each (clips, bands, frames)."""
-        stop = min(stop, self.front.count(audio.shape[1]))
+        audio.reach(self._end(stop))
+        count = self.front.count(audio.samples)
+        stop = min(stop, count)
         first = max(start - SMOOTHINGS[-1] // 2, 0)
-        last = min(stop + SMOOTHINGS[-1] // 2, self.front.count(audio.shape[1]))
-        bands = self.front(audio, first, last).mT
+        last = min(stop + SMOOTHINGS[-1] // 2, count)
+        before = max(first - MARGIN, 0)  # frames: the edge of a part is reflected, which only that of the clip may be
+        part = audio.part(before * self.front.hop, self._end(stop))
+        bands = self.front(part, first - before, last - before).mT
         return [_moving_average(bands, frames)[:, :, start - first : stop - first] for frames in SMOOTHINGS]
 
 
