@@ -44,6 +44,6 @@ def test_shapes_and_values(adapter: Any, tmp_path: Path) -> None:
 
 def test_another_rate_or_width_is_refused(adapter: Any) -> None:
     with pytest.raises(ValueError, match="sample_rate: 32000 in the configuration; set 16000"):
-        adapter.AR_HearAudioformer({"weight_file": "", "sample_rate": 32000, "feature_d": 1920})
+        adapter.AR_HearAudioformer({"weight_file": "msm-mae-tiny", "sample_rate": 32000, "feature_d": 1920})
     with pytest.raises(ValueError, match="feature_d: 3840 in the configuration; set 1920"):
-        adapter.AR_HearAudioformer({"weight_file": "", "sample_rate": 16000, "feature_d": 3840})
+        adapter.AR_HearAudioformer({"weight_file": "msm-mae-tiny", "sample_rate": 16000, "feature_d": 3840})

@@ -30,7 +30,8 @@ def test_facts_hold(encoder: xares.HearAudioformerEncoder) -> None:
 
 
 def test_another_model_by_argument() -> None:
-    assert xares.HearAudioformerEncoder("msm-mae-tiny").output_dim == weights.load_model().timestamp_embedding_size
+    expected = weights.load_model("msm-mae-tiny").timestamp_embedding_size
+    assert xares.HearAudioformerEncoder("msm-mae-tiny").output_dim == expected
 
 
 def test_x_ares_accepts_it(encoder: xares.HearAudioformerEncoder) -> None:
