@@ -1,10 +1,11 @@
 """What a module computes when it is built: windows, filters, positions, initial weights.
 
-A module on the meta device is only asked for its shapes. Nothing is computed there: torch would import a second's worth
-of decompositions for it.
+A module that is only asked for its shapes computes nothing: on the meta device, torch would import a second's worth of
+decompositions for it.
 """
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import wraps
 from typing import Any, ParamSpec
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 P = ParamSpec("P")
+inside = ContextVar("inside", default=False)  # whether shapes alone are asked for
 DRAWS = (nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_)
 
 
@@ -20,6 +22,7 @@ class Shapes(TorchFunctionMode):
     """Modules built inside are on the meta device, with tables that are empty and weights that are not drawn."""
 
     def __enter__(self) -> "Shapes":
+        self.before = inside.set(True)
         self.device = torch.device("meta")
         self.device.__enter__()
         super().__enter__()
@@ -27,6 +30,7 @@ class Shapes(TorchFunctionMode):
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)
+        inside.reset(self.before)
         self.device.__exit__(*error)
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -41,7 +45,7 @@ def table(shape: Callable[P, tuple[int, ...]]) -> Callable[[Callable[P, Tensor]]
         @wraps(compute)
         def made(*args: P.args, **kwargs: P.kwargs) -> Tensor:
             size = shape(*args, **kwargs)  # this refuses what makes no table, on any device
-            return torch.empty(size) if torch.get_default_device().type == "meta" else compute(*args, **kwargs)
+            return torch.empty(size) if inside.get() else compute(*args, **kwargs)
 
         return made
 

@@ -32,6 +32,7 @@ from .finetune_output import Start
 from .loop import DivergedError, leave, train
 from .objectives.classify import Classifier
 from .objectives.ft2 import ContrastClassifier
+from .precision import settled
 from .pretrain import fabric_for
 from .recipe import FinetuningRecipe, read_finetuning
 
@@ -195,11 +196,11 @@ def main(recipe: str, run: Path, changes: tuple[str, ...], until: int | None) ->
       data=TABLE.csv|FOLDER            required: labelled recordings
       mode=layer-decay|full|frozen     earlier layers at lower rates (default), all alike, the head alone
       loop.epochs, loop.batch, loop.lr, clips.seconds, pool, layers, seed
-      precision=32-true                on a CPU without AVX512-BF16 or AMX, which multiplies slowly in bf16, the default
+      precision=32-true                instead of auto, which is bf16 where this machine multiplies faster in it
 
     Of the runs in docs/finetuning.md each took two to eight minutes of one core.
     """
-    chosen = read_finetuning(recipe, changes)
+    chosen = settled(read_finetuning(recipe, changes))
     command = shlex.join(["python", "-m", "training.finetune", *sys.argv[1:]])
     try:
         task = open_task(Path(chosen.data), chosen.layout, str(chosen.name))

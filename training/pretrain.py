@@ -28,7 +28,7 @@ from .data.stream import StreamError
 from .flops import PEAKS, flops_per_crop
 from .loop import DivergedError, leave, train
 from .objectives import start_from, trainable
-from .precision import plugin
+from .precision import plugin, settled
 from .recipe import Recipe, read_recipe
 from .validation import MeanPrecision
 
@@ -143,7 +143,7 @@ def main(
       encoder.size=tiny|small|base     5, 22, 86 million parameters for MSM-MAE and ASiT
 
     msm-mae-open takes about an hour of two CPU cores (5000 steps of 128 crops), mast-open an hour and a half of one.
-    Both use bf16: on a CPU without AVX512-BF16 or AMX add precision=32-true. Before the first step of msm-mae-open the
+    Before the first step of msm-mae-open the
     compiler takes two minutes of a core; loop.compile=false does without.
 
     \b
@@ -160,8 +160,8 @@ def main(
         return
     if run is None:
         raise click.UsageError("name a folder for the run")
-    chosen = read_recipe(recipe, changes)
     try:
+        chosen = settled(read_recipe(recipe, changes))
         fabric = fabric_for(chosen.precision, chosen.strategy)
         fabric.launch()
         objective = learner(chosen)

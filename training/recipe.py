@@ -73,7 +73,7 @@ class Recipe:
         data, loop: see their classes.
         seed: of weights, crops and masks.
         init: a model whose weights the encoder starts from; None for random ones.
-        precision: as Lightning names it.
+        precision: as Lightning names it, or "auto" (``precision.settled``).
         strategy: of several processes: "ddp" or "fsdp".
         raw: the recipe as it was written.
     """
@@ -155,7 +155,7 @@ class FinetuningRecipe:
     options: Mapping[str, Any] = field(default_factory=dict)
     contrast: Contrast | None = None
     seed: int = 0
-    precision: str = "bf16-mixed"
+    precision: str = "auto"
     clips: ClipSettings = ClipSettings()
     mixup: Mixup = field(default_factory=Mixup)
     specaugment: SpecAugment = field(default_factory=SpecAugment)

@@ -303,7 +303,7 @@ def test_a_checkpoint_keeps_the_form_of_a_recipe() -> None:
         "options": {},
         "contrast": None,
         "seed": 0,
-        "precision": "bf16-mixed",
+        "precision": "auto",
         "clips": {"seconds": 1, "reader": "resident", "workers": 4, "balanced": False},
         "results": None,
     }

@@ -7,9 +7,10 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
+from training import precision
 from training.precision import plugin
 from training.pretrain import build, fabric_for
-from training.recipe import read_recipe
+from training.recipe import read_finetuning, read_recipe
 
 SMALL = {
     "msm-mae-open": [
@@ -20,8 +21,8 @@ SMALL = {
 }
 
 
-def fabric(precision: str) -> Fabric:
-    return fabric_for(precision)
+def fabric(kind: str) -> Fabric:
+    return fabric_for(kind)
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -70,3 +71,23 @@ def test_fp16_needs_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match="bf16-mixed"):
         plugin("16-mixed")
+
+
+def test_auto_is_what_the_machine_multiplies_faster_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The choice stands in the run as if it had been written."""
+    for fast, name in ((True, "bf16-mixed"), (False, "32-true")):
+        monkeypatch.setattr(precision, "fast_in_bf16", lambda fast=fast: fast)
+        for recipe in (read_recipe("msm-mae-open"), read_finetuning("hear", ["model=m", "data=d"])):
+            assert recipe.precision == "auto"
+            chosen = precision.settled(recipe)
+            assert chosen.precision == chosen.raw["precision"] == name
+    given = read_recipe("msm-mae-open", ["precision=32-true"])
+    assert precision.settled(given) is given
+
+
+def test_the_faster_product_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for half, whole in ((1.0, 2.0), (2.0, 1.0)):
+        seconds = {torch.bfloat16: half, torch.float32: whole}
+        monkeypatch.setattr(precision, "_seconds", seconds.__getitem__)
+        assert precision.fast_in_bf16() == (half < whole)

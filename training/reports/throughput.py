@@ -23,6 +23,7 @@ from .. import loop
 from ..flops import PEAKS, flops_per_crop, peak_flops
 from ..loop import Meter
 from ..objectives import Steers
+from ..precision import settled
 from ..pretrain import EFFICIENCY, fabric_for, learner
 from ..recipe import Recipe, read_recipe
 
@@ -89,7 +90,7 @@ def lines_of(recipe: Recipe, rate: float, flops: float, peak: float, processes: 
 @click.option("--clock", type=click.Choice(list(CLOCKS)), default="wall", show_default=True, help="Whose seconds.")
 def main(recipe: str, changes: tuple[str, ...], steps: int, clock: str) -> None:
     """Prints crops per second and MFU of a RECIPE on noise, and hours of its schedule beside published costs."""
-    chosen, published = read_recipe(recipe, list(changes)), read_recipe(recipe, [])
+    chosen, published = settled(read_recipe(recipe, list(changes))), read_recipe(recipe, [])
     fabric = fabric_for(chosen.precision, chosen.strategy)
     fabric.launch()
     objective = learner(chosen)
