@@ -105,7 +105,9 @@ def _neighbours(result: compare.Result, task: str) -> Interval:
 def main(model: str, folder: Path, only: str, dims: tuple[int, ...], out: Path) -> None:
     """Scores every combination of the parts of the fusion MODEL on tasks in HEAR's format."""
     try:
-        opened = embeddings.Model(MODULE, model, {"dims": 0})
+        opened = embeddings.Model(MODULE, model)  # embeddings of the probe serve here too
+        if opened.loaded.composition.scene.dims:
+            opened = embeddings.Model(MODULE, model, {"dims": 0})
     except (WeightsError, ValueError) as error:
         raise click.ClickException(str(error)) from error
     assert isinstance(opened.loaded, Fusion)
