@@ -16,12 +16,16 @@ from hear_audioformer.codec import Codec
 from hear_audioformer.codec import Config as CodecConfig
 from hear_audioformer.embedder import Embedder
 from hear_audioformer.encoder import Encoder
+from hear_audioformer.export import fusion as fusion_graph
 from hear_audioformer.export import model_file, trace
 from hear_audioformer.export.front import CodecTwin, KaldiTwin, LogMelTwin
+from hear_audioformer.export.fusion import FusionGraph, ModulationTwin
 from hear_audioformer.export.graph import Graph
 from hear_audioformer.features import KaldiFilterBank, LogMel
+from hear_audioformer.fusion import Composition, statistics
+from hear_audioformer.fusion.statistics import Modulation
 from hear_audioformer.msm_mae import Config, MsmMae
-from tests.conftest import write_model
+from tests.conftest import small_fusion, small_part, write_model
 from tests.oracles import TORCH
 
 ROOT = Path(__file__).parent.parent
@@ -81,6 +85,41 @@ def test_short_clips_padded_to_a_window() -> None:
     for samples in lengths(encoder):
         assert close(scene(clip(samples)), embedder.scene(clip(samples))), samples
         assert close(frames(clip(samples))[0], embedder.timestamps(clip(samples))[0]), samples
+
+
+def test_a_fusion_of_any_length() -> None:
+    torch.manual_seed(0)
+    for options in ({}, {"dims": 5}):
+        model = small_fusion(**options).model()
+        scenes, stamped = FusionGraph(model), FusionGraph(model, timestamps=True)
+        for samples in (*SHORTEST, 5333, scenes.window - 1, scenes.window * 5 // 2):
+            assert close(scenes(clip(samples)), model.scene(clip(samples))), samples
+            frames, times = stamped(clip(samples))
+            wanted, wanted_times = model.timestamps(clip(samples))
+            assert close(frames, wanted), samples
+            assert torch.equal(times, wanted_times), samples
+
+
+def test_quantiles_of_long_clips_are_those_of_some_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (statistics, fusion_graph):
+        monkeypatch.setattr(module, "RANKED", 70)
+    front = Modulation()
+    for samples in (160 * 69, 160 * 70, 160 * 150):
+        assert (ModulationTwin(front)(clip(samples)) - front.scene(clip(samples))).abs().max() < 1e-4
+
+
+@exports
+def test_onnx_of_a_fusion(tmp_path: Path) -> None:
+    """The file is compared with the package before it appears; the converter once left out a floor of 1e-9."""
+    pytest.importorskip("onnxruntime")
+    torch.manual_seed(0)
+    fronts = tuple(part for part in small_fusion().config.parts if part.front)
+    alone = Composition(type(small_fusion().config)(parts=(small_part("msm-mae", None, "mean"), *fronts)))
+    path = write_model(alone, "fusion", tmp_path / "fused.safetensors")
+    result = run("export", path, "-o", tmp_path / "fused.onnx")
+    assert result.exit_code == 0, result.output
+    [found] = trace.run_onnx(str(tmp_path / "fused.onnx"), torch.zeros(1, 9000))
+    assert (found - alone.model().scene(torch.zeros(1, 9000))).abs().max() < 1e-4  # silence is nothing but floors
 
 
 @pytest.mark.parametrize("rate", [16000, 32000])

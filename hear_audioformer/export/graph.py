@@ -1,19 +1,23 @@
 """A model as one module without options, control flow or batches of its own: what is traced and exported."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..embedder import Embedder
 from .front import exportable, whole_features
+from .trace import Traceable
 from .windows import FreeGrid, encoded
 
 
-class Graph(nn.Module):
+class Graph(Traceable):
     """Waveforms (batch, samples) -> scene embeddings (batch, size), or frames and their centres in milliseconds.
 
     Args:
         embedder: the model with the options to export; its precision is not used, a graph is float32.
         timestamps: whether it gives ``(frames, timestamps)``, (batch, frames, dim) and (batch, frames).
+
+    Attributes:
+        window: samples of a window.
     """
 
     def __init__(self, embedder: Embedder, timestamps: bool = False) -> None:
@@ -23,6 +27,7 @@ class Graph(nn.Module):
         self.encoder = exportable(embedder.encoder)
         self.layers, self.pool, self.step = embedder.layers, embedder.pool, embedder.step
         self.timestamps = timestamps
+        self.window = embedder.encoder.window
 
     @torch.no_grad()
     def forward(self, audio: Tensor) -> Tensor | tuple[Tensor, Tensor]:

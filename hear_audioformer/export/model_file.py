@@ -1,6 +1,7 @@
 """Writes a model as one file, compares it with the package, and only then lets it appear."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from torch import Tensor
 from .. import __version__, checkpoint, weights
 from ..embedder import Embedder
 from ..files import atomic_write
-from .graph import Graph
+from ..model import Model
+from .fusion import graph_of
 from .trace import NEEDED, quiet, require, run_onnx, to_onnx, traced
 
 FORMATS = (".onnx", ".pt2")
@@ -42,14 +44,14 @@ def write(
         raise ValueError(f"{out} exists; choose another name, or pass --overwrite")
     require(*(NEEDED if out.suffix == ".onnx" else ()))
     path = weights.resolve(source)
-    embedder = weights.open_model(path, **options, precision="fp32")
-    if not isinstance(embedder, Embedder):
-        raise ValueError(f"{source} is a fusion, which is several models: export its parts one by one")
-    samples = None if seconds is None else round(seconds * embedder.sample_rate)
+    model = weights.open_model(path, **options, precision="fp32")
+    samples = None if seconds is None else round(seconds * model.sample_rate)
     if samples is not None and samples < 1:
         raise ValueError(f"--seconds {seconds}: a clip has at least one sample")
-    metadata = facts(embedder, str(source) or path.stem, path, timestamps, samples)
-    program = traced(Graph(embedder, timestamps), samples)
+    graph = graph_of(model, timestamps)
+    metadata = facts(model, str(source) or path.stem, path, timestamps, samples)
+    metadata["window_samples"] = str(graph.window)
+    program = traced(graph, samples)
     with atomic_write(out) as temporary:
         if out.suffix == ".onnx":
             names = ("frames", "timestamps") if timestamps else ("embedding",)
@@ -57,42 +59,47 @@ def write(
         else:
             with open(temporary, "wb") as file:
                 torch.export.save(program, file, extra_files={METADATA: json.dumps(metadata)})
-        _compare(embedder, temporary, out.suffix, timestamps, samples)
+        _compare(
+            model,
+            temporary,
+            out.suffix,
+            timestamps,
+            [samples] if samples else [model.sample_rate // 3, graph.window * 5 // 4],
+        )
     return metadata
 
 
-def facts(embedder: Embedder, name: str, path: Path, timestamps: bool, samples: int | None) -> dict[str, str]:
+def facts(model: Model, name: str, path: Path, timestamps: bool, samples: int | None) -> dict[str, str]:
     """What the file says of itself; ONNX holds texts only."""
     header = checkpoint.read_header(path)
-    encoder = embedder.encoder
     described: dict[str, Any] = {
         "model": name,
         "method": header.method,
         "sha256": checkpoint.sha256(path),  # of the weight file
         "licence": header.licence,
         "version": __version__,
-        "sample_rate": embedder.sample_rate,
+        "sample_rate": model.sample_rate,
         "samples": samples or "any",
-        "window_samples": encoder.window,
-        "layers": " ".join(map(str, embedder.layers)),
     }
+    if isinstance(model, Embedder):
+        described["layers"] = " ".join(map(str, model.layers))
     if timestamps:
-        described |= {"output": "timestamps", "embedding_size": embedder.timestamp_embedding_size}
-        described |= {"hop_ms": f"{embedder.hop_ms:g}"}
+        described |= {"output": "timestamps", "embedding_size": model.timestamp_embedding_size}
+        described |= {"hop_ms": f"{model.hop_ms:g}"}
     else:
-        described |= {"output": "scene", "embedding_size": embedder.scene_embedding_size, "pool": embedder.pool}
+        described |= {"output": "scene", "embedding_size": model.scene_embedding_size, "pool": model.pool}
     return {key: str(value) for key, value in described.items()}
 
 
-def expected(embedder: Embedder, audio: Tensor, timestamps: bool) -> list[Tensor]:
+def expected(model: Model, audio: Tensor, timestamps: bool) -> list[Tensor]:
     """What the package itself says."""
-    return list(embedder.timestamps(audio)) if timestamps else [embedder.scene(audio)]
+    return list(model.timestamps(audio)) if timestamps else [model.scene(audio)]
 
 
-def _compare(embedder: Embedder, path: Path, suffix: str, timestamps: bool, samples: int | None) -> None:
+def _compare(model: Model, path: Path, suffix: str, timestamps: bool, lengths: Sequence[int]) -> None:
     """Refuses a file that disagrees with the package, on noise in a batch other than the traced one."""
     generator = torch.Generator().manual_seed(0)
-    for length in (samples,) if samples else (embedder.sample_rate // 3, embedder.encoder.window * 5 // 4):
+    for length in lengths:
         audio = 0.1 * torch.randn(1, length, generator=generator)
         if suffix == ".onnx":
             found = run_onnx(str(path), audio)
@@ -100,7 +107,7 @@ def _compare(embedder: Embedder, path: Path, suffix: str, timestamps: bool, samp
             with open(path, "rb") as file, torch.no_grad(), quiet():
                 outputs = torch.export.load(file).module()(audio)
             found = list(outputs) if timestamps else [outputs]
-        for ours, theirs in zip(expected(embedder, audio, timestamps), found, strict=True):
+        for ours, theirs in zip(expected(model, audio, timestamps), found, strict=True):
             difference = float((ours - theirs).abs().max())
             if not difference <= TOLERANCE:
                 raise ValueError(

@@ -7,10 +7,19 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from .graph import Graph
+
+class Traceable(nn.Module):
+    """A graph that can be traced.
+
+    Attributes:
+        window: samples of its longest window.
+    """
+
+    window: int
+
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")  # setup.py: extra "export"
 OLDEST = (2, 13)  # the oldest torch with which the exported files were compared with the package
@@ -28,10 +37,10 @@ def require(*modules: str) -> None:
         raise ValueError(f"export needs {', '.join(missing)}: pip install 'hear_audioformer[export]'")
 
 
-def traced(graph: Graph, samples: int | None = None) -> ExportedProgram:
+def traced(graph: "Traceable", samples: int | None = None) -> ExportedProgram:
     """The program of a graph for any batch, and any length unless it is given."""
     length: Any = Dim.STATIC if samples else Dim.DYNAMIC
-    example = 0.1 * torch.randn(2, samples or graph.encoder.window + 1)
+    example = 0.1 * torch.randn(2, samples or graph.window + 1)
     with torch.no_grad():
         return torch.export.export(
             graph.eval(), (example,), dynamic_shapes=({0: Dim.DYNAMIC, 1: length},), strict=False
