@@ -24,13 +24,14 @@ import torch
 from torch import Tensor
 
 from hear_audioformer import audio, export, list_models, load_model
-from hear_audioformer.embedder import Embedder
+from hear_audioformer.export.fusion import graph_of
 from hear_audioformer.export.trace import require
+from hear_audioformer.model import Model
 
 RECORDING = Path(__file__).parents[2] / "docs" / "example.ogg"
 SECONDS = (0.3, 1.0, 10.0, 33.0)  # and the length of a window, more and less a sample
 BATCHES = (1, 3)
-FRONT = ("encoder.front.", "encoder.codec.")  # names of what makes features, which int8 would ruin
+FRONT = ("front.", "codec.", "spectrum.", "filters")  # in names of what makes features, which int8 would ruin
 Signal = Callable[[int, int, int], Tensor]  # samples, batch, sample rate -> (batch, samples)
 
 
@@ -88,7 +89,7 @@ def run(session: Any, waveforms: Tensor) -> list[Tensor]:
 
 
 def difference(
-    embedder: Embedder, session: Any, timestamps: bool, lengths: Sequence[int], signal: Signal = clips
+    embedder: Model, session: Any, timestamps: bool, lengths: Sequence[int], signal: Signal = clips
 ) -> Difference:
     """The largest over all lengths and batches."""
     largest = Difference()
@@ -117,7 +118,7 @@ def quantised(path: Path, out: Path) -> Path:
     logging.getLogger().setLevel(logging.ERROR)  # it advises what the next line does
     quant_pre_process(str(path), str(out), skip_symbolic_shape=True)
     nodes = onnx.load(path, load_external_data=False).graph.node
-    front = [node.name for node in nodes if any(name.startswith(FRONT) for name in node.input)]
+    front = [node.name for node in nodes if any(part in name for name in node.input for part in FRONT)]
     kinds = ["MatMul", "Gemm"]
     quantize_dynamic(
         str(out), str(out), weight_type=QuantType.QInt8, op_types_to_quantize=kinds, nodes_to_exclude=front
@@ -137,19 +138,12 @@ def medians(contenders: dict[str, Callable[[], object]], rounds: int) -> dict[st
     return {name: statistics.median(seconds) for name, seconds in taken.items()}
 
 
-def loaded(name: str, precision: str) -> Embedder:
-    """A model that is one encoder."""
-    model = load_model(name, precision=precision)
-    assert isinstance(model, Embedder)
-    return model
-
-
 def parity_row(name: str, folder: Path) -> str:
     """A model's line of the first table, for both outputs."""
     cells = [name]
     for timestamps in (False, True):
-        embedder = loaded(name, "fp32")
-        window, rate = embedder.encoder.window, embedder.sample_rate
+        embedder = load_model(name, precision="fp32")
+        window, rate = graph_of(embedder).window, embedder.sample_rate
         lengths = [*(round(seconds * rate) for seconds in SECONDS), window - 1, window, window + 1]
         path = exported(folder, name, timestamps)
         session = session_of(path)
@@ -164,7 +158,7 @@ def parity_row(name: str, folder: Path) -> str:
 def speed_row(name: str, folder: Path, seconds: float, rounds: int) -> str:
     """A model's line of the second table: clips a CPU second, scenes of one clip at a time."""
     path = exported(folder, name, False)
-    models = {precision: loaded(name, precision) for precision in ("fp32", "bf16")}
+    models = {precision: load_model(name, precision=precision) for precision in ("fp32", "bf16")}
     waveforms = clips(round(seconds * models["fp32"].sample_rate), 1, models["fp32"].sample_rate)
     with tempfile.TemporaryDirectory() as temporary:
         small = quantised(path, Path(temporary) / "int8.onnx")
@@ -187,7 +181,7 @@ def main(folder: Path, models: tuple[str, ...], seconds: float, rounds: int) -> 
     """Exports every bundled model to FOLDER, and prints how its embeddings, size and speed compare."""
     require("onnx", "onnxscript", "onnxruntime")
     torch.set_num_threads(1)
-    names = models or tuple(name for name in list_models() if name not in list_models("fusion"))
+    names = models or tuple(list_models())
     columns = ["model", "scene", "relative", "tone", "MB", "frames", "relative", "tone", "ms", "MB"]
     click.echo(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for name in names:
