@@ -11,10 +11,11 @@ from click.testing import CliRunner, Result
 
 import hear_audioformer
 from corpora.pack import Pack
-from hear_audioformer import checkpoint
+from hear_audioformer import checkpoint, weights
 from hear_audioformer.fusion.composition import Standardisation
-from tests.conftest import part_file
+from tests.conftest import part_file, small_fusion, write_model
 from tests.training.data.test_crops import small_pack
+from training import untrained
 from training.fuse import FAINTEST, SECONDS, crops, embedded, fit, main, principal_axes
 
 KINDS = [("speech", "a", 3.0), ("music", "b", 9.0), ("sfx", "c", 0.3)]
@@ -132,3 +133,16 @@ def test_what_cannot_be_fused_is_said(corpus: Path, arguments: list[str], messag
 def test_a_model_takes_layers_and_pool_alone(corpus: Path) -> None:
     result = fuse(corpus, "--part", f"{part_file('msm-mae')} hop_ms=20")
     assert "hop_ms is no option of it; a model has layers and pool" in " ".join(result.output.split())
+
+
+def test_an_untrained_fusion_keeps_its_front_ends_alone(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    path = write_model(small_fusion(), "fusion", tmp_path / "fused.safetensors")
+    trained, fresh = weights.open_model(path), untrained.load_model(str(path), seed=1)
+    audio = 0.1 * torch.randn(2, 16000)
+    same = (trained.scene(audio) == fresh.scene(audio)).all(0)
+    sizes = [part.scene for part in small_fusion().config.parts]
+    fronts = [bool(part.front) for part in small_fusion().config.parts]
+    assert [bool(part.all()) for part in same.split(sizes)] == fronts
+    assert torch.equal(untrained.load_model(str(path), seed=1).scene(audio), fresh.scene(audio))
+    assert len(untrained.source_modules(fresh)) == fronts.count(False)
