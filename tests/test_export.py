@@ -21,7 +21,7 @@ from hear_audioformer.export.front import CodecTwin, KaldiTwin, LogMelTwin
 from hear_audioformer.export.graph import Graph
 from hear_audioformer.features import KaldiFilterBank, LogMel
 from hear_audioformer.msm_mae import Config, MsmMae
-from tests.conftest import write_model
+from tests.conftest import small_network, write_model
 from tests.oracles import TORCH
 
 ROOT = Path(__file__).parent.parent
@@ -52,6 +52,14 @@ def tiny(tmp_path: Path) -> Path:
 
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_a_fusion_is_refused_with_a_model_to_take(tmp_path: Path) -> None:
+    file = write_model(small_network("fusion"), "fusion", tmp_path / "f.safetensors")
+    result = run("export", file, "-o", tmp_path / "f.pt2")
+    assert result.exit_code == 2
+    assert "is a fusion, which is not exported: export a model of one encoder, such as msm-mae-tiny" in result.stderr
+    assert not (tmp_path / "f.pt2").exists()
 
 
 def test_scenes_of_any_length(encoder: Encoder) -> None:

@@ -44,7 +44,9 @@ def write(
     path = weights.resolve(source)
     embedder = weights.open_model(path, **options, precision="fp32")
     if not isinstance(embedder, Embedder):
-        raise ValueError(f"{source} is a fusion, which is several models: export its parts one by one")
+        raise ValueError(
+            f"{source} is a fusion, which is not exported: export a model of one encoder, such as msm-mae-tiny"
+        )
     samples = None if seconds is None else round(seconds * embedder.sample_rate)
     if samples is not None and samples < 1:
         raise ValueError(f"--seconds {seconds}: a clip has at least one sample")
