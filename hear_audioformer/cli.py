@@ -90,7 +90,7 @@ def list_() -> None:
 def info(model: str) -> None:
     """Prints a model's facts: method, configuration, normalisation, origin, licence, sizes (JSON)."""
     from . import checkpoint, weights
-    from .embedder import Embedder, Encoder
+    from .encoder import Encoder
     from .facts import parameters
     from .index import METHODS
 
@@ -112,9 +112,8 @@ def info(model: str) -> None:
             "timestamp_embedding_size": embedder.timestamp_embedding_size,
             "hop_ms": embedder.hop_ms,
             "hop_ms_choices": embedder.hops,
+            "latency_ms": embedder.latency_ms,
         }
-    if isinstance(embedder, Embedder):
-        facts["latency_ms"] = embedder.latency_ms
     click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
 
 

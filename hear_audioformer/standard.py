@@ -1,8 +1,9 @@
 """Vectors of a table on one scale: each value less its mean over the table, in units of its standard deviation.
 
-Embeddings of one model share a large mean, and few of their values vary much. Plain cosine similarity is therefore near
-one between any two recordings, and a handful of values decide. Standardised by the table, a similarity of zero means
-"as alike as two recordings of this table are on average", and every value counts.
+Embeddings of one encoder share a large mean, and few of their values vary much. Plain cosine similarity is therefore
+high between any two recordings, and a handful of values decide. A fusion is standardised over a corpus, but
+recordings of one table still share a mean. Standardised by the table, a similarity of zero means "as alike as two
+recordings of this table are on average", and every value counts.
 """
 
 from collections.abc import Iterable, Iterator

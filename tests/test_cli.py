@@ -146,6 +146,7 @@ def test_info(method: str, model_file: Path) -> None:
     assert facts["licence"] == "CC0-1.0"
     assert facts["hop_ms"] == (20 if method == "audioformer" else 40)
     assert facts["sha256"] == checkpoint.sha256(model_file)
+    assert facts["latency_ms"] > 0  # a fusion's as well
 
 
 def test_list() -> None:

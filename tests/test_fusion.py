@@ -131,8 +131,8 @@ def test_options_reach_the_parts(composition: Composition) -> None:
     ("options", "message"),
     [
         ({"hop_ms": 33}, "hop_ms=33 is not a hop of this model; choose one of"),
-        ({"layers": [1]}, "layers: each part of a fusion has its own"),
-        ({"pool": "mean"}, "pool: each part of a fusion has its own"),
+        ({"layers": [1]}, "layers: each part of a fusion has its own; a model such as msm-mae-tiny takes layers"),
+        ({"pool": "mean"}, "pool: each part of a fusion has its own; a model such as msm-mae-tiny takes pool"),
         ({"hop": "slow"}, "hop='slow' is not one of exact, fast"),
         ({"precision": "fp8"}, "precision='fp8' is not one of auto, fp32, bf16"),
         ({"batch_size": 0}, "batch_size must be at least 1"),

@@ -57,16 +57,17 @@ def speed(module: Any, source: str, rounds: int) -> float:
 
 
 def rows(rounds: int, page: Path) -> list[list[str]]:
-    """A row a model and a baseline; without rounds no speed."""
+    """A row a model and a baseline, the default model first; without rounds no speed."""
     table, means = index(), scores(page)
     package = importlib.import_module("hear_audioformer")
     made = []
-    for name, entry in table.models.items():
+    for name, entry in sorted(table.models.items(), key=lambda item: item[0] != table.default):
         if entry.method in PARTS:
             continue
         about = entry.about or {}
         card = bundle() / f"{name}.md"
         title = f"[`{name}`](weights/{name}.md)" if card.is_file() else f"`{name}`"
+        title += ", the default" if name == table.default else ""
         cells = [title, f"{entry.size / 1e6:.1f}", f"{about['parameters'] / 1e6:.1f} M"]
         cells += [f"{about['scene']}, {about['frame']}", f"{about['hop_ms']:g}"]
         made.append([*cells, _speed(package, name, rounds), means.get(name, "not yet")])

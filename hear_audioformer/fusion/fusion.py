@@ -41,7 +41,9 @@ class Fusion(Model):
         parts = composition.config.parts
         for name in ("pool", "layers"):
             if options.pop(name, None) not in (None, self.pool):  # tables of a fusion say that pool is "parts"
-                raise ValueError(f"{name}: each part of a fusion has its own; `hear-audioformer info` prints them")
+                raise ValueError(
+                    f"{name}: each part of a fusion has its own; a model such as msm-mae-tiny takes {name}"
+                )
         leader = next((number for number, part in enumerate(parts) if part.model), 0)
         self.parts = nn.ModuleList(
             opened(part, hop_ms=hop_ms if number == leader else None, **options) for number, part in enumerate(parts)

@@ -59,3 +59,4 @@ def test_neighbours_are_those_that_sound_alike(tmp_path: Path) -> None:
     assert len(nearest) == neighbours.SHOWN
     assert all(name.startswith("tone") and name != "tone2.wav" for name in nearest)
     assert out.stat().st_size > 10_000
+    assert out.read_bytes()[25] == 3  # PNG's sign for a palette: the README's picture loads with each visit
