@@ -101,8 +101,8 @@ def test_two_runs_at_once_are_one_and_a_refusal(recordings: list[Path], model: P
 def test_a_stopped_run_ends_at_once_and_goes_on(
     many: list[Path], model: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    """Also with a long file in flight."""
-    long = write_recordings(tmp_path / "long", 1, 300.0)
+    """Also with long files in flight."""
+    long = write_recordings(tmp_path / "long", 6, 300.0)
     out = tmp_path / "out"
     run = begin([*long, tmp_path / "many"], out, model)
     wait_for(lambda: list((out / "_run" / "unfinished").glob("*")), run)
@@ -113,7 +113,7 @@ def test_a_stopped_run_ends_at_once_and_goes_on(
     assert code == 130
     assert "the same command goes on" in err
     assert waited(begin([*long, tmp_path / "many"], out, model))[0] == 0
-    assert len(paths_of(out)) == 301
+    assert len(paths_of(out)) == 306
 
 
 DEADLY = """
