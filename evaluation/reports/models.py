@@ -11,6 +11,7 @@ import importlib
 import json
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ import torch
 from hear_audioformer.files import write_text
 from hear_audioformer.index import PARTS, bundle, index
 
-RESULTS = Path(__file__).parents[2] / "docs" / "generated" / "results.md"
+GENERATED = Path(__file__).parents[2] / "docs" / "generated"
+RESULTS = (GENERATED / "results.md", GENERATED / "fusion.md")
 BASELINES = {"logmel": "log-mel statistics", "naive": "HEAR's naive baseline"}
 SECONDS = 10
 HEADS = (
@@ -35,12 +37,12 @@ HEADS = (
 SPEED = HEADS.index("10-s clips a CPU second")
 
 
-def scores(page: Path) -> dict[str, str]:
-    """Row -> mean with its interval, from the first table of a page that evaluation.reports.results made."""
-    found = re.findall(r"^\| (\S[^|]*?) \| (\d+\.\d ± \d+\.\d) \|", page.read_text(), re.MULTILINE)
+def scores(pages: Sequence[Path]) -> dict[str, str]:
+    """Row -> mean with its interval, from the first table of the first page that has it."""
     means: dict[str, str] = {}
-    for name, mean in found:
-        means.setdefault(name, mean)
+    for page in pages:  # of evaluation.reports.results
+        for name, mean in re.findall(r"^\| (\S[^|]*?) \| (\d+\.\d ± \d+\.\d) \|", page.read_text(), re.MULTILINE):
+            means.setdefault(name, mean)
     return means
 
 
@@ -56,9 +58,9 @@ def speed(module: Any, source: str, rounds: int) -> float:
     return 1 / best
 
 
-def rows(rounds: int, page: Path) -> list[list[str]]:
+def rows(rounds: int, pages: Sequence[Path]) -> list[list[str]]:
     """A row a model and a baseline, the default model first; without rounds no speed."""
-    table, means = index(), scores(page)
+    table, means = index(), scores(pages)
     package = importlib.import_module("hear_audioformer")
     made = []
     for name, entry in sorted(table.models.items(), key=lambda item: item[0] != table.default):
@@ -90,11 +92,12 @@ def _speed(module: Any, source: str, rounds: int) -> str:
 @click.option(
     "--results",
     default=RESULTS,
+    multiple=True,
     type=click.Path(exists=True, path_type=Path),
-    help="Page of evaluation.reports.results.",
+    help="Page of evaluation.reports.results; repeatable, the first that has a model counts.",
 )
 @click.option("--write", is_flag=True, help="Put the speeds into weights/index.json, for `hear-audioformer list`.")
-def main(rounds: int, results: Path, write: bool) -> None:
+def main(rounds: int, results: tuple[Path, ...], write: bool) -> None:
     """Prints the table of models beside baselines in Markdown: size, values, speed, score.
 
     Speed is of one thread of this machine. --write is for the machine that `hear-audioformer list` names.

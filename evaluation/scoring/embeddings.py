@@ -68,8 +68,9 @@ class Model:
 
     @property
     def name(self) -> str:
-        """The model's name, or the weight file's without suffix, followed by the options."""
-        source = self.source.rstrip("/").rsplit("/", 1)[-1]
+        """The model's name, or the weight file's without suffix, followed by the options; of our default its own."""
+        loaded = getattr(self.loaded, "source", None) if isinstance(self.loaded, OurModel) else None
+        source = str(self.source or loaded or "").rstrip("/").rsplit("/", 1)[-1]
         stem = source.removesuffix(".safetensors") or "default"
         return "-".join([stem, *(f"{key}={value}" for key, value in sorted(self.options.items()))]).replace("/", "_")
 
