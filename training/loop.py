@@ -101,9 +101,7 @@ def train(
     peak = peak_flops(fabric.device, str(fabric._precision.precision))
     meter, saved, bad = Meter(), time.monotonic(), 0
     end = min(settings.steps, until or settings.steps)
-    if isinstance(source, ReadsAhead):
-        seeds = (_mix(seed, number) for number in _batch_numbers(first, end, settings, fabric))
-        source.begin(settings.microbatch(fabric.world_size), seeds)
+    _begin(source, seed, first, end, settings, fabric)
     for step in range(first, end):
         _set_rates(optimiser, settings, step)
         norm, failed = _step(model, optimiser, source, settings, fabric, seed, step, meter, steers)
@@ -116,14 +114,8 @@ def train(
             end = done
         scores = _validate(fabric, watch, average, meter) if watch and _at(settings.watch_every, done, end) else None
         if scores is not None or _at(settings.log_every, done, end):
-            values = _values(meter, settings, fabric, flops, peak, crop) | {
-                "lr": settings.lr_at(step),
-                "grad_norm": norm,
-            }
-            values |= scores or {}
-            if log:
-                log.write(done, values)
-                _show(done, settings, values)
+            values = _values(meter, settings, fabric, flops, peak, crop)
+            _report(log, done, settings, values | {"lr": settings.lr_at(step), "grad_norm": norm} | (scores or {}))
             meter = Meter()
         if _at(settings.keep_every, done, end) or done == end or _due(fabric, saved, settings.checkpoint_seconds):
             state = {"model": model, "optimiser": optimiser, "step": done, "facts": facts or {}}
@@ -134,6 +126,19 @@ def train(
     if log:
         log.close()
     return objective
+
+
+def _begin(source: Source, seed: int, first: int, end: int, settings: Settings, fabric: Fabric) -> None:
+    """Tells a source that reads ahead which batches come."""
+    if isinstance(source, ReadsAhead):
+        seeds = (_mix(seed, number) for number in _batch_numbers(first, end, settings, fabric))
+        source.begin(settings.microbatch(fabric.world_size), seeds)
+
+
+def _report(log: Log | None, done: int, settings: Settings, values: dict[str, float]) -> None:
+    if log:
+        log.write(done, values)
+        _show(done, settings, values)
 
 
 def _set_up(objective: nn.Module, settings: Settings, fabric: Fabric) -> tuple[Any, Any]:

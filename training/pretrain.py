@@ -98,6 +98,22 @@ def fabric_for(precision: str, strategy: str = "ddp") -> Fabric:
     return Fabric(accelerator="auto", devices=processes, num_nodes=nodes, strategy=chosen, **options)
 
 
+def learn(recipe: Recipe, run: Path, **limits: Any) -> None:
+    """Trains a recipe into a folder; ``limits`` are those of ``loop.train``."""
+    fabric = fabric_for(recipe.precision, recipe.strategy)
+    fabric.launch()
+    objective = learner(recipe)
+    initial = start(recipe, objective)
+    with fabric.rank_zero_first(local=True):  # an index is made once
+        source, corpus = readers.open_source(recipe.data, objective, fabric.device)
+    facts = {"recipe": recipe.raw, "corpus": corpus.fingerprint, "hours": round(corpus.hours, 2), **initial}
+    watch = None
+    if isinstance(corpus, LabelledSet) and recipe.loop.watch_every:
+        watch = MeanPrecision(objective, corpus.valid(), fabric)
+    train(objective, source, recipe.loop, run, fabric, seed=recipe.seed, facts=facts, watch=watch, **limits)
+    leave()
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("recipe")
 @click.argument("run", required=False, type=click.Path(path_type=Path))
@@ -161,22 +177,7 @@ def main(
     if run is None:
         raise click.UsageError("name a folder for the run")
     try:
-        chosen = settled(read_recipe(recipe, changes))
-        fabric = fabric_for(chosen.precision, chosen.strategy)
-        fabric.launch()
-        objective = learner(chosen)
-        initial = start(chosen, objective)
-        with fabric.rank_zero_first(local=True):  # an index is made once
-            source, corpus = readers.open_source(chosen.data, objective, fabric.device)
-        facts = {"recipe": chosen.raw, "corpus": corpus.fingerprint, "hours": round(corpus.hours, 2), **initial}
-        watch = None
-        if isinstance(corpus, LabelledSet) and chosen.loop.watch_every:
-            watch = MeanPrecision(objective, corpus.valid(), fabric)
-        train(
-            objective, source, chosen.loop, run, fabric,
-            seed=chosen.seed, facts=facts, until=until, minutes=minutes, watch=watch, branch=branch,
-        )  # fmt: skip
-        leave()
+        learn(settled(read_recipe(recipe, changes)), run, until=until, minutes=minutes, branch=branch)
     except (PackError, StreamError, DivergedError, weights.WeightsError, ValueError, TypeError) as error:
         raise click.ClickException(str(error)) from error
 
