@@ -51,7 +51,7 @@ RUN = {
     "hear-audioformer classify vectors/ --examples labelled/ -o labels.csv": Run(("labels.csv",), needs=("pyarrow",)),
     "hear-audioformer plot map vectors/ -o map.png": Run(("map.png",), needs=("pyarrow", "matplotlib")),
     "python -m evaluation.probe hear_audioformer.msm_mae --suite open": Run(
-        ("results/hear_audioformer.msm_mae/default/open-suite.json",)
+        ("results/hear_audioformer.msm_mae/msm-mae-tiny/open-suite.json",)
     ),
     "python -m evaluation.reports.results results": Run(("results/results.md", "results/results.png")),
     "hear-audioformer validate hear_audioformer.msm_mae": Run(),
