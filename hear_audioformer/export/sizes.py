@@ -5,6 +5,8 @@ lengths. ``torch.sym_min``, ``torch.sym_max`` and ``//`` of numbers that are not
 makes a size that the tracer knows by its bounds alone.
 """
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
@@ -23,12 +25,12 @@ def free(size: int, low: int, high: int | None = None) -> int:
 
 def least(a: int, b: int) -> int:
     """The smaller of two sizes."""
-    return torch.sym_min(a, b)
+    return cast(int, torch.sym_min(a, b))
 
 
 def most(a: int, b: int) -> int:
     """The larger of two sizes."""
-    return torch.sym_max(a, b)
+    return cast(int, torch.sym_max(a, b))
 
 
 def parts(size: int, part: int) -> int:
