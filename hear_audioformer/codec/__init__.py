@@ -18,14 +18,14 @@ from torch.nn import functional as F
 from ..encoder import Network
 from ..fields import check
 from .layers import Conv, Recurrent, Residual
-from .mel import MelStack
+from .mel import MelNetwork, MelStack
 from .quantiser import Quantiser
 
-__all__ = ["COMPACT_16K", "ENCODEC_24KHZ", "MEL_16K", "PRESETS", "Codec", "Config", "build"]
+__all__ = ["COMPACT_16K", "ENCODEC_24KHZ", "MELNET_16K", "MEL_16K", "PRESETS", "Codec", "Config", "build"]
 
 METHOD = "codec"
 OPTIONS: tuple[str, ...] = ()
-Front = Literal["waveform", "mel"]
+Front = Literal["waveform", "mel", "mel-network"]
 BLOCK_SECONDS = 30  # of a long recording are encoded at a time
 
 
@@ -35,7 +35,7 @@ class Config:
 
     Attributes:
         sample_rate: Hz.
-        filters: channels of the first layer; every stride doubles them.
+        filters: channels of the first layer; every stride doubles them. The width of a network on log-mel values.
         ratios: strides, first to last.
         latent: width of a frame before quantisation.
         lstm: recurrent layers after the last stride.
@@ -43,9 +43,10 @@ class Config:
         codebooks, codes: the residual quantiser: how many tables, of how many vectors.
         context: seconds before a block of a long recording that are encoded with it and dropped. A convolution's reach
             is shorter than the default; an LSTM has no such limit.
-        front: "waveform" for a learnt network; "mel" to quantise log-mel values. With "mel", filters, lstm and
-            dilations are not used, and ratios give the hop alone.
-        bands, around: log-mel bands of a frame, and neighbouring frames on each side that are stacked with it.
+        front: what the network hears. "waveform"; "mel-network" for log-mel values; "mel" for log-mel values and no
+            network. On log-mel values lstm is not used, and ratios give the hop alone.
+        bands, around: log-mel bands of a frame, and neighbouring frames on each side that are stacked with it where
+            there is no network.
     """
 
     sample_rate: int = 16000
@@ -82,13 +83,16 @@ class Config:
     @property
     def ahead(self) -> int:
         """Frames after a block that its own need."""
+        if self.front == "mel-network":
+            return 2 + sum(self.dilations)
         return self.around + 1 if self.front == "mel" else 0
 
 
 COMPACT_16K = Config()
 MEL_16K = Config(front="mel")
+MELNET_16K = Config(front="mel-network", filters=192, latent=24, dilations=(1, 2, 4, 8))
 ENCODEC_24KHZ = Config(sample_rate=24000, filters=32, latent=128, lstm=2, dilations=(), codebooks=32)
-PRESETS = {"compact_16k": COMPACT_16K, "encodec_24khz": ENCODEC_24KHZ, "mel_16k": MEL_16K}
+PRESETS = {"compact_16k": COMPACT_16K, "encodec_24khz": ENCODEC_24KHZ, "mel_16k": MEL_16K, "melnet_16k": MELNET_16K}
 SIZES = PRESETS
 
 
@@ -113,10 +117,13 @@ class Stack(nn.Module):
         return x
 
 
-def encoder_of(config: Config) -> Stack | MelStack:
+def encoder_of(config: Config) -> Stack | MelStack | MelNetwork:
     """What makes latents of waveforms (batch, 1, samples)."""
+    heard = config.sample_rate, config.hop, config.bands
     if config.front == "mel":
-        return MelStack(config.sample_rate, config.hop, config.bands, config.around, config.latent)
+        return MelStack(*heard, config.around, config.latent)
+    if config.front == "mel-network":
+        return MelNetwork(*heard, config.filters, config.dilations, config.latent)
     return Stack(config)
 
 
