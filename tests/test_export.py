@@ -132,7 +132,14 @@ def test_front_ends_without_fft(rate: int) -> None:
             assert (twin(front)(audio, 0, frames) - front(audio)).abs().max() < 1e-3  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("config", [CodecConfig(front="mel", codebooks=2), CodecConfig(filters=2, codebooks=2)])
+@pytest.mark.parametrize(
+    "config",
+    [
+        CodecConfig(front="mel", codebooks=2),
+        CodecConfig(front="mel-network", filters=8, dilations=(1, 2), codebooks=2),
+        CodecConfig(filters=2, codebooks=2),
+    ],
+)
 def test_codecs_latents(config: CodecConfig) -> None:
     """Latents, because random codebooks turn on rounding."""
     torch.manual_seed(0)

@@ -67,6 +67,9 @@ class Config:
         check(self, positive=whole, deep=("codebooks", "lstm", "around"))
         if self.context < 0:
             raise ValueError(f"context={self.context}: seconds cannot be negative")
+        back = self.ahead * self.hop / self.sample_rate
+        if self.front == "mel-network" and self.context < back:
+            raise ValueError(f"context={self.context}: a code hears {back:g} s back; give no less")
         object.__setattr__(self, "ratios", tuple(self.ratios))
         object.__setattr__(self, "dilations", tuple(self.dilations))
 

@@ -16,7 +16,7 @@ from ..asit import Asit
 from ..audioformer import Audioformer
 from ..codec import Codec
 from ..codec.layers import Conv
-from ..codec.mel import FLOOR, MelStack
+from ..codec.mel import FLOOR, MelNetwork, MelStack, scaled
 from ..encoder import Encoder
 from ..features import FLOAT32_EPSILON, KaldiFilterBank, LogMel
 from ..view import evaluated
@@ -130,23 +130,31 @@ class KaldiTwin(nn.Module):
         return torch.log(mel.clamp(min=FLOAT32_EPSILON))
 
 
-class MelStackTwin(nn.Module):
-    """``MelStack`` on whole clips, (batch, samples) of whole hops -> (batch, latent, frames)."""
+class MelFramesTwin(nn.Module):
+    """``MelStack`` or ``MelNetwork`` on whole clips, (batch, 1, samples) of whole hops -> (batch, latent, frames)."""
 
-    def __init__(self, stack: MelStack) -> None:
+    def __init__(self, front: MelStack | MelNetwork) -> None:
         super().__init__()
-        self.stack = stack
-        self.power = Power(stack.shape, 1024)
+        self.front = front
+        self.power = Power(front.shape, 1024)
 
     def forward(self, audio: Tensor) -> Tensor:
-        stack = self.stack
-        frames, edge = audio.shape[1] // stack.hop, stack.length - stack.hop
-        before, after = stack.around * stack.hop + edge // 2, stack.around * stack.hop + edge - edge // 2
-        starts = torch.arange(frames + 2 * stack.around) * stack.hop
-        spectrum = self.power(frames_of(nn.functional.pad(audio, (before, after)), starts, stack.length))
-        values = (spectrum.sqrt() @ stack.filters + FLOOR).log() - stack.mean
-        neighbours = torch.arange(frames)[:, None] + torch.arange(2 * stack.around + 1)
-        return (values[:, neighbours].flatten(2) @ stack.directions).mT
+        front = self.front
+        frames = audio.shape[2] // front.hop
+        values = self.log_mel(audio[:, 0], frames)
+        if isinstance(front, MelNetwork):
+            return front.network(scaled(values))
+        near = torch.arange(frames)[:, None] + torch.arange(2 * front.around + 1)
+        return ((values - front.mean)[:, near].flatten(2) @ front.directions).mT
+
+    def log_mel(self, audio: Tensor, frames: int) -> Tensor:
+        """``MelFrames.log_mel`` of waveforms (batch, samples)."""
+        front = self.front
+        edge = front.length - front.hop
+        before, after = front.around * front.hop + edge // 2, front.around * front.hop + edge - edge // 2
+        starts = torch.arange(frames + 2 * front.around) * front.hop
+        spectrum = self.power(frames_of(nn.functional.pad(audio, (before, after)), starts, front.length))
+        return (spectrum.sqrt() @ front.filters + FLOOR).log()
 
 
 class ConvTwin(nn.Module):
@@ -174,7 +182,8 @@ class CodecTwin(nn.Module):
                 "the package cuts a recording into"
             )
         self.codec = evaluated(codec)
-        self.encoder = MelStackTwin(codec.encoder) if isinstance(codec.encoder, MelStack) else None
+        if isinstance(self.codec.encoder, MelStack | MelNetwork):
+            self.codec.encoder = MelFramesTwin(self.codec.encoder)  # type: ignore[assignment]
         replace_convolutions(self.codec)
 
     def forward(self, audio: Tensor, count: int) -> Tensor:
@@ -182,8 +191,7 @@ class CodecTwin(nn.Module):
         hop = self.codec.hop
         frames = free(parts(audio.shape[1], hop), 1)
         audio = nn.functional.pad(audio, (0, hop))[:, torch.arange(frames * hop)]
-        latents = self.codec.encoder(audio[:, None]) if self.encoder is None else self.encoder(audio)
-        return self.codec.quantizer.encode(self.codec.normalise(latents), count)
+        return self.codec.quantizer.encode(self.codec.normalise(self.codec.encoder(audio[:, None])), count)
 
 
 def replace_convolutions(view: nn.Module) -> None:

@@ -62,6 +62,14 @@ class Quantising(nn.Module):
         """The mean difference of log-mel values between a sound (1, samples) and what is made of latents of it."""
         raise NotImplementedError
 
+    def log_mel(self, sound: Tensor) -> Tensor:
+        """Log-mel values of a sound (1, samples), to be seen: (frames, bands)."""
+        raise NotImplementedError
+
+    def decoded_log_mel(self, latents: Tensor) -> Tensor:
+        """Those of what is made of its latents, (frames, bands)."""
+        raise NotImplementedError
+
     def perplexity(self, codes: Tensor) -> Tensor:
         """How many codes of the first codebook would be used if all were used alike, a scalar."""
         first = codes[:, 0]

@@ -23,6 +23,8 @@ from . import Logs
 from .melcodec import MelCodecObjective
 from .melrvq import Melrvq
 
+SEEN_WINDOW = 512  # samples, of pictures
+
 
 class CodecObjective(Quantising):
     """Decoder and losses around a codec of waveforms.
@@ -98,8 +100,14 @@ class CodecObjective(Quantising):
 
     @torch.no_grad()
     def error(self, latents: Tensor, sound: Tensor) -> float:
-        """The mean difference of log-mel values between a sound (1, samples) and what is made of latents of it."""
         return self.distance.apart(self.decoder(latents), sound)
+
+    def log_mel(self, sound: Tensor) -> Tensor:
+        return self.distance.log_mel(sound, SEEN_WINDOW)[0]
+
+    @torch.no_grad()
+    def decoded_log_mel(self, latents: Tensor) -> Tensor:
+        return self.log_mel(self.decoder(latents))
 
 
 def correlations(latents: Tensor) -> Tensor:

@@ -128,13 +128,12 @@ class MelCodecObjective(Quantising):
         """Of the codes."""
         return 1000 * self.encoder.hop / self.encoder.sample_rate
 
-    @torch.no_grad()
-    def decoded(self, latents: Tensor) -> Tensor:
-        """Latents (batch, latent, frames) -> log-mel values (batch, frames, bands)."""
-        return self.decoder(latents) * SPREAD + CENTRE
+    def log_mel(self, sound: Tensor) -> Tensor:
+        return self.clip(self.mel.log_mel(sound))[0]
 
     @torch.no_grad()
+    def decoded_log_mel(self, latents: Tensor) -> Tensor:
+        return self.decoder(latents)[0] * SPREAD + CENTRE
+
     def error(self, latents: Tensor, sound: Tensor) -> float:
-        """The mean absolute difference of log-mel values between a sound (1, samples) and what latents say of it."""
-        heard = self.clip(self.mel.log_mel(sound))
-        return float((self.decoded(latents) - heard).abs().mean())
+        return float((self.decoded_log_mel(latents) - self.log_mel(sound)).abs().mean())

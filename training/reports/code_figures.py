@@ -13,10 +13,8 @@ from hear_audioformer.audioformer.language import Layer, rotary, rotate
 from hear_audioformer.codec import Codec
 
 from .. import logs
-from ..objectives.codec import CodecObjective
-from .codec_listen import counts, restored, whole
-
-MEL_WINDOW = 512
+from ..codec.quantising import Quantising
+from .codec_listen import counts, whole
 
 
 def grid(rows: int, columns: int, width: float, height: float) -> tuple[Any, Any]:
@@ -109,14 +107,14 @@ def draw_attention(encoder: Audioformer, clip: Path) -> Any:
     return figure
 
 
-def draw_restored(objective: CodecObjective, clip: Path, seconds: float = 4.0) -> Any:
+def draw_restored(objective: Quantising, clip: Path, seconds: float = 4.0) -> Any:
     """Log-mel pictures of a recording's beginning and of what a codec gives back by more and more codebooks."""
     codec = objective.encoder
     sound = whole(audio.read(clip, codec.sample_rate)[: round(seconds * codec.sample_rate)], codec.hop)
-    codes = codec(sound)
-    sounds = {"recording": sound}
-    sounds |= {f"{count} codebooks": restored(objective, codes[:, :count]) for count in counts(codec.config.codebooks)}
-    pictures = {name: objective.distance.log_mel(one, MEL_WINDOW)[0] for name, one in sounds.items()}
+    codes, pictures = codec(sound), {"recording": objective.log_mel(sound)}
+    for count in counts(codec.config.codebooks):
+        latents = codec.quantizer.decode(codes[:, :count])
+        pictures["1 codebook" if count == 1 else f"{count} codebooks"] = objective.decoded_log_mel(latents)
     low, high = np.percentile(pictures["recording"].numpy(), [1, 99.9])
     figure, axes = grid(len(pictures), 1, 6.4, 1.4)
     extent = (0, sound.shape[1] / codec.sample_rate, 0, pictures["recording"].shape[1])

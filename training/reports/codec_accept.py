@@ -29,9 +29,9 @@ from evaluation.tasks.tasks import Task, TaskError, read
 from hear_audioformer import audio
 from hear_audioformer.audio import AudioError
 
+from ..codec.quantising import Quantising
 from ..codec.spectral import MelDistance
 from ..data.codes import heard
-from ..objectives.codec import CodecObjective
 from ..objectives.masked_lm import entropy
 from ..objectives.melrvq import Melrvq
 from .codec_listen import counts, of_run, whole
@@ -75,7 +75,7 @@ def clips(task: Task, rate: int) -> Iterator[Tensor]:
 
 
 @torch.no_grad()
-def examine(objective: CodecObjective | Melrvq, task: Task, listened: int = 100) -> Report:
+def examine(objective: Quantising | Melrvq, task: Task, listened: int = 100) -> Report:
     """Asks all four questions; the second of every so-many-th recording, ``listened`` in all."""
     codec = objective.encoder
     size, read = codec.config.codes, min(CODEBOOKS, codec.config.codebooks)
@@ -111,7 +111,7 @@ def examine(objective: CodecObjective | Melrvq, task: Task, listened: int = 100)
     )
 
 
-def unmoved(objective: CodecObjective | Melrvq, sound: Tensor, codes: Tensor) -> Tensor:
+def unmoved(objective: Quantising | Melrvq, sound: Tensor, codes: Tensor) -> Tensor:
     """Where a sound without its first frame has the codes (frames,) that it has with it; beginnings left out."""
     codec = objective.encoder
     begin = 1 + round(REACH * codec.sample_rate / codec.hop)

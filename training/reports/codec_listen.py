@@ -18,6 +18,7 @@ from torch import Tensor
 from hear_audioformer import audio
 from hear_audioformer.audio import AudioError
 
+from ..codec.quantising import Quantising
 from ..export import learnt
 from ..objectives.codec import CodecObjective
 from ..objectives.melrvq import Melrvq
@@ -25,12 +26,12 @@ from ..objectives.melrvq import Melrvq
 REPORT = "heard.json"
 
 
-def of_run(run: Path) -> CodecObjective | Melrvq:
+def of_run(run: Path) -> Quantising | Melrvq:
     """The codec of a run, with its decoder where it has one, ready to be used."""
     objective, _ = learnt(run)
-    if not isinstance(objective, CodecObjective | Melrvq):
+    if not isinstance(objective, Quantising | Melrvq):
         raise click.UsageError(f"{run} trained no codec")
-    if isinstance(objective, CodecObjective) and not objective.ready:
+    if isinstance(objective, Quantising) and not objective.ready:
         raise click.UsageError(f"{run} ended before its codebooks began: train it longer, or lower objective.after")
     return objective
 
@@ -61,7 +62,7 @@ def main(run: Path, clips: tuple[Path, ...], out: Path, kind: str) -> None:
     """Writes the recordings CLIPS as the codec of RUN gives them back."""
     objective = of_run(run)
     if not isinstance(objective, CodecObjective):
-        raise click.UsageError(f"{run} has no decoder: what its codes keep is told in log-mel values alone")
+        raise click.UsageError(f"{run} has no decoder of sound: what its codes keep is told in log-mel values")
     codec, numbers = objective.encoder, counts(objective.encoder.config.codebooks)
     out.mkdir(parents=True, exist_ok=True)
     report: dict[str, Any] = {"codebook_hash": codec.codebook_hash(), "format": kind, "clips": {}}

@@ -29,6 +29,7 @@ from ..export import learnt
 from ..objectives import exported
 from ..objectives.asit import AsitObjective
 from ..objectives.codec import CodecObjective
+from ..objectives.melcodec import MelCodecObjective
 from ..objectives.msm_mae import MsmMaeObjective
 from . import code_figures
 
@@ -176,6 +177,7 @@ RECONSTRUCTIONS: dict[type, Callable[[Any, Path, int], Any]] = {
     MsmMaeObjective: reconstruction_of_clip,
     AsitObjective: reconstruction_of_clip,
     CodecObjective: lambda objective, clip, count: code_figures.draw_restored(objective, clip),
+    MelCodecObjective: lambda objective, clip, count: code_figures.draw_restored(objective, clip),
 }
 ATTENTION: dict[type, Callable[[Any, Path], Any]] = {
     MsmMae: attention_on_clip,

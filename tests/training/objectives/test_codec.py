@@ -227,7 +227,7 @@ def levels(made: CodecObjective, audio: Tensor) -> list[float]:
     parts = [part for part in made.modules() if isinstance(part, CONVOLUTIONS)]
     handles = [part.register_forward_hook(lambda *told: found.append(float(told[2].std()))) for part in parts]
     with torch.no_grad():
-        made.decoder(made._normalised(made.encoder.encoder(audio[:, None]))[0])
+        made.decoder(made.normalised(made.encoder.encoder(audio[:, None]))[0])
     for handle in handles:
         handle.remove()
     return found
