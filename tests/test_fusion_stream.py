@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from hear_audioformer.fusion import Composition, Fusion, statistics
-from hear_audioformer.fusion.statistics import LogFrequency, Modulation, Statistics
+from hear_audioformer.fusion import Composition, Fusion, movement, statistics
+from hear_audioformer.fusion.fusion import FRONTS
+from hear_audioformer.fusion.statistics import Statistics
 from hear_audioformer.fusion.waveform import UNKNOWN, Heard, Waveform
 from tests.conftest import small_fusion
 from tests.test_stream import blocks_of, chopped, held, noise, streamed
@@ -86,13 +87,12 @@ def test_a_bad_chunk_is_named(model: Fusion) -> None:
         list(model.stream([noise(9000), torch.tensor([torch.nan])]))
 
 
-@pytest.mark.parametrize("front", [LogFrequency, Modulation])
-def test_front_ends_in_blocks_equal_the_whole_bit_for_bit(
-    front: type[LogFrequency] | type[Modulation], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("front", FRONTS)
+def test_front_ends_in_blocks_equal_the_whole_bit_for_bit(front: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(statistics, "SPECTRA_A_BLOCK", 7)
-    monkeypatch.setattr(statistics, "FRAMES_A_BLOCK", 40)
-    clip, made = noise(16000 * 3 + 77), front()
+    for module in (statistics, movement):
+        monkeypatch.setattr(module, "FRAMES_A_BLOCK", 40)
+    clip, made = noise(16000 * 3 + 77), FRONTS[front]()
     whole = made.statistics(Waveform(clip[None]))
     assert torch.equal(made.statistics(Heard(iter(clip[None].split(999, dim=1)), len(clip))), whole)
     assert torch.equal(made.scene_of(blocks_of(clip, 801)), whole[0])
@@ -112,7 +112,8 @@ def test_what_was_asked_for_is_forgotten() -> None:
 def test_long_recordings_hold_no_more_than_short_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of front ends; the models' own streams are tested with them."""
     monkeypatch.setattr(statistics, "SPECTRA_A_BLOCK", 64)
-    monkeypatch.setattr(statistics, "FRAMES_A_BLOCK", 400)
+    for module in (statistics, movement):
+        monkeypatch.setattr(module, "FRAMES_A_BLOCK", 400)
     peaks = []
     for minutes in (1, 4):
         peak = 0
@@ -124,8 +125,8 @@ def test_long_recordings_hold_no_more_than_short_ones(monkeypatch: pytest.Monkey
                 if number % 20 == 0:
                     peak = max(peak, held())
 
-        for front in (LogFrequency(), Modulation()):
-            front.scene_of(blocks)
+        for front in FRONTS.values():
+            front().scene_of(blocks)
         peaks.append(peak)
     assert peaks[1] < peaks[0] + 3 * 60 * 100 * 2 * statistics.BANDS + 200_000, peaks  # Modulation ranks all frames
 

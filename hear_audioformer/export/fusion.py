@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ..embedder import Embedder
 from ..fusion.composition import Standardisation
 from ..fusion.fusion import Fusion
+from ..fusion.movement import BandStatistics
 from ..fusion.statistics import (
     CHANGE_QUANTILES,
     ENERGY_FLOOR,
@@ -24,8 +25,10 @@ from ..fusion.statistics import (
     Statistics,
 )
 from ..model import Model
+from . import movement
 from .front import LogMelTwin, Power, frames_of
 from .graph import Graph
+from .movement import BandTwin
 from .sizes import free, most, parts, whole
 from .trace import Traceable
 
@@ -65,7 +68,7 @@ class FusionGraph(Traceable):
         times = stamps[0]
         values = [
             frames if number == self.leader
-            else part.at(audio, times) if isinstance(part, (LogFrequencyTwin, ModulationTwin))
+            else part.at(audio, _centres(times)) if isinstance(part, (LogFrequencyTwin, ModulationTwin, BandTwin))
             else interpolated(part(audio), times)
             for number, part in enumerate(self.parts)
         ]  # fmt: skip
@@ -77,6 +80,8 @@ def _twin(part: Model, timestamps: bool) -> nn.Module:
         return LogFrequencyTwin(part)
     if isinstance(part, Modulation):
         return ModulationTwin(part)
+    if isinstance(part, BandStatistics):
+        return movement.twin(part)
     return graph_of(part, timestamps)
 
 
@@ -122,9 +127,9 @@ class LogFrequencyTwin(nn.Module):
         deviation = (level - level.mean(1, keepdim=True)).square().mean(1).sqrt()
         return torch.cat([self._level(power.mean(1)), deviation], dim=1)
 
-    def at(self, audio: Tensor, times: Tensor) -> Tensor:
-        """Frames at times in ms."""
-        return self._level(self.power(audio, _centres(times)))
+    def at(self, audio: Tensor, centres: Tensor) -> Tensor:
+        """Frames around samples."""
+        return self._level(self.power(audio, centres))
 
     def power(self, audio: Tensor, centres: Tensor) -> Tensor:
         """Of each bin around samples, (batch, frames, bins), in units of the floor, which is added."""
@@ -165,10 +170,10 @@ class ModulationTwin(nn.Module):
             dim=1,
         )
 
-    def at(self, audio: Tensor, times: Tensor) -> Tensor:
-        """Frames at times in ms."""
+    def at(self, audio: Tensor, centres: Tensor) -> Tensor:
+        """Frames around samples."""
         bands = self._bands(audio)
-        nearest = (_centres(times) + self.front.hop // 2) // self.front.hop
+        nearest = (centres + self.front.hop // 2) // self.front.hop
         nearest = torch.minimum(nearest, whole(bands.shape[1] - 1))
         smoothed = self._smoothed(bands)
         values = [fine - coarse for fine, coarse in pairwise(smoothed)]

@@ -26,7 +26,7 @@ class Part:
         model: what ``load_model`` takes; "" for a front end.
         sha256: of the model's weight file.
         layers, pool: options of that model; its own if None.
-        front: "log-frequency" or "modulation" (``fusion.fusion.FRONTS``); "" for a model.
+        front: the name of a front end, one of ``fusion.fusion.FRONTS``; "" for a model.
         scene, frame: widths of its vectors.
     """
 

@@ -1,6 +1,6 @@
 """Models and front ends side by side, as one model."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import tee
 from typing import Any, Protocol
 
@@ -14,11 +14,18 @@ from ..fields import is_number
 from ..model import Blocks, Model, Progress, UsedPrecision, interpolated
 from ..stream import checked, parts_of
 from .composition import Composition, Part
+from .movement import CepstralChange, Course, Gabor
 from .statistics import LogFrequency, Modulation, Statistics
 from .waveform import Heard
 
 TOGETHER = 8  # frames of a stream that front ends compute at once: one by one would cost several times as much
-FRONTS: dict[str, type[LogFrequency] | type[Modulation]] = {"log-frequency": LogFrequency, "modulation": Modulation}
+FRONTS: dict[str, Callable[..., Statistics]] = {
+    "log-frequency": LogFrequency,
+    "modulation": Modulation,
+    "course": Course,
+    "gabor": Gabor,
+    "cepstral-change": CepstralChange,
+}
 
 
 class Fusion(Model):
