@@ -7,12 +7,13 @@ import tempfile
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models on a busy machine: threads would only wait for each other
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from hear_audioformer import asit, audioformer, checkpoint, fusion, mast, msm_mae
 from hear_audioformer.checkpoint import Header
@@ -79,15 +80,23 @@ def learn_codebooks(codec: Codec) -> None:
         residual = residual - codebook(codebook.nearest(residual))
 
 
-def small_fusion(**options: Any) -> fusion.Composition:
-    """A fusion of small models and both front ends; ``options`` are those of its configuration."""
+def small_fusion(components: int = 0, **options: Any) -> fusion.Composition:
+    """A fusion of small models and all front ends.
+
+    Args:
+        components: of each part; 0 for its values.
+        options: those of its configuration.
+    """
     parts = [small_part("msm-mae", (1, -1), "mean"), small_part("audioformer", None, "mean+std")]
     parts += [fusion.Part(front=name, **widths(FRONTS[name]())) for name in FRONTS]
-    composition = fusion.build({"parts": tuple(parts), "components": 8, **options})
+    kept = {"scene_components": components, "frame_components": components}
+    composition = fusion.build({"parts": tuple(replace(part, **kept) for part in parts), **options})
     for part in (composition.scene, composition.frame):
         part.mean.normal_()
-        part.std.uniform_(0.5, 2.0)
-        part.axes.copy_(torch.linalg.qr(torch.randn(part.axes.shape[1], 8)).Q.mT)
+        part.std.uniform_(1.0, 2.0)
+        for projection in part.projections:
+            if isinstance(projection.axes, Tensor):
+                projection.axes.copy_(torch.linalg.qr(torch.randn(projection.axes.shape[::-1])).Q.mT)
     return composition
 
 

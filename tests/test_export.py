@@ -89,7 +89,7 @@ def test_short_clips_padded_to_a_window() -> None:
 
 def test_a_fusion_of_any_length() -> None:
     torch.manual_seed(0)
-    for options in ({}, {"dims": 5}):
+    for options in ({}, {"components": 4, "dims": 15}):
         model = small_fusion(**options).model()
         scenes, stamped = FusionGraph(model), FusionGraph(model, timestamps=True)
         for samples in (*SHORTEST, 5333, scenes.window - 1, scenes.window * 5 // 2):

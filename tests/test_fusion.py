@@ -13,6 +13,7 @@ from hear_audioformer import checkpoint, fusion, weights
 from hear_audioformer.checkpoint import WeightsError
 from hear_audioformer.embedder import Embedder
 from hear_audioformer.fusion import Composition, Config, Fusion, Part, movement, statistics
+from hear_audioformer.fusion.composition import shares
 from hear_audioformer.fusion.fusion import FRONTS
 from hear_audioformer.fusion.statistics import Modulation
 from hear_audioformer.fusion.waveform import Waveform
@@ -74,27 +75,47 @@ def test_timestamps_are_those_of_the_first_model(model: Fusion) -> None:
     assert model.hops == parts[0].hops
 
 
-def test_a_projection_gives_fewer_values(composition: Composition, model: Fusion) -> None:
-    audio = noise(2, 1.0)
-    for dims in (8, 3):
+def test_components_stand_for_values() -> None:
+    """Of deviation as the axes say; fewer of them are the leading ones of each part, in proportion."""
+    composition = small_fusion(components=4)
+    model, audio = composition.model(), noise(2, 1.0)
+    count = len(composition.config.parts)
+    assert model.scene_embedding_size == model.timestamp_embedding_size == 4 * count
+    plain = Composition(Config(tuple(replace(part, scene_components=0) for part in composition.config.parts)))
+    plain.load_state_dict(composition.state_dict(), strict=False)
+    widths = [part.scene for part in composition.config.parts]
+    values = plain.model().scene(audio).split(widths, dim=1)
+    wanted = [x @ part.axes.mT for x, part in zip(values, composition.scene.projections, strict=True)]  # type: ignore[operator, union-attr]
+    assert torch.allclose(model.scene(audio), torch.cat(wanted, dim=1), atol=1e-4)
+    for dims in (4 * count, 2 * count, count + 1):
         small = Composition(replace(composition.config, dims=dims))
         small.load_state_dict(composition.state_dict())
-        projected = small.model()
-        assert projected.scene_embedding_size == projected.timestamp_embedding_size == dims
-        for call, axes in (("scene", composition.scene.axes), ("timestamps", composition.frame.axes)):
-            whole, found = (getattr(one, call)(audio) for one in (model, projected))
+        few = small.model()
+        assert few.scene_embedding_size == few.timestamp_embedding_size == dims
+        kept = shares(dims, [4] * count)
+        for call in ("scene", "timestamps"):
+            whole, found = (getattr(one, call)(audio) for one in (model, few))
             whole, found = (whole, found) if call == "scene" else (whole[0], found[0])
-            assert torch.allclose(found, whole @ axes[:dims].mT, atol=1e-4)
+            leading = [x[..., :size] for x, size in zip(whole.split(4, dim=-1), kept, strict=True)]
+            assert torch.allclose(found, torch.cat(leading, dim=-1), atol=1e-4)
+
+
+def test_shares_are_whole_and_near_the_weights() -> None:
+    assert shares(10, [5, 3, 2]) == [5, 3, 2]
+    assert shares(7, [4, 4, 4]) == [3, 2, 2]
+    assert shares(512, [512, 256, 192, 128, 96, 256, 192]) == [161, 81, 60, 40, 30, 80, 60]
+    assert shares(1, [1, 9]) == [0, 1]
 
 
 def test_a_user_chooses_the_dims_of_a_file(tmp_path: Path) -> None:
-    file = write_model(small_network("fusion"), "fusion", tmp_path / "f.safetensors")
-    whole, few = (hear_audioformer.load_model(file, **options) for options in ({}, {"dims": 3}))
-    audio = noise(1, 1.0)
-    axes = checkpoint.read(file)[1]["scene.axes"]
-    assert torch.allclose(few.scene(audio), whole.scene(audio) @ axes[:3].mT, atol=1e-4)
-    with pytest.raises(ValueError, match="dims=9: this fusion has up to 8 principal components"):
-        hear_audioformer.load_model(file, dims=9)
+    composition = small_fusion(components=2)
+    file, most = write_model(composition, "fusion", tmp_path / "f.safetensors"), 2 * len(composition.config.parts)
+    assert hear_audioformer.load_model(file, dims=3).scene(noise(1, 1.0)).shape == (1, 3)
+    with pytest.raises(ValueError, match=f"dims={most + 1}: this fusion has up to {most} principal components"):
+        hear_audioformer.load_model(file, dims=most + 1)
+    plain = write_model(small_fusion(), "fusion", tmp_path / "plain.safetensors")
+    with pytest.raises(ValueError, match="dims=3: this fusion has values and no principal components"):
+        hear_audioformer.load_model(plain, dims=3)
 
 
 def test_front_ends_alone_are_a_fusion() -> None:
@@ -206,8 +227,8 @@ def test_parts_at_several_rates_are_refused(composition: Composition, tmp_path: 
         ({"parts": [{"model": "a", "weight": 2}]}, "expected model, sha256, layers, pool, front, scene, frame"),
         ({"parts": ["a"]}, "expected model, sha256"),
         ({"parts": [{"model": "a", "scene": 0}]}, "scene=0: must be above 0"),
-        ({"parts": [{"model": "a", "scene": 2, "frame": 3}], "components": 3}, "the parts give only 2 values"),
-        ({"parts": [{"model": "a", "scene": 3, "frame": 3}], "components": 2, "dims": 3}, "dims=3: this fusion has up"),
+        ({"parts": [{"model": "a", "scene": 2, "scene_components": 3}]}, "scene_components=3: a gives only 2 values"),
+        ({"parts": [{"front": "a"}], "dims": 3}, "dims=3: this fusion has values and no"),
     ],
 )
 def test_senseless_configurations_are_refused(config: dict[str, Any], message: str) -> None:

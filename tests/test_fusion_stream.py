@@ -134,7 +134,7 @@ def test_long_recordings_hold_no_more_than_short_ones(monkeypatch: pytest.Monkey
 def test_a_fusion_of_front_ends_alone_does_not_stream() -> None:
     config = small_fusion().config
     fronts = tuple(part for part in config.parts if part.front)
-    alone = Composition(type(config)(parts=fronts, components=0)).model()
+    alone = Composition(type(config)(parts=fronts)).model()
     assert isinstance(alone.leading, Statistics)
     with pytest.raises(TypeError, match="no model to follow"):
         alone.stream([noise(9000)])

@@ -1,6 +1,7 @@
-"""A fusion -> a weight file: standardises parts over a corpus, and finds their principal components.
+"""A fusion -> a weight file: standardises parts over a corpus, and finds the principal components of each.
 
-    python -m training.fuse fusion-tiny data/open --part msm-mae-tiny --part log-frequency --licence Apache-2.0
+    python -m training.fuse mine data/open --part "msm-mae-tiny components=[512,384]" --part log-frequency \\
+        --licence Apache-2.0
 
 Draws crops of several lengths, embeds them with each part, and writes means, deviations and principal axes of scenes
 and of timestamps. The file is entered into ``weights/index.json``.
@@ -9,7 +10,7 @@ and of timestamps. The file is entered into ``weights/index.json``.
 import json
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
@@ -39,15 +40,22 @@ FAINTEST = 1e-3  # deviations below this share of their part's mean deviation ar
 
 
 def part_of(text: str) -> fusion.Part:
-    """A part from its name and options: ``msm-mae-tiny layers=[3,6] pool=mean``, or ``log-frequency``."""
+    """A part from its name and options: ``msm-mae-tiny pool=mean components=[512,384]``, or ``log-frequency``."""
     name, *pairs = shlex.split(text)
     options = dict(assignments(pairs, yaml.safe_load))
+    try:
+        scene, frame = options.pop("components", (0, 0))
+    except (TypeError, ValueError) as error:
+        raise click.UsageError(f"{name}: give components of scenes and of timestamps, components=[512,384]") from error
+    kept = {"scene_components": scene, "frame_components": frame}
     if unknown := options.keys() - ({"layers", "pool"} if name not in FRONTS else set()):
-        raise click.UsageError(f"{name}: {', '.join(sorted(unknown))} is no option of it; a model has layers and pool")
+        has = "components" if name in FRONTS else "layers, pool and components"
+        raise click.UsageError(f"{name}: {', '.join(sorted(unknown))} is no option of it; it has {has}")
     if name in FRONTS:
-        return fusion.Part(front=name, **widths(FRONTS[name]()))
+        return fusion.Part(front=name, **kept, **widths(FRONTS[name]()))
     path = weights.resolve(name)
-    return fusion.Part(name, checkpoint.sha256(path), **options, **widths(weights.open_model(path, **options)))
+    model = weights.open_model(path, **options)
+    return fusion.Part(name, checkpoint.sha256(path), **options, **kept, **widths(model))
 
 
 def widths(model: Model) -> dict[str, Any]:
@@ -80,17 +88,25 @@ def embedded(model: Model, pack: Pack, count: int, seed: int) -> tuple[Tensor, T
 
 
 @torch.no_grad()
-def fit(standardisation: Standardisation, values: Tensor, parts: Sequence[int]) -> float:
-    """Sets mean, deviation and axes of values (rows, values); returns the share of variance on the axes.
+def fit(standardisation: Standardisation, values: Tensor) -> list[float]:
+    """Sets all that a standardisation holds, from values (rows, values).
 
-    ``parts`` are the numbers of values of each part.
+    Returns the share of each part's variance that its components keep.
     """
     std, mean = torch.std_mean(values.double(), dim=0)
-    std = torch.cat([part.clamp(min=FAINTEST * float(part.mean())) for part in std.split(list(parts))])
-    axes, share = principal_axes((values - mean) / std, len(standardisation.axes))
-    for stored, found in ((standardisation.mean, mean), (standardisation.std, std), (standardisation.axes, axes)):
-        stored.copy_(found)
-    return share
+    std = torch.cat([part.clamp(min=FAINTEST * float(part.mean())) for part in std.split(standardisation.widths)])
+    standardisation.mean.copy_(mean)
+    standardisation.std.copy_(std)
+    kept = []
+    standardised = ((values - mean) / std).split(standardisation.widths, dim=1)
+    for part, found in zip(standardisation.projections, standardised, strict=True):
+        if isinstance(part.axes, Tensor):
+            axes, share = principal_axes(found, len(part.axes))
+            part.axes.copy_(axes / (found @ axes.mT).std(0)[:, None])
+            kept.append(share)
+        else:
+            kept.append(1.0)
+    return kept
 
 
 def principal_axes(centred: Tensor, count: int) -> tuple[Tensor, float]:
@@ -117,9 +133,6 @@ def principal_axes(centred: Tensor, count: int) -> tuple[Tensor, float]:
 @click.argument("corpus", type=click.Path(exists=True, path_type=Path))
 @click.option("--part", "texts", multiple=True, required=True, metavar="PART", help='NAME, or "NAME pool=mean ...".')
 @click.option("--crops", "count", default=4000, show_default=True, type=click.IntRange(min=2), help="Crops to draw.")
-@click.option(
-    "--components", default=512, show_default=True, type=click.IntRange(min=0), help="Principal axes to keep."
-)
 @click.option("--dims", default=0, show_default=True, help="Values of an embedding by default; 0: all of the parts.")
 @click.option("--seed", default=0, show_default=True)
 @click.option(
@@ -135,7 +148,6 @@ def main(
     corpus: Path,
     texts: tuple[str, ...],
     count: int,
-    components: int,
     dims: int,
     seed: int,
     out: Path,
@@ -144,20 +156,23 @@ def main(
 ) -> None:
     """Fuses parts into the model NAME, standardised over the pack in CORPUS.
 
-    A part is a model, with options layers and pool, or a front end: log-frequency or modulation.
+    A part is a model, with options layers and pool, or a front end: log-frequency, modulation, course, gabor or
+    cepstral-change. Either has components=[SCENE,TIMESTAMP]: so many of its principal components take its place.
     """
     require_free(out / "index.json", name, overwrite)
     try:
         pack = Pack.open(corpus)
         parts = tuple(part_of(text) for text in texts)
-        config = fusion.Config(parts, components, dims)
+        config = fusion.Config(parts, dims)
         composition = fusion.Composition(replace(config, dims=0))
-        scenes, frames = embedded(composition.model(), pack, count, seed)  # standardised by nothing yet
+        plain = tuple(replace(part, scene_components=0, frame_components=0) for part in parts)
+        unchanged = fusion.Composition(fusion.Config(plain))  # standardised by nothing yet
+        scenes, frames = embedded(unchanged.model(), pack, count, seed)
     except (PackError, WeightsError, AssignmentError, ValueError) as error:
         raise click.ClickException(str(error)) from error
     shares = {
-        "scene": fit(composition.scene, scenes, [part.scene for part in parts]),
-        "frame": fit(composition.frame, frames, [part.frame for part in parts]),
+        "scene": fit(composition.scene, scenes),
+        "frame": fit(composition.frame, frames),
     }
     provenance = {
         "crops": count,
@@ -166,7 +181,7 @@ def main(
         "frames": len(frames),
         "corpus_sha256": pack.fingerprint,
         "corpus_hours": round(pack.hours, 2),
-        "variance_of_components": {kind: round(share, 4) for kind, share in shares.items()},
+        "variance_of_components": {kind: [round(share, 4) for share in kept] for kind, kept in shares.items()},
     }
     tensors = {key: half(value) if key.endswith("axes") else value for key, value in composition.state_dict().items()}
     path = out / f"{name}.safetensors"

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from ..embedder import Embedder
-from ..fusion.composition import Standardisation
 from ..fusion.fusion import Fusion
 from ..fusion.movement import BandStatistics
 from ..fusion.statistics import (
@@ -56,14 +55,13 @@ class FusionGraph(Traceable):
         if timestamps and isinstance(model.leading, Statistics):
             raise ValueError("a fusion of front ends alone has no model whose timestamps could be exported")
         self.parts = nn.ModuleList(_twin(part, timestamps) for part in model.models)
-        stored = model.composition.frame if timestamps else model.composition.scene
-        self.composition = Composed(stored)
+        self.composition = model.composition.frame if timestamps else model.composition.scene
         self.window = max((part.window for part in self.parts if isinstance(part, (Graph, FusionGraph))), default=RATE)
 
     @torch.no_grad()
     def forward(self, audio: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         if not self.timestamps:
-            return self.composition(torch.cat([part(audio) for part in self.parts], dim=-1))
+            return self.composition([part(audio) for part in self.parts])
         frames, stamps = self.parts[self.leader](audio)
         times = stamps[0]
         values = [
@@ -72,7 +70,7 @@ class FusionGraph(Traceable):
             else interpolated(part(audio), times)
             for number, part in enumerate(self.parts)
         ]  # fmt: skip
-        return self.composition(torch.cat(values, dim=-1)), stamps
+        return self.composition(values), stamps
 
 
 def _twin(part: Model, timestamps: bool) -> nn.Module:
@@ -83,24 +81,6 @@ def _twin(part: Model, timestamps: bool) -> nn.Module:
     if isinstance(part, BandStatistics):
         return movement.twin(part)
     return graph_of(part, timestamps)
-
-
-class Composed(nn.Module):
-    """``Standardisation`` of values that stand side by side."""
-
-    mean: Tensor
-    std: Tensor
-    axes: Tensor | None
-
-    def __init__(self, stored: Standardisation) -> None:
-        super().__init__()
-        self.register_buffer("mean", stored.mean, persistent=False)
-        self.register_buffer("std", stored.std, persistent=False)
-        self.register_buffer("axes", stored.axes[: stored.dims].mT if stored.dims else None, persistent=False)
-
-    def forward(self, values: Tensor) -> Tensor:
-        standardised = (values - self.mean) / self.std
-        return standardised if self.axes is None else standardised @ self.axes
 
 
 class LogFrequencyTwin(nn.Module):

@@ -34,7 +34,7 @@ def load_model(source: str = "", **options: Any) -> Model:
     """HEAR: a fusion by name, path or ``hf://OWNER/REPO@REVISION/FILE``; the default fusion without a source.
 
     Args:
-        dims: values of an embedding, the first principal components of what the parts give; 0 for all that they give.
+        dims: values of an embedding, the leading principal components of each part; 0 for all that the parts give.
         hop_ms: step between timestamps, as the first model among the parts has it; the others follow its grid.
         precision: "fp32", "bf16" or "auto", bf16 on CUDA alone; hand-made statistics are float32 in any case.
         batch_size: windows of one forward; bounds the memory.

@@ -28,6 +28,8 @@ class Part:
         layers, pool: options of that model; its own if None.
         front: the name of a front end, one of ``fusion.fusion.FRONTS``; "" for a model.
         scene, frame: widths of its vectors.
+        scene_components, frame_components: how many of their principal components, each brought to deviation 1, stand
+            for the values themselves; 0 for the values.
     """
 
     model: str = ""
@@ -37,9 +39,15 @@ class Part:
     front: str = ""
     scene: int = 1
     frame: int = 1
+    scene_components: int = 0
+    frame_components: int = 0
 
     def __post_init__(self) -> None:
         check(self, positive=("scene", "frame"))
+        for kind in ("scene", "frame"):
+            width, kept = self.of(kind)
+            if kept > width:
+                raise ValueError(f"{kind}_components={kept}: {self.name} gives only {width} values")
         if self.layers is not None:
             object.__setattr__(self, "layers", tuple(self.layers))
         if bool(self.model) == bool(self.front):
@@ -49,6 +57,10 @@ class Part:
     def name(self) -> str:
         return self.model or self.front
 
+    def of(self, kind: str) -> tuple[int, int]:
+        """Width and components of a "scene" or a "frame"."""
+        return getattr(self, kind), getattr(self, f"{kind}_components")
+
 
 @dataclass(frozen=True)
 class Config:
@@ -56,12 +68,11 @@ class Config:
 
     Attributes:
         parts: side by side, in this order.
-        components: principal components that the file holds, of scenes and of timestamps; 0 for none.
-        dims: how many of them an embedding has; 0 for the parts' values themselves, standardised.
+        dims: values of an embedding, the leading components of all parts, shared out as the parts' own numbers of
+            components are; 0 for all that the parts give.
     """
 
     parts: tuple[Part, ...] = ()
-    components: int = 0
     dims: int = 0
 
     def __post_init__(self) -> None:
@@ -70,27 +81,44 @@ class Config:
         check(self)
         if not parts:
             raise ValueError("parts=(): a fusion needs one part at least")
-        values = min(self.width("scene"), self.width("frame"))
-        if self.components > values:
-            raise ValueError(f"components={self.components}: the parts give only {values} values")
-        if self.dims > self.components:
-            raise ValueError(f"dims={self.dims}: this fusion has up to {self.components} principal components, or 0")
+        most = min(self.components(kind) for kind in ("scene", "frame"))
+        if self.dims > most:
+            told = f"up to {most} principal components" if most else "values and no principal components"
+            raise ValueError(f"dims={self.dims}: this fusion has {told}, or 0 for all that its parts give")
 
     @classmethod
     def of_size(cls, size: str, **changes: Any) -> "Config":
         """There are no sizes: a fusion is as large as its parts."""
         raise ValueError(f"a fusion has no size {size!r}")
 
-    def width(self, kind: str) -> int:
-        """Values of all parts for a "scene" or a "frame"."""
-        return sum(getattr(part, kind) for part in self.parts)
+    def components(self, kind: str) -> int:
+        """Components of all parts for a "scene" or a "frame"; 0 if one of them has none."""
+        kept = [part.of(kind)[1] for part in self.parts]
+        return sum(kept) if all(kept) else 0
+
+    def sizes(self, kind: str) -> list[int]:
+        """Values that each part adds to a "scene" or a "frame"."""
+        if self.dims:
+            return shares(self.dims, [part.of(kind)[1] for part in self.parts])
+        return [kept or width for width, kept in (part.of(kind) for part in self.parts)]
+
+
+def shares(total: int, weights: Sequence[int]) -> list[int]:
+    """A number in whole parts that are as near to the weights as can be, the first of equals favoured."""
+    exact = [total * weight / sum(weights) for weight in weights]
+    parts = [int(part) for part in exact]
+    largest = sorted(range(len(parts)), key=lambda number: parts[number] - exact[number])
+    for number in largest[: total - sum(parts)]:
+        parts[number] += 1
+    return parts
 
 
 class Composition(Network):
-    """Standardises the values of all parts, and projects them.
+    """Standardises the values of all parts, and projects them part by part.
 
     Each value is taken less its mean over a corpus and over its deviation, so that no part outweighs another by its
-    scale alone.
+    scale alone. Values of a part say nearly the same many times over; its leading principal components, each of
+    deviation 1, let a head or a distance see what few of them say.
     """
 
     config: Config
@@ -98,8 +126,9 @@ class Composition(Network):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.scene = Standardisation(config.width("scene"), config.components, config.dims)
-        self.frame = Standardisation(config.width("frame"), config.components, config.dims)
+        self.scene, self.frame = (
+            Standardisation([part.of(kind) for part in config.parts], config.sizes(kind)) for kind in ("scene", "frame")
+        )
 
     def model(self, **options: Any) -> "Fusion":
         """The parts, opened, and this. A fusion opens models of any method, hence it is imported here."""
@@ -111,29 +140,50 @@ class Composition(Network):
 
 
 class Standardisation(nn.Module):
-    """(..., values) -> (..., values) or (..., dims).
+    """(..., values) -> (..., size).
+
+    Args:
+        parts: width and components of each part; 0 components for its values as they are.
+        sizes: how many of them are given.
 
     Attributes:
         mean, std: of each value, over a corpus.
-        axes: principal axes of the standardised values, (components, values), largest variance first.
     """
 
     mean: Tensor
     std: Tensor
-    axes: Tensor
 
-    def __init__(self, values: int, components: int, dims: int) -> None:
+    def __init__(self, parts: Sequence[tuple[int, int]], sizes: Sequence[int]) -> None:
         super().__init__()
-        self.dims = dims
-        self.size = dims or values
-        self.register_buffer("mean", torch.zeros(values))
-        self.register_buffer("std", torch.ones(values))
-        self.register_buffer("axes", torch.zeros(components, values))
+        self.widths = [width for width, _ in parts]
+        self.size = sum(sizes)
+        self.register_buffer("mean", torch.zeros(sum(self.widths)))
+        self.register_buffer("std", torch.ones(sum(self.widths)))
+        self.projections = nn.ModuleList(Projection(*part, size) for part, size in zip(parts, sizes, strict=True))
 
     def forward(self, parts: Sequence[Tensor]) -> Tensor:
         """The vectors of all parts, each (..., its values)."""
-        standardised = torch.cat(list(parts), dim=-1).sub_(self.mean).div_(self.std)
-        return standardised @ self.axes[: self.dims].mT if self.dims else standardised
+        standardised = ((torch.cat(list(parts), dim=-1) - self.mean) / self.std).split(self.widths, dim=-1)
+        given = [project(x) for project, x in zip(self.projections, standardised, strict=True)]
+        return torch.cat(given, dim=-1)
+
+
+class Projection(nn.Module):
+    """Principal components of one part, each of deviation 1, (..., width) -> (..., size); without any, the values.
+
+    Attributes:
+        axes: (components, width), of the largest variance first; None without components.
+    """
+
+    axes: Tensor | None
+
+    def __init__(self, width: int, components: int, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.register_buffer("axes", torch.zeros(components, width) if components else None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x if self.axes is None else x @ self.axes[: self.size].mT
 
 
 def build(config: dict[str, Any]) -> Composition:
