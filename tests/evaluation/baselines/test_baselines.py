@@ -89,7 +89,7 @@ def test_untrained_takes_options_of_the_embedder_and_of_the_network(file: str) -
 def test_the_hand_made_statistics_tell_a_tones_pitch() -> None:
     """Each step of a bin is 1/36 of an octave; the loudest bin is the tone's."""
     model = handmade.load_model()
-    assert model.scene_embedding_size == 1024
+    assert model.scene_embedding_size == 1974
     time = torch.arange(32000) / 16000
     bins = torch.tensor([100, 101, 180, 250])
     tones = torch.stack([0.5 * torch.sin(2 * torch.pi * 55.0 * 2 ** (b / 36) * time) for b in bins])
@@ -105,7 +105,7 @@ def test_the_hand_made_statistics_tell_the_pace_of_a_change() -> None:
     time = torch.arange(64000) / 16000
     noise = 0.1 * torch.randn(64000, generator=torch.Generator().manual_seed(0))
     swelling = torch.stack([noise * (1.05 + torch.sin(2 * torch.pi * hertz * time)) for hertz in (16.0, 1.0)])
-    energies = model.modulation(swelling)[:, : 6 * 40].reshape(2, 6, 40).mean(2)
+    energies = model.fronts[1](swelling)[:, : 6 * 40].reshape(2, 6, 40).mean(2)
     fast, slow = energies
     assert fast[1] > slow[1] + 1  # between smoothings over 30 and 60 ms
     assert slow[4] > fast[4] + 1  # between half a second and 250 ms
