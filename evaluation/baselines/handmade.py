@@ -1,6 +1,6 @@
 """Hand-made statistics, 1 974 values without a network: what a model has to beat before its training is worth anything.
 
-A scene is that of all front ends of a fusion side by side (docs/fusion.md): the log-frequency spectrum, the modulation of
+A scene is that of all front ends of a fusion, side by side (docs/fusion.md): log-frequency spectrum, modulation of
 bands, their course over the clip, Gabor filters of rates and scales, how cepstral coefficients change together. A
 timestamp, each 40 ms, is that of the log-mel baseline.
 """
