@@ -324,7 +324,7 @@ def test_metadata_is_what_the_hub_reads(file: Path, tmp_path: Path) -> None:
 
 def test_scores_of_every_bundled_card_are_found() -> None:
     for path in sorted((ROOT / "weights").glob("*.md")):
-        if (path.parent / f"{path.stem}.safetensors").is_file() and path.stem != "melrvq-16k":
+        if (path.parent / f"{path.stem}.safetensors").is_file() and path.stem not in ("melrvq-16k", "melcodec-16k"):
             assert len(card.scores(path.read_text(), path.stem)) > 5, path
 
 

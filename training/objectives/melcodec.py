@@ -69,7 +69,8 @@ class MelCodecObjective(Quantising):
         self._teacher: list[Model] = []  # in a list, so that its weights are not the run's
         self.teaches: nn.Linear | None = None
         if teacher:
-            self._teacher.append(hear_audioformer.load_model(teacher))
+            with torch.device("cpu"):  # also where costs are counted without weights
+                self._teacher.append(hear_audioformer.load_model(teacher))
             if self._teacher[0].sample_rate != encoder.sample_rate:
                 raise ValueError(f"objective.teacher={teacher}: takes another sample rate than the codec")
             self.teaches = nn.Linear(config.latent, self._teacher[0].timestamp_embedding_size)
