@@ -56,7 +56,7 @@ def load_model(source: str | Path = "", *, method: str | None = None, **options:
             - ASiT: ``positions``, ``window``, ``column``;
             - MAST: ``positions``, ``overlap``, ``rows``;
             - AudioFormer: ``codebooks``, ``combine``, ``average``;
-            - fusions: ``dims``, so many leading components of their parts, or 0 for all; they refuse ``pool`` and ``layers``.
+            - fusions: ``dims``, so many components of their parts, or 0 for all; they refuse ``pool`` and ``layers``.
 
             docs/options.md tells what each does.
 
