@@ -102,7 +102,7 @@ def fit(standardisation: Standardisation, values: Tensor) -> list[float]:
     for part, found in zip(standardisation.projections, standardised, strict=True):
         if isinstance(part.axes, Tensor):
             axes, share = principal_axes(found, len(part.axes))
-            part.axes.copy_(axes / (found @ axes.mT).std(0)[:, None])
+            part.axes.copy_(axes / (found @ axes.mT).var(0).mean().sqrt())
             kept.append(share)
         else:
             kept.append(1.0)

@@ -28,8 +28,8 @@ class Part:
         layers, pool: options of that model; its own if None.
         front: the name of a front end, one of ``fusion.fusion.FRONTS``; "" for a model.
         scene, frame: widths of its vectors.
-        scene_components, frame_components: how many of their principal components, each brought to deviation 1, stand
-            for the values themselves; 0 for the values.
+        scene_components, frame_components: how many of their principal components stand for the values themselves, scaled
+            to a mean variance of 1; 0 for the values.
     """
 
     model: str = ""
@@ -117,8 +117,8 @@ class Composition(Network):
     """Standardises the values of all parts, and projects them part by part.
 
     Each value is taken less its mean over a corpus and over its deviation, so that no part outweighs another by its
-    scale alone. Values of a part say nearly the same many times over; its leading principal components, each of
-    deviation 1, let a head or a distance see what few of them say.
+    scale alone. Values of a part say nearly the same many times over. A head that standardises what it is given hears in
+    its leading principal components also what few values say; a distance hears each part as loud as it has components.
     """
 
     config: Config
@@ -169,7 +169,7 @@ class Standardisation(nn.Module):
 
 
 class Projection(nn.Module):
-    """Principal components of one part, each of deviation 1, (..., width) -> (..., size); without any, the values.
+    """Principal components of one part, (..., width) -> (..., size); without any, the values.
 
     Attributes:
         axes: (components, width), of the largest variance first; None without components.
