@@ -28,8 +28,8 @@ class Part:
         layers, pool: options of that model; its own if None.
         front: the name of a front end, one of ``fusion.fusion.FRONTS``; "" for a model.
         scene, frame: widths of its vectors.
-        scene_components, frame_components: how many of their principal components stand for the values themselves, scaled
-            to a mean variance of 1; 0 for the values.
+        scene_components, frame_components: how many of their principal components stand for the values themselves,
+            scaled to a mean variance of 1; 0 for the values.
     """
 
     model: str = ""
@@ -117,8 +117,8 @@ class Composition(Network):
     """Standardises the values of all parts, and projects them part by part.
 
     Each value is taken less its mean over a corpus and over its deviation, so that no part outweighs another by its
-    scale alone. Values of a part say nearly the same many times over. A head that standardises what it is given hears in
-    its leading principal components also what few values say; a distance hears each part as loud as it has components.
+    scale alone. Values of a part say nearly the same many times over. In its leading principal components a head that
+    standardises its input hears also what few values say; to a distance each part is as loud as it has components.
     """
 
     config: Config

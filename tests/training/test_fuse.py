@@ -38,7 +38,7 @@ def fuse(corpus: Path, *arguments: str) -> Result:
 
 
 def test_from_a_corpus_to_a_model(corpus: Path) -> None:
-    """Its scenes of the corpus have mean 0 and mean variance 1 and do not correlate, and it is entered into the index."""
+    """Its scenes of the corpus have mean 0, mean variance 1 and no correlations, and it is entered into the index."""
     model_part = f"{part_file('msm-mae')} layers=[1,-1] pool=mean components=[6,5]"
     made = ["--part", model_part, "--part", "modulation components=[4,3]", "--crops", "24"]
     result = fuse(corpus, *made)
