@@ -9,15 +9,15 @@ from torch import Tensor
 from hear_audioformer.export.fusion import _twin
 from hear_audioformer.fusion import movement
 from hear_audioformer.fusion.fusion import FRONTS
-from hear_audioformer.fusion.movement import BandStatistics, CepstralChange, Course, Gabor
+from hear_audioformer.fusion.movement import CepstralChange, Course, Gabor, MovingBands
 from hear_audioformer.fusion.waveform import Waveform
 from tests.test_fusion import noise
 
 RATE = 16000
-MOVING = [name for name, front in FRONTS.items() if isinstance(front(), BandStatistics)]
+MOVING = [name for name, front in FRONTS.items() if isinstance(front(), MovingBands)]
 
 
-def bands_of(model: BandStatistics, audio: Tensor) -> Tensor:
+def bands_of(model: MovingBands, audio: Tensor) -> Tensor:
     """Log-mel values, (bands, frames)."""
     return model.front(audio)[0].mT
 
@@ -77,7 +77,7 @@ def test_gabor_does_not_hear_level() -> None:
 
 def test_changes_and_their_correlations() -> None:
     model, audio = CepstralChange(), noise(1, 3.0)
-    bands = model.bands(Waveform(audio), 0, 301)
+    bands = model.surrounded(Waveform(audio), 0, 301)
     assert torch.equal(bands[0, :, :4], bands[0, :, 4:5].expand(-1, 4))
     coefficients = bands[0].mT @ movement.cepstrum()
     changes = (coefficients[8:] - coefficients[:-8]).double()
@@ -94,7 +94,7 @@ def test_changes_and_their_correlations() -> None:
 @pytest.mark.parametrize("name", MOVING)
 def test_short_clips_and_their_exports(name: str) -> None:
     model = FRONTS[name]()
-    assert isinstance(model, BandStatistics)
+    assert isinstance(model, MovingBands)
     twin = _twin(model, timestamps=False)
     for samples in (1, 160, 400, 5000, 32000):
         audio = noise(2, 2.0)[:, :samples]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..embedder import Embedder
 from ..fusion.fusion import Fusion
-from ..fusion.movement import BandStatistics
+from ..fusion.movement import MovingBands
 from ..fusion.statistics import (
     CHANGE_QUANTILES,
     ENERGY_FLOOR,
@@ -78,7 +78,7 @@ def _twin(part: Model, timestamps: bool) -> nn.Module:
         return LogFrequencyTwin(part)
     if isinstance(part, Modulation):
         return ModulationTwin(part)
-    if isinstance(part, BandStatistics):
+    if isinstance(part, MovingBands):
         return movement.twin(part)
     return graph_of(part, timestamps)
 

@@ -7,10 +7,10 @@ from ..fusion.movement import (
     CEPSTRA,
     DEVIATION_FLOOR,
     FAINT,
-    BandStatistics,
     CepstralChange,
     Course,
     Gabor,
+    MovingBands,
     cosines,
 )
 from .front import LogMelTwin
@@ -18,9 +18,9 @@ from .sizes import whole
 
 
 class BandTwin(nn.Module):
-    """A ``BandStatistics`` on whole clips, (batch, samples) -> (batch, scene)."""
+    """A ``MovingBands`` on whole clips, (batch, samples) -> (batch, scene)."""
 
-    def __init__(self, front: BandStatistics) -> None:
+    def __init__(self, front: MovingBands) -> None:
         super().__init__()
         self.front = front
         self.mel = LogMelTwin(front.front)
@@ -82,7 +82,7 @@ class CepstralChangeTwin(BandTwin):
         return torch.cat([deviations.log(), correlations[:, rows, columns]], dim=1).float()
 
 
-def twin(front: BandStatistics) -> BandTwin:
+def twin(front: MovingBands) -> BandTwin:
     """The twin of a front end."""
     if isinstance(front, Course):
         return CourseTwin(front)

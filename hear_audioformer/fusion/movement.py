@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..features import LogMel
-from .statistics import FRAMES_A_BLOCK, MARGIN, RATE, Blocks, Statistics
+from .statistics import FRAMES_A_BLOCK, BandStatistics, Blocks
 from .waveform import Waveform
 
 COURSE_BANDS = 40
@@ -32,48 +31,24 @@ FAINT = 1e-6  # variance of a change
 MEMORY = 512  # frames of all magnitudes at once
 
 
-class BandStatistics(Statistics):
-    """Statistics of log-mel bands, 10 ms a frame."""
+class MovingBands(BandStatistics):
+    """Statistics of log-mel bands that go on beyond the ends of a clip as they are there."""
 
-    around_frames: int  # on each side of one that its values depend on
-
-    def __init__(self, bands: int, scene: int, frame: int, hop_ms: float | None = None) -> None:
-        super().__init__(scene, frame, hop_ms)
-        self.front = LogMel(RATE, bands)
-
-    @property
-    def latency_ms(self) -> float:
-        return 1000 * (self._end(1) + self.front.hop / 2) / RATE
-
-    def around(self, audio: Waveform, centres: Tensor) -> Tensor:
-        nearest = (centres + self.front.hop // 2) // self.front.hop
-        audio.reach(self._end(int(nearest[-1]) + 1))
-        nearest = nearest.clamp(max=self.front.count(audio.samples) - 1)
-        first, last = int(nearest[0]), int(nearest[-1])
-        values = self.moments(self.bands(audio, first, last + 1))
-        return values[:, nearest.to(values.device) - first]
+    def values(self, audio: Waveform, start: int, stop: int) -> Tensor:
+        return self.moments(self.surrounded(audio, start, stop))
 
     def moments(self, bands: Tensor) -> Tensor:
         """Log-mel bands with what is around them, (clips, bands, frames + around) -> (clips, frames, values)."""
         raise NotImplementedError
 
-    def bands(self, audio: Waveform, start: int, stop: int) -> Tensor:
-        """Frames start..stop and ``around_frames`` on each side, (clips, bands, frames)."""
-        audio.reach(self._end(stop))
-        count = self.front.count(audio.samples)
-        first, last = max(start - self.around_frames, 0), min(stop + self.around_frames, count)
-        before = max(first - MARGIN, 0)  # frames: the edge of a part is reflected, which only that of the clip may be
-        part = audio.part(before * self.front.hop, self._end(stop))
-        bands = self.front(part, first - before, last - before).mT
-        missing = self.around_frames - (start - first), self.around_frames - (last - stop)
-        return F.pad(bands, missing, mode="replicate")
-
-    def _end(self, stop: int) -> int:
-        """The sample behind the last one that frames before ``stop`` depend on."""
-        return (stop + self.around_frames - 1) * self.front.hop + self.front.length // 2
+    def surrounded(self, audio: Waveform, start: int, stop: int) -> Tensor:
+        """Frames start..stop and ``around_frames`` on each side, (clips, bands, frames + around)."""
+        bands, before = self.bands(audio, start, stop)
+        behind = bands.shape[2] - before - (stop - start)
+        return F.pad(bands, (self.around_frames - before, self.around_frames - behind), mode="replicate")
 
 
-class Course(BandStatistics):
+class Course(MovingBands):
     """The course of 40 log-mel bands over a clip: their first four cosine coefficients in time, without the mean.
 
     Means and deviations do not know in which order things happen; these do. A timestamp holds those of the half second
@@ -92,7 +67,7 @@ class Course(BandStatistics):
         count = self.front.count(audio.samples)
         total = torch.zeros(len(audio), COURSE_BANDS, COSINES, dtype=torch.float64, device=self.place.device)
         for block in Blocks(count, FRAMES_A_BLOCK).slices:
-            bands = self.bands(audio, block.start, block.stop)[:, :, COURSE_AROUND:-COURSE_AROUND]
+            bands = self.surrounded(audio, block.start, block.stop)[:, :, COURSE_AROUND:-COURSE_AROUND]
             total += bands.double() @ cosines(torch.arange(block.start, block.stop), count).to(total.device)
         return total.mT.flatten(1).float()
 
@@ -101,7 +76,7 @@ class Course(BandStatistics):
         return (windows @ self.cosines).permute(0, 2, 3, 1).flatten(2)
 
 
-class Gabor(BandStatistics):
+class Gabor(MovingBands):
     """Spectro-temporal modulation of 64 log-mel bands: magnitudes of Gabor filters of five rates and seven scales.
 
     Three scales go up and down. A scene holds the logarithms of mean and deviation over time, averaged over seven
@@ -124,7 +99,7 @@ class Gabor(BandStatistics):
         blocks = Blocks(self.front.count(audio.samples), FRAMES_A_BLOCK)
         found = self.place.new_empty(2, len(blocks.slices), len(audio), self.timestamp_embedding_size)
         for row, block in enumerate(blocks.slices):
-            magnitudes = self.magnitudes(self.bands(audio, block.start, block.stop))
+            magnitudes = self.magnitudes(self.surrounded(audio, block.start, block.stop))
             found[:, row] = torch.stack([magnitudes.mean(1), magnitudes.std(1, correction=0)])
         means, deviations = found
         return torch.cat([blocks.mean(means).log(), (blocks.std(means, deviations) + DEVIATION_FLOOR).log()], dim=1)
@@ -149,7 +124,7 @@ class Gabor(BandStatistics):
         return magnitudes.permute(1, 4, 2, 0, 3).flatten(2)
 
 
-class CepstralChange(BandStatistics):
+class CepstralChange(MovingBands):
     """How 24 cepstral coefficients change together: correlations of their changes over 80 ms, and their deviations.
 
     A timestamp holds the coefficients and their changes.
@@ -167,7 +142,7 @@ class CepstralChange(BandStatistics):
         sums = torch.zeros(len(audio), CEPSTRA, dtype=torch.float64, device=self.place.device)
         products = torch.zeros(len(audio), CEPSTRA, CEPSTRA, dtype=torch.float64, device=self.place.device)
         for block in Blocks(count, FRAMES_A_BLOCK).slices:
-            changes = self.moments(self.bands(audio, block.start, block.stop))[..., CEPSTRA:].double()
+            changes = self.moments(self.surrounded(audio, block.start, block.stop))[..., CEPSTRA:].double()
             sums += changes.sum(1)
             products += changes.mT @ changes
         means = sums / count

@@ -174,7 +174,46 @@ class LogFrequency(Statistics):
         return torch.cat(powers, dim=1)
 
 
-class Modulation(Statistics):
+class BandStatistics(Statistics):
+    """Statistics of log-mel bands, 10 ms a frame; a timestamp holds the values of the frame nearest to it."""
+
+    around_frames: int  # on each side of one that its values depend on
+
+    def __init__(self, bands: int, scene: int, frame: int, hop_ms: float | None = None) -> None:
+        super().__init__(scene, frame, hop_ms)
+        self.front = LogMel(RATE, bands)
+
+    @property
+    def latency_ms(self) -> float:
+        return 1000 * (self._end(1) + self.front.hop / 2) / RATE
+
+    def around(self, audio: Waveform, centres: Tensor) -> Tensor:
+        nearest = (centres + self.front.hop // 2) // self.front.hop
+        audio.reach(self._end(int(nearest[-1]) + 1))
+        nearest = nearest.clamp(max=self.front.count(audio.samples) - 1)
+        first, last = int(nearest[0]), int(nearest[-1])
+        values = self.values(audio, first, last + 1)
+        return values[:, nearest.to(values.device) - first]
+
+    def values(self, audio: Waveform, start: int, stop: int) -> Tensor:
+        """What timestamps hold of frames start..stop, (clips, frames, timestamp_embedding_size)."""
+        raise NotImplementedError
+
+    def bands(self, audio: Waveform, start: int, stop: int) -> tuple[Tensor, int]:
+        """Frames start..stop and ``around_frames`` on each side, as far as there are; how many stand before."""
+        audio.reach(self._end(stop))
+        first = max(start - self.around_frames, 0)
+        last = min(stop + self.around_frames, self.front.count(audio.samples))
+        before = max(first - MARGIN, 0)  # frames: the edge of a part is reflected, which only that of the clip may be
+        part = audio.part(before * self.front.hop, self._end(stop))
+        return self.front(part, first - before, last - before).mT, start - first
+
+    def _end(self, stop: int) -> int:
+        """The sample behind the last one that frames before ``stop`` depend on."""
+        return (stop + self.around_frames - 1) * self.front.hop + self.front.length // 2
+
+
+class Modulation(BandStatistics):
     """How 40 log-mel bands, 10 ms a frame, change at which pace, how they jump from frame to frame, how loud they are.
 
     A scene holds, of each band, the log energy of the differences between successive smoothings, the deviation of the
@@ -182,10 +221,11 @@ class Modulation(Statistics):
     and the last smoothing, in the frame nearest to it.
     """
 
+    around_frames = SMOOTHINGS[-1] // 2
+
     def __init__(self, hop_ms: float | None = None) -> None:
         statistics = len(SMOOTHINGS) + len(CHANGE_QUANTILES) + 1
-        super().__init__(statistics * BANDS, len(SMOOTHINGS) * BANDS, hop_ms)
-        self.front = LogMel(RATE, BANDS)
+        super().__init__(BANDS, statistics * BANDS, len(SMOOTHINGS) * BANDS, hop_ms)
 
     def statistics(self, audio: Waveform) -> Tensor:
         count = self.front.count(audio.samples)
@@ -213,34 +253,14 @@ class Modulation(Statistics):
             dim=1,
         )
 
-    @property
-    def latency_ms(self) -> float:
-        return 1000 * (self._end(1) + self.front.hop / 2) / RATE
-
-    def around(self, audio: Waveform, centres: Tensor) -> Tensor:
-        nearest = (centres + self.front.hop // 2) // self.front.hop
-        audio.reach(self._end(int(nearest[-1]) + 1))
-        nearest = nearest.clamp(max=self.front.count(audio.samples) - 1)
-        first, last = int(nearest[0]), int(nearest[-1])
-        smoothed = self.smoothed(audio, first, last + 1)
-        values = [*(fine - coarse for fine, coarse in pairwise(smoothed)), smoothed[-1]]
-        return torch.cat(values, dim=1)[:, :, nearest.to(values[0].device) - first].mT
-
-    def _end(self, stop: int) -> int:
-        """The sample behind the last one that the smoothings of frames before ``stop`` depend on."""
-        return (stop + SMOOTHINGS[-1] // 2 - 1) * self.front.hop + self.front.length // 2
+    def values(self, audio: Waveform, start: int, stop: int) -> Tensor:
+        smoothed = self.smoothed(audio, start, stop)
+        return torch.cat([*(fine - coarse for fine, coarse in pairwise(smoothed)), smoothed[-1]], dim=1).mT
 
     def smoothed(self, audio: Waveform, start: int, stop: int) -> list[Tensor]:
         """Log-mel frames start..stop (as far as there are) in all smoothings, each (clips, bands, frames)."""
-        audio.reach(self._end(stop))
-        count = self.front.count(audio.samples)
-        stop = min(stop, count)
-        first = max(start - SMOOTHINGS[-1] // 2, 0)
-        last = min(stop + SMOOTHINGS[-1] // 2, count)
-        before = max(first - MARGIN, 0)  # frames: the edge of a part is reflected, which only that of the clip may be
-        part = audio.part(before * self.front.hop, self._end(stop))
-        bands = self.front(part, first - before, last - before).mT
-        return [_moving_average(bands, frames)[:, :, start - first : stop - first] for frames in SMOOTHINGS]
+        bands, before = self.bands(audio, start, stop)
+        return [_moving_average(bands, frames)[:, :, before : before + stop - start] for frames in SMOOTHINGS]
 
 
 def log_frequency_filters() -> Tensor:
