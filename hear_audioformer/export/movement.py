@@ -75,7 +75,7 @@ class CepstralChangeTwin(BandTwin):
     def forward(self, audio: Tensor) -> Tensor:
         changes = self.front.moments(self.bands(audio))[..., CEPSTRA:].double()
         centred = changes - changes.mean(1, keepdim=True)
-        covariances = (centred[..., None] * centred[:, :, None]).mean(1)
+        covariances = centred.mT @ centred / whole(changes.shape[1])
         deviations = covariances.diagonal(dim1=1, dim2=2).clamp(min=FAINT).sqrt()
         correlations = covariances / (deviations[:, :, None] * deviations[:, None])
         rows, columns = torch.triu_indices(CEPSTRA, CEPSTRA, 1)
