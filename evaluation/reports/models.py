@@ -23,7 +23,7 @@ from hear_audioformer.index import PARTS, bundle, index
 
 GENERATED = Path(__file__).parents[2] / "docs" / "generated"
 RESULTS = (GENERATED / "results.md", GENERATED / "fusion.md")
-BASELINES = {"logmel": "log-mel statistics", "naive": "HEAR's naive baseline"}
+BASELINES = {"handmade": "hand-made statistics", "logmel": "log-mel statistics", "naive": "HEAR's naive baseline"}
 SECONDS = 10
 HEADS = (
     "model",
