@@ -16,8 +16,7 @@ from hear_audioformer.codec import Codec, Config
 from hear_audioformer.codec.mel import MelNetwork
 from tests.bundles import use_bundle
 from tests.evaluation.toy import tones
-from tests.training.data.test_crops import small_pack
-from tests.training.objectives.test_melrvq import noises
+from tests.training.objectives.test_melrvq import noise_corpus, noises
 from training import export, pretrain
 from training.codec.codebooks import start_all
 from training.flops import flops_per_crop
@@ -137,8 +136,7 @@ def run(main: Any, *words: object) -> Any:
 def test_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trained, examined, exported, loaded and drawn; refused where sound is asked for."""
     corpus = tmp_path / "corpus"
-    pack = small_pack(corpus, [("speech", "a", 6.0), ("music", "b", 6.0)], "abc")
-    (noises(1, len(pack.samples) / 16000)[0] * 32768).short().numpy().tofile(corpus / "pack.int16")
+    noise_corpus(corpus)
     recipe = yaml.safe_load((Path(pretrain.__file__).parent / "recipes" / "melcodec-open.yaml").read_text())
     recipe |= {"encoder": {**vars(SMALL)}, "objective": {"after": 1, "gathered": 300}}
     recipe["data"] |= {"shares": {"speech": 0.5, "music": 0.5}, "augment": {}}

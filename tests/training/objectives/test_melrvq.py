@@ -37,6 +37,12 @@ def noises(clips: int, seconds: float = 1.0, seed: int = 0) -> Tensor:
     return 0.2 * level * (share * white + (1 - share) * dull)
 
 
+def noise_corpus(folder: Path) -> None:
+    """A pack of two recordings of such noise."""
+    pack = small_pack(folder, [("speech", "a", 6.0), ("music", "b", 6.0)], "abc")
+    (noises(1, len(pack.samples) / 16000)[0] * 32768).short().numpy().tofile(folder / "pack.int16")
+
+
 def fitted(whiten: float = 0.0) -> tuple[Melrvq, list[float]]:
     made = Melrvq(Codec(SMALL), whiten=whiten)
     torch.manual_seed(0)
@@ -127,8 +133,7 @@ def run(main: Any, *words: object) -> Any:
 def test_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fitted, examined, exported and loaded; refused where it is to be trained or listened to."""
     corpus = tmp_path / "corpus"
-    pack = small_pack(corpus, [("speech", "a", 6.0), ("music", "b", 6.0)], "abc")
-    (noises(1, len(pack.samples) / 16000)[0] * 32768).short().numpy().tofile(corpus / "pack.int16")
+    noise_corpus(corpus)
     recipe = yaml.safe_load((Path(pretrain.__file__).parent / "recipes" / "melrvq-open.yaml").read_text())
     recipe |= {"encoder": {key: value for key, value in vars(SMALL).items()}, "loop": {"steps": 3, "batch": 4}}
     (tmp_path / "recipe.yaml").write_text(json.dumps(recipe))
