@@ -21,8 +21,13 @@ def module_of(method: str) -> Method:
     return cast(Method, ast) if method == ast.METHOD else weights.method_module(method)
 
 
-def objective_of(method: str) -> ModuleType:
-    """The module of an objective, with ``build`` and ``initialise``; of a method, or of a part such as a codec."""
+def objective_of(method: str, stage: str = "first") -> ModuleType:
+    """The module of an objective, with ``build`` and ``initialise``; of a method, or of a part such as a codec.
+
+    The stage "labels" has the same one for every method, without ``initialise``.
+    """
+    if stage == "labels":
+        return importlib.import_module(".objectives.labels", __package__)
     method = LEARNS_AS.get(method, method)
     modules = weights.METHODS | weights.PARTS
     return importlib.import_module(f".objectives.{modules[method]}", __package__)

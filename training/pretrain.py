@@ -39,7 +39,7 @@ def build(recipe: Recipe) -> nn.Module:
     """The objective of a recipe, around an encoder with the initial weights of its seed."""
     torch.manual_seed(recipe.seed)
     encoder = methods.module_of(recipe.method).build(vars(recipe.encoder))
-    objective: nn.Module = methods.objective_of(recipe.method).build(encoder, **recipe.objective)
+    objective: nn.Module = methods.objective_of(recipe.method, recipe.stage).build(encoder, **recipe.objective)
     readers.choose(recipe.data, objective)
     return objective
 

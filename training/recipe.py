@@ -72,7 +72,9 @@ class Recipe:
         objective: keyword arguments of the method's objective, checked.
         data, loop: see their classes.
         seed: of weights, crops and masks.
-        init: a model whose weights the encoder starts from; None for random ones.
+        init: a model whose weights the encoder starts from; None for random ones. An encoder of fewer blocks takes the
+            first ones.
+        stage: "first" learns by the method's objective, "labels" goes on with the classes of a labelled set.
         precision: as Lightning names it, or "auto" (``precision.settled``).
         strategy: of several processes: "ddp" or "fsdp".
         raw: the recipe as it was written.
@@ -88,6 +90,7 @@ class Recipe:
     precision: str
     strategy: str = "ddp"
     init: str | None = None
+    stage: Literal["first", "labels"] = "first"
     published: Published = Published()
     raw: Mapping[str, Any]
 
@@ -97,7 +100,7 @@ class Recipe:
         where = Where(str(source))
         values = arguments({name: key for name, key in keys_of(cls).items() if name != "raw"}, raw, where)
         values["encoder"] = _config(values["method"], raw["encoder"], where)
-        keys = methods.objective_of(values["method"]).keys(values["encoder"])
+        keys = methods.objective_of(values["method"], values.get("stage", "first")).keys(values["encoder"])
         values["objective"] = arguments(keys, raw["objective"], where.of("objective"))
         return cls(**values, raw=raw)
 

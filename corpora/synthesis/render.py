@@ -2,6 +2,7 @@
 
     python -m corpora.synthesis.render OUT --hours 20 --seed 1
     python -m corpora.synthesis.render OUT --hours 6 --solos
+    python -m corpora.synthesis.render OUT --hours 6 --words
     python -m corpora.corpus CORPUS --from OUT/manifest.csv
 
 Every file has a seed of its own, derived from ``--seed``, its kind and its number. More hours of the same seed begin
@@ -25,11 +26,13 @@ import torch
 
 from hear_audioformer.files import atomic_write
 
-from . import players, solos, speakers
+from . import keys, players, solos, speakers, words
+from .keys import Key
 from .players import Music
 from .programs import ProgramError, need
 from .solos import Solo
 from .speakers import Speech
+from .words import Word
 
 SAMPLE_RATE = 16000
 SECONDS = {"speech": 10.0, "music": 30.0}  # of a file
@@ -39,7 +42,10 @@ PROGRAMS = {
     "voice": ("espeak-ng",),
     "notes": players.PROGRAMS,
     "strokes": players.PROGRAMS,
+    "word": words.PROGRAMS,
+    "key": players.PROGRAMS,
 }
+PLANS = {"solos": solos.plan, "words": words.plan, "keys": keys.plan}  # of files with labels, by option
 COLUMNS = ("path", "kind", "label", "seed", "voice")
 
 
@@ -59,6 +65,9 @@ class Item:
         return Music(self.seed, SECONDS["music"], bank)
 
 
+Planned = Item | Solo | Word | Key
+
+
 def plan(hours: float, seed: int, kinds: tuple[str, ...]) -> list[Item]:
     """All files of a run. The kinds have equal shares of the hours."""
     items = []
@@ -69,7 +78,7 @@ def plan(hours: float, seed: int, kinds: tuple[str, ...]) -> list[Item]:
     return items
 
 
-def make(item: Item | Solo, out: Path, bank: Path | None) -> None:
+def make(item: Planned, out: Path, bank: Path | None) -> None:
     """Renders a file, whole or not at all, with a peak of -15 to -1 dB by its seed and a fade-out of 10 ms."""
     with tempfile.TemporaryDirectory() as folder:
         audio = item.source(bank).render(Path(folder), SAMPLE_RATE)
@@ -84,7 +93,7 @@ def make(item: Item | Solo, out: Path, bank: Path | None) -> None:
         soundfile.write(str(temporary), (audio * (level / peak)).numpy(), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
 
 
-def make_all(items: Sequence[Item | Solo], out: Path, bank: Path | None, jobs: int) -> Iterator[str]:
+def make_all(items: Sequence[Planned], out: Path, bank: Path | None, jobs: int) -> Iterator[str]:
     """Renders the files in threads. Yields an empty string after each file, or the reason why it failed."""
     with ThreadPoolExecutor(jobs) as pool:
         futures = {pool.submit(make, item, out, bank): item for item in items}
@@ -98,7 +107,7 @@ def make_all(items: Sequence[Item | Solo], out: Path, bank: Path | None, jobs: i
             pool.shutdown(cancel_futures=True)
 
 
-def write_manifest(items: Sequence[Item | Solo], out: Path, bank: Path | None) -> int:
+def write_manifest(items: Sequence[Planned], out: Path, bank: Path | None) -> int:
     """Writes the manifest: these items and those already listed, if their files exist. Returns the number of rows."""
     path = out / "manifest.csv"
     rows: dict[str, dict[str, str]] = {}
@@ -125,6 +134,8 @@ def write_manifest(items: Sequence[Item | Solo], out: Path, bank: Path | None) -
 @click.option("--speech", "only", flag_value="speech", help="Speech only.")
 @click.option("--music", "only", flag_value="music", help="Music only.")
 @click.option("--solos", "only", flag_value="solos", help="Instead, one voice, instrument or drum a file, with labels.")
+@click.option("--words", "only", flag_value="words", help="Instead, one word a file, labelled by its sounds.")
+@click.option("--keys", "only", flag_value="keys", help="Instead, one note a file, labelled by its key.")
 @click.option(
     "--soundfont", metavar="FILE", type=click.Path(path_type=Path), help="To play through; default: opl3-soundfont."
 )
@@ -133,18 +144,19 @@ def main(out: Path, hours: float, seed: int, only: str | None, soundfont: Path |
     """Makes OUT: synthetic speech of many voices and random music, as 16-kHz mono FLAC, and manifest.csv.
 
     Speech needs espeak-ng and flite, music fluidsynth and a General MIDI bank, --solos all but flite:
-    apt install espeak-ng flite fluidsynth opl3-soundfont.
+    apt install espeak-ng flite fluidsynth opl3-soundfont. --words needs festival and its voices too
+    (docs/labelled-set.md).
 
     Given again, after an interruption or with more hours, it makes what is missing.
     Exit codes: 0 all done, 1 some files failed, 2 nothing done.
     """
-    kinds = solos.KINDS if only == "solos" else (only,) if only else tuple(SECONDS)
+    kinds = {"solos": solos.KINDS, "words": ("word",), "keys": ("key",), None: tuple(SECONDS)}.get(only, (only,))
     try:
         need([program for kind in kinds for program in PROGRAMS[kind]])
-        bank = players.find_bank(soundfont) if set(kinds) & {"music", "notes"} else None
+        bank = players.find_bank(soundfont) if set(kinds) & {"music", "notes", "key"} else None
     except ProgramError as error:
         raise click.UsageError(str(error)) from error
-    items: Sequence[Item | Solo] = solos.plan(hours, seed) if only == "solos" else plan(hours, seed, kinds)
+    items: Sequence[Planned] = PLANS[only](hours, seed) if only in PLANS else plan(hours, seed, kinds)
     todo = [item for item in items if not (out / item.path).exists()]
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)

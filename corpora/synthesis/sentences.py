@@ -104,7 +104,7 @@ def text(language: str, words: int, rng: random.Random) -> str:
         elif base in LEXICON:
             sentence = " ".join(rng.choice(part.split(",")) for part in LEXICON[base])
         else:
-            sentence = " ".join(_word(rng) for _ in range(rng.randint(3, 8)))
+            sentence = " ".join(invented(rng) for _ in range(rng.randint(3, 8)))
         sentences.append(sentence[0].upper() + sentence[1:] + rng.choice("....?!"))
     return " ".join(sentences)
 
@@ -121,7 +121,7 @@ def _numbers(rng: random.Random) -> str:
     )
 
 
-def _word(rng: random.Random) -> str:
+def invented(rng: random.Random) -> str:
     """An invented word of one to four syllables in Latin letters."""
     parts = (ONSETS.split(","), VOWELS.split(","), CODAS.split(","))
     return "".join(rng.choice(part) for _ in range(rng.choice((1, 2, 2, 3, 3, 4))) for part in parts)

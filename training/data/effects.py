@@ -14,6 +14,7 @@ from .draws import chance, integers, log_uniform, uniform
 
 SIXTY_DECIBELS = math.log(1000.0)  # what a sound has lost after its RT60, in nepers
 TINY = 1e-9
+CORNERS = (60.0, 150.0, 400.0, 1000.0, 2500.0, 5000.0, 8000.0)  # Hz, between which a microphone's response is drawn
 
 
 def gain(audio: Tensor, generator: torch.Generator, low: float = -24.0, high: float = 12.0) -> Tensor:
@@ -39,6 +40,23 @@ def reverberate(audio: Tensor, generator: torch.Generator, sample_rate: int = 16
     response = room_responses(rt60, direct, min(samples, 2 * sample_rate), sample_rate, generator)
     wet = convolve(audio, response)
     return wet * (peak(audio) / peak(wet).clamp(min=TINY))
+
+
+def colour(audio: Tensor, generator: torch.Generator, sample_rate: int = 16000) -> Tensor:
+    """Each clip through a microphone of its own: a smooth random response of up to 12 dB either way, at its peak.
+
+    The response is drawn at ``CORNERS`` and joined by straight lines over the logarithm of frequency.
+    """
+    batch, samples = audio.shape
+    size = fast_length(samples)
+    corners = torch.tensor(CORNERS, device=audio.device).log()
+    frequency = torch.fft.rfftfreq(size, 1 / sample_rate, device=audio.device).clamp(CORNERS[0], CORNERS[-1]).log()
+    right = torch.searchsorted(corners, frequency).clamp(1, len(CORNERS) - 1)
+    share = (frequency - corners[right - 1]) / (corners[right] - corners[right - 1])
+    decibels = uniform(-12.0, 12.0, (batch, len(CORNERS)), generator)
+    response = amplitude(decibels[:, right - 1].lerp(decibels[:, right], share))
+    heard = torch.fft.irfft(torch.fft.rfft(audio, n=size) * response, n=size)[:, :samples]
+    return heard * (peak(audio) / peak(heard).clamp(min=TINY))
 
 
 def draw_rooms(batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -13,8 +13,8 @@ from torch import Tensor
 from corpora.clips import RATE
 from evaluation.scoring.labels import many_hot
 
-from .draws import uniform
-from .effects import TINY, amplitude
+from .draws import chance, uniform
+from .effects import TINY, amplitude, colour, reverberate
 from .labelled_clips import Batch
 from .labelled_set import SYNTHESIS, LabelledSet, Source, Valid, odds
 from .plain import plain
@@ -31,11 +31,15 @@ class MixtureConfig:
         shares: of the mixtures of one source, of two, of three, ...
         below_db: by how much a source may be weaker than the strongest possible one.
         peak_db: the mixture's peak is between this and full scale.
+        colour: share of the sources that are heard through a microphone of uneven response.
+        reverb: share of the sources that stand in a room.
     """
 
     shares: tuple[float, ...] = (0.4, 0.35, 0.25)
     below_db: float = 12.0
     peak_db: float = -24.0
+    colour: float = 0.0
+    reverb: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shares", tuple(self.shares))
@@ -81,7 +85,7 @@ class LabelledMixtures:
         draws = torch.rand(len(owner), 1 + PLACES, generator=generator, dtype=torch.float64)
         indices = torch.searchsorted(self.cumulative, draws[:, 0] * self.cumulative[-1], right=True)
         chosen = indices.clamp(max=len(self.sources) - 1).tolist()
-        sounds = self._sounds(chosen, draws[:, 1:].numpy(), generator)
+        sounds = self._recorded(self._sounds(chosen, draws[:, 1:].numpy(), generator), generator)
         gain = amplitude(uniform(-self.config.below_db, 0.0, (len(owner), 1), generator))
         mixed = torch.zeros(batch, self.samples).index_add_(0, owner, gain * sounds)
         level = amplitude(uniform(self.config.peak_db, 0.0, (batch, 1), generator))
@@ -107,6 +111,15 @@ class LabelledMixtures:
             sounds[rows] = torch.stack([heard / _strength(heard) for heard in audio])
         return sounds
 
+    def _recorded(self, sounds: Tensor, generator: torch.Generator) -> Tensor:
+        """The sources as microphones and rooms leave them, of equal power again."""
+        for share, damage in ((self.config.colour, colour), (self.config.reverb, reverberate)):
+            if share:  # else nothing is drawn: batches of older recipes stay what they were
+                rows = chance(share, (len(sounds),), generator).nonzero()[:, 0]
+                heard = damage(sounds[rows], generator, RATE)
+                sounds[rows] = heard / _strength(heard)
+        return sounds
+
     def _heard(self, source: Source, places: np.ndarray) -> np.ndarray:
         """The loudest of a few parts of a long clip, or a short one once, anywhere; float32, (samples,)."""
         clip = self.table.clip(source)
@@ -122,9 +135,9 @@ class LabelledMixtures:
 
 
 def _strength(sound: Tensor) -> Tensor:
-    """The root mean square where there is sound: so that a short one is not made louder than a long one."""
-    loud = sound.abs() > 0.01 * sound.abs().max()
-    return (sound.square().sum() / loud.sum().clamp(min=1)).sqrt().clamp(min=TINY)
+    """The root mean square where there is sound, (..., 1): so that a short one is not made louder than a long one."""
+    loud = sound.abs() > 0.01 * sound.abs().amax(-1, keepdim=True)
+    return (sound.square().sum(-1, keepdim=True) / loud.sum(-1, keepdim=True).clamp(min=1)).sqrt().clamp(min=TINY)
 
 
 def fixed(table: LabelledSet, samples: int, count: int, seed: int, config: MixtureConfig | None = None) -> Valid:

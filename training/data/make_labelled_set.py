@@ -18,7 +18,7 @@ from corpora.tags import group_of, split_of, tags_of
 
 from .labelled_mixtures import fixed
 from .labelled_set import SYNTHESIS, LabelledSet, Source
-from .plain import PLAIN
+from .plain import NOTES, PLAIN
 
 FEWEST_TRAIN, FEWEST_VALID = 5, 2  # clips that a class needs of either split
 
@@ -82,7 +82,9 @@ def make(out: Path, corpora: Sequence[Path], mixtures: int, seconds: float, seed
     """Labels, splits, mixtures; all written to a folder."""
     sources = [source for number, corpus in enumerate(corpora) for source in sources_of(number, corpus)]
     sources = common(without_known(sources, LabelledSet.of(out, sources, corpora)))
-    sources += [Source(SYNTHESIS, name, "train", "synthesis", what.tags) for name, what in PLAIN.items()]
+    known = {tag for source in sources for tag in source.tags}
+    kinds = PLAIN | {name: what for name, what in NOTES.items() if known.issuperset(what.tags)}
+    sources += [Source(SYNTHESIS, name, "train", "synthesis", what.tags) for name, what in kinds.items()]
     table = LabelledSet.of(out, sources, corpora)
     valid = fixed(table, round(seconds * RATE), mixtures, seed)
     table.write(corpora, valid, {"mixtures": mixtures, "seconds": seconds, "seed": seed})

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from corpora.synthesis.keys import HIGHEST, LOWEST, label_of
+
 from . import synth
-from .draws import log_uniform, uniform
+from .draws import chance, log_uniform, uniform
 from .synth import Source
 
 
@@ -51,6 +53,24 @@ PLAIN: dict[str, Plain] = {
 }
 
 
+def note(key: int) -> Source:
+    """A note of a key, MIDI's number, in tune to 20 cents: a string that is plucked, or a harmonic tone."""
+
+    def make(batch: int, samples: int, sample_rate: int, generator: torch.Generator) -> Tensor:
+        cents = uniform(-20.0, 20.0, (batch, 1), generator)
+        pitch = 440.0 * 2.0 ** ((key - 69 + cents / 100.0) / 12.0)
+        plucked = synth.strings(pitch, samples, sample_rate, generator)
+        sung = synth.harmonic(pitch, samples, sample_rate, generator, sway=0.015)
+        return torch.where(chance(0.3, (batch, 1), generator), plucked, sung)
+
+    return make
+
+
+# Notes, for sets whose recordings have labels of keys too.
+NOTES = {label_of(key): Plain(note(key), (label_of(key),)) for key in range(LOWEST, HIGHEST + 1)}
+
+
 def plain(name: str, batch: int, samples: int, sample_rate: int, generator: torch.Generator) -> Tensor:
     """Clips of one kind, with random envelopes and levels, (batch, samples)."""
-    return synth.finished(PLAIN[name].make(batch, samples, sample_rate, generator), sample_rate, generator)
+    make = (PLAIN.get(name) or NOTES[name]).make
+    return synth.finished(make(batch, samples, sample_rate, generator), sample_rate, generator)

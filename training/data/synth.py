@@ -47,13 +47,18 @@ def finished(audio: Tensor, sample_rate: int, generator: torch.Generator) -> Ten
 
 def tones(batch: int, samples: int, sample_rate: int, generator: torch.Generator) -> Tensor:
     """Harmonic tones: 1 to 24 partials, some odd ones only, some stretched as stiff strings stretch them, vibrato."""
-    column = (batch, 1)
-    pitch = log_uniform(40.0, min(2000.0, sample_rate / 4), column, generator)
-    depth = uniform(0.0, 0.04, column, generator) * chance(0.5, column, generator)
+    pitch = log_uniform(40.0, min(2000.0, sample_rate / 4), (batch, 1), generator)
+    return harmonic(pitch, samples, sample_rate, generator)
+
+
+def harmonic(pitch: Tensor, samples: int, sample_rate: int, generator: torch.Generator, sway: float = 0.04) -> Tensor:
+    """Harmonic tones of given pitches in Hz, (batch, 1), whose vibrato is up to a share ``sway`` of them."""
+    batch, column = len(pitch), pitch.shape
+    depth = uniform(0.0, sway, column, generator) * chance(0.5, column, generator)
     vibrato = 2 * math.pi * log_uniform(2.0, 8.0, column, generator)
     start = uniform(0.0, 2 * math.pi, column, generator)
-    sway = (depth / vibrato) * (torch.sin(vibrato * _time(samples, sample_rate, generator) + start) - start.sin())
-    cycles = pitch.double() * (_time(samples, sample_rate, generator, torch.float64) + sway)
+    late = (depth / vibrato) * (torch.sin(vibrato * _time(samples, sample_rate, generator) + start) - start.sin())
+    cycles = pitch.double() * (_time(samples, sample_rate, generator, torch.float64) + late)
 
     number = torch.arange(1, PARTIALS + 1, device=generator.device).float()
     stiffness = log_uniform(1e-6, 3e-3, column, generator) * chance(0.5, column, generator)
@@ -181,15 +186,20 @@ def plucks(batch: int, samples: int, sample_rate: int, generator: torch.Generato
     The loop's noise burst gives every partial a random size and phase, the place of the pluck silences some, and one
     trip round the loop costs each what the loop's filter takes from it.
     """
-    column = (batch, 1)
-    pitch = log_uniform(50.0, min(1000.0, sample_rate / 8), column, generator)
+    pitch = log_uniform(50.0, min(1000.0, sample_rate / 8), (batch, 1), generator)
+    return strings(pitch, samples, sample_rate, generator)
+
+
+def strings(pitch: Tensor, samples: int, sample_rate: int, generator: torch.Generator) -> Tensor:
+    """Plucked strings of given pitches in Hz, (batch, 1)."""
+    column = pitch.shape
     number = torch.arange(1, STRINGS + 1, device=generator.device).float()
     stiffness = log_uniform(1e-7, 3e-4, column, generator)
     frequency = pitch * number * (1 + stiffness * number.square()).sqrt()
     loss = torch.exp(-6.9 / (log_uniform(0.3, 4.0, column, generator) * pitch))  # a trip's, by the RT60
     decay = loop_decay(frequency, pitch, loss, log_uniform(0.02, 0.5, column, generator), sample_rate)
     place = torch.sin(math.pi * number * uniform(0.05, 0.5, column, generator))
-    burst = torch.view_as_complex(normal((batch, STRINGS, 2), generator)) * place
+    burst = torch.view_as_complex(normal((len(pitch), STRINGS, 2), generator)) * place
     burst = burst * (frequency < sample_rate / 2)
     audio = ring(frequency, decay, burst, samples, sample_rate)
     return shift(audio, (uniform(0.0, 0.4, column, generator) * samples).long())

@@ -63,10 +63,21 @@ def keep_fixed(encoder: Network, tensors: Mapping[str, Tensor]) -> None:
 
 
 def start_from(objective: Any, tensors: Mapping[str, Tensor], source: str | Path) -> None:
-    """Gives an objective's encoder, and its teacher where there is one, the weights of a file to go on from."""
+    """Gives an objective's encoder, and its teacher where there is one, the weights of a file to go on from.
+
+    An encoder of fewer blocks than the file has takes the first ones.
+    """
+    blocks = len(getattr(objective.encoder, "blocks", ()))
+    tensors = {name: tensor for name, tensor in tensors.items() if block_of(name) < max(1, blocks)}
     checkpoint.fill(objective.encoder, tensors, source)
     if (teacher := getattr(objective, "teacher", None)) is not None:
         checkpoint.fill(teacher.encoder, tensors, source)
+
+
+def block_of(name: str) -> int:
+    """The number of the block that a tensor belongs to; 0 for what is in none."""
+    path = name.split(".")
+    return int(path[1]) if path[0] == "blocks" and path[1].isdigit() else 0
 
 
 def trainable(module: nn.Module) -> list[nn.Parameter]:

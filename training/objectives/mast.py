@@ -3,7 +3,6 @@
 The class layer stands on the mean of the last stage's tokens, as in the paper, though an embedding has all stages.
 """
 
-import math
 from typing import Any
 
 from torch import nn
@@ -11,8 +10,8 @@ from torch import nn
 from hear_audioformer.embedder import Encoder
 from hear_audioformer.mast.positions import RelativePositions
 
-from ..data.specaugment import SpecAugment
-from ..sections import Key, keywords
+from ..sections import Key
+from . import labels
 from .classify import Classifier
 
 
@@ -32,29 +31,10 @@ def initialise(encoder: nn.Module) -> None:
 
 def keys(config: Any) -> dict[str, Key]:
     """The keys of a recipe's ``objective`` section."""
-    return keywords(build, Classifier, without=("loss", "mask", "layers"))
+    return {name: key for name, key in labels.keys(config).items() if name != "layers"}
 
 
-def build(
-    encoder: Encoder,
-    *,
-    classes: int,
-    seconds: float,
-    prior: float = 0.5,
-    specaugment: SpecAugment | None = None,
-    **options: Any,
-) -> Classifier:
-    """An objective from a recipe's ``objective`` section.
-
-    Args:
-        classes: of the labelled set.
-        seconds: of a crop.
-        prior: share of the clips that a class is expected in at first.
-        specaugment: what is hidden of spectrograms.
-        options: as of ``Classifier``.
-    """
+def build(encoder: Encoder, **options: Any) -> Classifier:
+    """An objective from a recipe's ``objective`` section; ``options`` are those of ``labels.build``."""
     initialise(encoder)
-    crop = round(seconds * encoder.sample_rate)
-    objective = Classifier(encoder, classes, crop, loss="bce", mask=specaugment, layers=[-1], **options)
-    nn.init.constant_(objective.head.linear.bias, math.log(prior / (1 - prior)))
-    return objective
+    return labels.build(encoder, layers=[-1], **options)

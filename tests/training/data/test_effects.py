@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from training.data import synth
-from training.data.effects import _gated, convolve, draw_rooms, fast_length, room_responses, shift
+from training.data.effects import _gated, colour, convolve, draw_rooms, fast_length, room_responses, shift
 
 RATE = 16000
 
@@ -127,3 +127,18 @@ def test_fast_lengths() -> None:
             while size % prime == 0:
                 size //= prime
         assert size == 1
+
+
+def test_colour_is_a_smooth_response_of_12_dB_at_most() -> None:  # noqa: N802
+    impulse = torch.zeros(40, 4096)
+    impulse[:, 100] = 0.5
+    heard = colour(impulse, seeded())
+    assert torch.allclose(heard.abs().amax(1), torch.full((40,), 0.5))
+    power = torch.fft.rfft(heard).abs()[:, 20:].square()
+    decibels = 10 * power.log10()
+    spread = decibels.amax(1) - decibels.amin(1)
+    assert (spread < 25.0).all()
+    assert spread.mean() > 8.0
+    assert decibels.diff().abs().max() < 1.5
+    assert not torch.allclose(decibels[0], decibels[1], atol=1.0)
+    assert torch.equal(colour(impulse, seeded()), heard)

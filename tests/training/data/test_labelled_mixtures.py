@@ -10,7 +10,7 @@ from tests.training.data.labelled_corpus import solos, tone, write
 from training.data import labelled_mixtures, make_labelled_set
 from training.data.labelled_mixtures import LabelledMixtures, MixtureConfig, fixed
 from training.data.labelled_set import LabelledSet
-from training.data.plain import PLAIN, plain
+from training.data.plain import NOTES, PLAIN, plain
 
 SAMPLES = 8000
 
@@ -136,3 +136,30 @@ def test_noises_have_the_colours_of_their_names() -> None:
     power = torch.fft.rfft(PLAIN["band"].make(8, 16000, 16000, generator(0))).abs().square()
     half = power.sort(dim=1, descending=True).values.cumsum(1) > 0.95 * power.sum(1, keepdim=True)
     assert (half.long().argmax(1) < 5000).all()
+
+
+def test_rooms_and_microphones_change_what_is_heard_and_not_what_is_told(table: LabelledSet) -> None:
+    config = MixtureConfig(shares=(1.0,), colour=1.0, reverb=0.5)
+    clean, damaged = (
+        LabelledMixtures(table, "train", SAMPLES, chosen) for chosen in (MixtureConfig(shares=(1.0,)), config)
+    )
+    sounds = torch.stack([torch.sin(torch.arange(SAMPLES) * step) for step in (0.1, 0.3, 0.5, 0.7)])
+    assert torch.equal(clean._recorded(sounds.clone(), generator(0)), sounds)
+    heard = damaged._recorded(sounds.clone(), generator(0))
+    assert heard.shape == sounds.shape
+    assert (heard - sounds).abs().amax(1).min() > 0.01
+    assert torch.equal(damaged._recorded(sounds.clone(), generator(0)), heard)
+    audio, targets = damaged.draw(20, generator(1))
+    assert audio.abs().amax(1).max() <= 1.0
+    assert targets.sum(1).min() >= 1
+
+
+@pytest.mark.parametrize("key", [33, 60, 69, 90])
+def test_notes_have_their_pitch(key: int) -> None:
+    """The spectrum repeats at the pitch: its partials are multiples, so that the autocorrelation peaks at a period."""
+    audio = NOTES[f"note {key}"].make(24, 16000, 16000, generator(key))
+    period = 16000 / (440 * 2 ** ((key - 69) / 12))
+    power = torch.fft.rfft(audio, n=32768).abs().square()
+    correlation = torch.fft.irfft(power)[:, : 2 * int(period) + 4]
+    near = correlation[:, int(period * 0.985) : int(period * 1.015) + 2].amax(1) / correlation[:, 0]
+    assert near.median() > 0.9

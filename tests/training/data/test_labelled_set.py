@@ -104,3 +104,15 @@ def test_classes_are_drawn_alike_and_groups_by_the_root_of_their_size() -> None:
     assert found[:9].tolist() == pytest.approx([3 / 4 / 9 / 3] * 9)  # three parts of four, as 9 ** 0.5 to 1
     assert found[9:].tolist() == pytest.approx([(1 / 4 + 1) / 3, 1 / 3])
     assert found.dtype == torch.float64
+
+
+def test_notes_are_computed_where_recordings_have_labels_of_keys(tmp_path: Path) -> None:
+    clips: list[Clip] = [
+        ("manifest", f"{split}/key/{key}/{number}.flac", "key", {"label": f"music;note {key}"}, tone(300.0 + number))
+        for split in ("train", "valid")
+        for key in (60, 61)
+        for number in range(6)
+    ]
+    table = make_labelled_set.make(tmp_path / "set", [write(tmp_path / "keys", clips)], 4, 0.5, seed=0)
+    made = {source.clip for source in table.sources if source.corpus == SYNTHESIS}
+    assert made == {*PLAIN, "note 60", "note 61"}
