@@ -44,7 +44,8 @@ class Voice:
     def _heard(self, command: str) -> bool:
         """Whether the process did what it was told to."""
         stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin and stdout
+        assert stdin
+        assert stdout
         try:
             stdin.write(command.encode(self.encoding))
             stdin.flush()

@@ -15,7 +15,7 @@ import os
 import random
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +45,11 @@ PROGRAMS = {
     "word": words.PROGRAMS,
     "key": players.PROGRAMS,
 }
-PLANS = {"solos": solos.plan, "words": words.plan, "keys": keys.plan}  # of files with labels, by option
+LABELLED: dict[str, tuple[tuple[str, ...], Callable[[float, int], Sequence[Solo | Word | Key]]]] = {
+    "solos": (solos.KINDS, solos.plan),
+    "words": (("word",), words.plan),
+    "keys": (("key",), keys.plan),
+}  # what is rendered with labels, by option: its kinds, and a function of hours and seed
 COLUMNS = ("path", "kind", "label", "seed", "voice")
 
 
@@ -150,13 +154,14 @@ def main(out: Path, hours: float, seed: int, only: str | None, soundfont: Path |
     Given again, after an interruption or with more hours, it makes what is missing.
     Exit codes: 0 all done, 1 some files failed, 2 nothing done.
     """
-    kinds = {"solos": solos.KINDS, "words": ("word",), "keys": ("key",), None: tuple(SECONDS)}.get(only, (only,))
+    labelled = LABELLED.get(only or "")
+    kinds = labelled[0] if labelled else (only,) if only else tuple(SECONDS)
     try:
         need([program for kind in kinds for program in PROGRAMS[kind]])
         bank = players.find_bank(soundfont) if set(kinds) & {"music", "notes", "key"} else None
     except ProgramError as error:
         raise click.UsageError(str(error)) from error
-    items: Sequence[Planned] = PLANS[only](hours, seed) if only in PLANS else plan(hours, seed, kinds)
+    items: Sequence[Planned] = labelled[1](hours, seed) if labelled else plan(hours, seed, kinds)
     todo = [item for item in items if not (out / item.path).exists()]
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
