@@ -91,8 +91,6 @@ def draw(scaling: Scaling, results: Path, path: Path) -> None:
         bars = [100 * (mean.high - mean.value) for mean in means]
         hours, values = [point.hours for point in points], [100 * mean.value for mean in means]
         axes.errorbar(hours, values, yerr=bars, marker="o", label=name, capsize=2)
-            [p.hours for p in points], [100 * m.value for m in means], yerr=bars, marker="o", label=name, capsize=2
-        )
     axes.set_xlabel("core hours")
     axes.set_ylabel("mean of the development tasks")
     axes.grid(color="0.9")
