@@ -2,11 +2,12 @@
 
     python -m training.run_queue training/queues/gpu.yaml runs/gpu --corpus data/open --minutes 9
     python -m training.run_queue training/queues/gpu.yaml runs/gpu --corpus data/gpu --pieces pieces/ --minutes 9
+    python -m training.run_queue training/queues/gpu.yaml runs/try --corpus data/open --minutes 60 --rehearse 20
 
 A queue is a YAML file: ``rows``, each a recipe with changes. A row with ``minutes`` trains at the constant rate of the
 schedule wsd for so long, all calls together, and then cools down; a row without runs its recipe's steps. Each row ends
-as a weight file in OUT/weights. The machine may be taken away at any time: a call loses what came after the last
-checkpoint.
+as a weight file in OUT/weights; a later row may start from it by ``init=NAME``. The machine may be taken away at any
+time: a call loses what came after the last checkpoint. ``--rehearse`` runs every row for a few steps on any machine.
 """
 
 import json
@@ -29,6 +30,7 @@ from .sections import Where, parse
 
 START = 0.5  # minutes that a process takes before its first step
 AGAIN = 75  # exit code: time is over, the same command goes on
+REHEARSAL = ("loop.batch=4", "loop.warmup=1", "loop.compile=false", "precision=32-true")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +104,7 @@ def read(path: Path) -> Queue:
 def train(name: str, row: Row, out: Path, data: list[str], clock: Clock) -> Path:
     """Goes on with a row until it is trained; the folder of the run that its model comes from."""
     run, notes = out / name / "run", out / name / "spent.json"
-    command = ["training.pretrain", row.recipe, str(run), *data, *row.changes]
+    command = ["training.pretrain", row.recipe, str(run), *data, *_changes(row, out)]
     if row.minutes is None:
         clock.spend([*command, "--minutes", f"{clock.left:.3f}"])
         if _step(run) < read_recipe(row.recipe, row.changes).loop.steps:
@@ -122,6 +124,21 @@ def train(name: str, row: Row, out: Path, data: list[str], clock: Clock) -> Path
     if _step(cooled) < done + steps:
         raise OverError
     return cooled
+
+
+def rehearsed(name: str, row: Row, out: Path, data: list[str], clock: Clock, steps: int) -> Path:
+    """A row for a few steps of small batches, the last fifth of them down where the schedule is wsd; its run."""
+    run, cooldown = out / name / "rehearsal", max(1, steps // 5)
+    wsd = read_recipe(row.recipe, row.changes).loop.schedule == "wsd"
+    told = [*REHEARSAL, f"loop.steps={steps}", *([f"loop.cooldown={cooldown}"] if wsd else [])]
+    clock.spend(["training.pretrain", row.recipe, str(run), *data, *_changes(row, out), *told])
+    return run
+
+
+def _changes(row: Row, out: Path) -> list[str]:
+    """The changes of a row; a model that an earlier row made is named by its file."""
+    made = {f"init={file.stem}": f"init={file}" for file in (out / "weights").glob("*.safetensors")}
+    return [made.get(change, change) for change in row.changes]
 
 
 def _step(run: Path) -> int:
@@ -144,11 +161,12 @@ def corpus_of(folder: Path, parts: Path | None) -> None:
 @click.option("--corpus", type=click.Path(path_type=Path), help="data.corpus of rows that read one.")
 @click.option("--pieces", "parts", type=click.Path(exists=True, path_type=Path), help="Make the corpus of these, once.")
 @click.option("--labelled", type=click.Path(exists=True, path_type=Path), help="data.labelled of rows that read one.")
+@click.option("--rehearse", metavar="STEPS", type=click.IntRange(min=2), help="Each row for a few small steps only.")
 @click.option("--licence", default="Apache-2.0", show_default=True, help="Of the weights.")
 @click.option("--hardware", default="", help="For the provenance.  [default: the device's name]")
 def main(
     queue: Path, out: Path, minutes: float, corpus: Path | None, parts: Path | None, labelled: Path | None,
-    licence: str, hardware: str,
+    rehearse: int | None, licence: str, hardware: str,
 ) -> None:  # fmt: skip
     """Trains the rows of QUEUE under OUT for some minutes. Exit code 75: give the same command again."""
     clock = Clock(minutes)
@@ -159,7 +177,8 @@ def main(
         for name, row in rows.items():
             if (out / "weights" / f"{name}.safetensors").exists():
                 continue
-            run = train(name, row, out, _data(row, corpus, labelled), clock)
+            data = _data(row, corpus, labelled)
+            run = rehearsed(name, row, out, data, clock, rehearse) if rehearse else train(name, row, out, data, clock)
             options = ["--out", str(out / "weights"), "--licence", licence, "--hardware", hardware or _device()]
             options += ["--pool", row.pool] if row.pool else []
             subprocess.run([sys.executable, "-m", "training.export", str(run), name, *options], check=True)

@@ -104,7 +104,8 @@ def test_a_failure_names_its_command(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_the_queue_for_a_gpu_can_be_read() -> None:
     rows = run_queue.read(Path(run_queue.__file__).parent / "queues" / "gpu.yaml").rows
-    assert {row.recipe for row in rows.values()} == {"msm-mae-long", "asit-open", "audioformer-open", "mast-open"}
+    recipes = {"msm-mae-long", "msm-mae-labels", "asit-open", "audioformer-neural", "mast-open"}
+    assert {row.recipe for row in rows.values()} == recipes
 
 
 def test_a_process_has_time_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,3 +113,18 @@ def test_a_process_has_time_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Clock(9).left == pytest.approx(8.5, abs=0.01)
     with pytest.raises(run_queue.OverError):
         Clock(0.4).spend(["training.pretrain"])
+
+
+def test_a_rehearsal_runs_each_row_for_a_few_steps(tmp_path: Path, in_this_process: list[list[str]]) -> None:
+    """The second row goes on from the model of the first, by its name."""
+    first = {"recipe": "msm-mae-open", "changes": WSD, "minutes": 600}
+    second = {"recipe": "msm-mae-open", "changes": [*TINY, "init=first"]}
+    result = go(queue(tmp_path, first=first, second=second), 5, "--rehearse", 4)
+    assert result.exit_code == 0, result.output
+    made = tmp_path / "out" / "weights"
+    for name in ("first", "second"):
+        assert checkpoint.read_header(made / f"{name}.safetensors").provenance["steps"] == 4
+    trained = [command for command in in_this_process if command[0] == "training.pretrain"]
+    assert f"init={made / 'first.safetensors'}" in trained[1]
+    assert "loop.cooldown=1" in trained[0]
+    assert not any(change.startswith("loop.cooldown") for change in trained[1])
