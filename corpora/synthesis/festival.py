@@ -39,7 +39,8 @@ class Voice:
             guard.cancel()
             if not heard:
                 self._process = self._start()
-                raise ProgramError(f"festival failed over {words!r} by {self.name}")
+                help_ = "is the voice installed? docs/labelled-set.md names the packages"
+                raise ProgramError(f"festival failed over {words!r} by {self.name}: {help_}")
 
     def _heard(self, command: str) -> bool:
         """Whether the process did what it was told to."""

@@ -66,11 +66,6 @@ SPOKEN = {  # Festival's voices -> language, kind, encoding of text
     "upc_ca_ona_hts": ("ca", FEMALE, "latin-1"),
     "msu_ru_nsh_clunits": ("ru", MALE, "utf-8"),
 }
-PACKAGES = (
-    "festvox-kallpc16k festvox-kdlpc16k festvox-us-slt-hts festvox-italp16k festvox-itapc16k festvox-suopuhe-lj"
-    " festvox-suopuhe-mv festvox-czech-ph festvox-czech-dita festvox-czech-machac festvox-czech-krb festvox-ca-ona-hts"
-    " festvox-ru"
-)
 COMPUTED = {
     MALE: ("m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "klatt", "klatt3"),
     FEMALE: ("f1", "f2", "f3", "f4", "f5"),
