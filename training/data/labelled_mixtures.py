@@ -114,8 +114,10 @@ class LabelledMixtures:
     def _recorded(self, sounds: Tensor, generator: torch.Generator) -> Tensor:
         """The sources as microphones and rooms leave them, of equal power again."""
         for share, damage in ((self.config.colour, colour), (self.config.reverb, reverberate)):
-            if share:  # else nothing is drawn: batches of older recipes stay what they were
-                rows = chance(share, (len(sounds),), generator).nonzero()[:, 0]
+            if not share:
+                continue  # nothing is drawn: batches of older recipes stay what they were
+            rows = chance(share, (len(sounds),), generator).nonzero()[:, 0]
+            if len(rows):
                 heard = damage(sounds[rows], generator, RATE)
                 sounds[rows] = heard / _strength(heard)
         return sounds

@@ -149,6 +149,8 @@ def test_rooms_and_microphones_change_what_is_heard_and_not_what_is_told(table: 
     assert heard.shape == sounds.shape
     assert (heard - sounds).abs().amax(1).min() > 0.01
     assert torch.equal(damaged._recorded(sounds.clone(), generator(0)), heard)
+    rare = LabelledMixtures(table, "train", SAMPLES, MixtureConfig(colour=1e-9, reverb=1e-9))
+    assert torch.equal(rare._recorded(sounds.clone(), generator(0)), sounds)  # none is drawn
     audio, targets = damaged.draw(20, generator(1))
     assert audio.abs().amax(1).max() <= 1.0
     assert targets.sum(1).min() >= 1
