@@ -36,11 +36,11 @@ def test_the_tutorial_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caps
     kinds = ["ringtones"] * 30 + ["notifications"] * 14 + ["focus"]
     paths = [f"sounds/{kind}/{number}.ogg" for number, kind in enumerate(kinds)]
     paths[-2] = "sounds/notifications/Xylo.ogg"
-    vectors = np.random.default_rng(0).standard_normal((45, 1824)).astype(np.float32)
+    vectors = np.random.default_rng(0).standard_normal((45, 1856)).astype(np.float32)
     np.savez("vectors.npz", embeddings=vectors, paths=np.array(paths))
     names: dict[str, object] = {}
     for block in re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "tutorial.md").read_text(), re.M | re.S):
         exec(block, names)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "(45, 1824) float32"
+    assert lines[0] == "(45, 1856) float32"
     assert len(lines) == 5
