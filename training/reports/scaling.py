@@ -1,6 +1,6 @@
 """What training buys: the mean of a suite against core hours, a curve a method, from results of ``evaluation.probe``.
 
-    python -m training.reports.scaling training/reports/studies/scaling.yaml results docs/generated/scaling.md
+    python -m training.reports.scaling training/reports/scaling.yaml results docs/generated/scaling.md
 
 The YAML file names the points of each curve, from the untrained network on. The last column of the page is a point's
 mean less that of the point before, with paired draws of test groups.
