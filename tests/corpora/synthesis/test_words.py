@@ -107,6 +107,7 @@ for line in sys.stdin:
     assert '"keittiössä"' in heard[2]
     with pytest.raises(ValueError, match="quotes"):
         voice.say('say "no"', 1.0, tmp_path / "c.wav")
+    voice._process.kill()
 
 
 def test_a_festival_that_ends_is_an_error_with_the_word(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -120,6 +121,7 @@ def test_a_festival_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_pat
     voice = fake_festival(monkeypatch, tmp_path, "import time\ntime.sleep(60)\n")
     with pytest.raises(ProgramError, match="festival failed"):
         voice.say("finestra", 1.0, tmp_path / "a.wav")
+    voice._process.kill()
 
 
 def test_keys_alternate_and_programs_are_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
