@@ -147,6 +147,7 @@ def test_the_command_renders_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     from tests.corpora.synthesis.test_render import listed, rendered
 
     monkeypatch.setattr(render, "need", lambda names: None)
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)  # of this whole process
     monkeypatch.setattr(players, "find_bank", lambda given: Path("bank"))
     monkeypatch.setattr(words, "sounds", lambda language: {word: tuple("ba") for word in words.vocabulary(language)})
     monkeypatch.setattr(words, "pairs", lambda: frozenset({"ba"}))
