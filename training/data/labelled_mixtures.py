@@ -45,6 +45,9 @@ class MixtureConfig:
         object.__setattr__(self, "shares", tuple(self.shares))
         if not self.shares or min(self.shares) < 0 or sum(self.shares) <= 0:
             raise ValueError(f"data.mixtures.shares={self.shares}: shares of mixtures of one source, of two, ...")
+        for name in ("colour", "reverb"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"data.mixtures.{name} is a share, from 0 to 1; got {getattr(self, name)}")
 
 
 class LabelledMixtures:

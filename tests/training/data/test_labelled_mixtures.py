@@ -165,3 +165,9 @@ def test_notes_have_their_pitch(key: int) -> None:
     correlation = torch.fft.irfft(power)[:, : 2 * int(period) + 4]
     near = correlation[:, int(period * 0.985) : int(period * 1.015) + 2].amax(1) / correlation[:, 0]
     assert near.median() > 0.9
+
+
+@pytest.mark.parametrize("name", ["colour", "reverb"])
+def test_a_share_above_one_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"data.mixtures.{name} is a share, from 0 to 1; got 1.5"):
+        MixtureConfig(**{name: 1.5})
