@@ -74,19 +74,25 @@ def final(folder: Path) -> dict[str, Any]:
 
 
 def test_a_killed_run_goes_on_exactly(tmp_path: Path) -> None:
-    """SIGKILL twice, at whatever instant; weights, averages and log equal those of a run that nobody disturbed."""
+    """SIGKILL twice, at whatever instant; weights, averages and log equal those of a run that nobody disturbed.
+
+    Both run in processes of one thread: other tests change the threads of this one, and so the order of sums.
+    """
     steps = 8
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "tests.training.test_loop", str(tmp_path / "killed"), str(steps)]
+    hidden: Any = {"cwd": ROOT, "env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     for wanted in (2, 5):
-        process = subprocess.Popen([*command, "0.15"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen([*command, "0.15"], **hidden)
         deadline = time.monotonic() + 60
         while len(logs.read(tmp_path / "killed" / "log.jsonl")) < wanted and time.monotonic() < deadline:
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert len(logs.read(tmp_path / "killed" / "log.jsonl")) < steps
-    subprocess.run([*command, "0"], cwd=ROOT, check=True, capture_output=True)
-    run(tmp_path / "whole", steps=steps)
+    for name in ("killed", "whole"):
+        command[3] = str(tmp_path / name)
+        subprocess.run([*command, "0"], check=True, **hidden)
     killed, whole = final(tmp_path / "killed"), final(tmp_path / "whole")
     assert killed["step"] == whole["step"] == steps
     for name, tensor in whole["model"].items():

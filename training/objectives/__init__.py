@@ -14,6 +14,7 @@ from hear_audioformer import checkpoint
 from hear_audioformer.encoder import Network
 
 Logs = dict[str, Tensor]
+NORM = ("norm.weight", "norm.bias")  # after the last block of an encoder
 
 
 class Objective(Protocol):
@@ -65,10 +66,15 @@ def keep_fixed(encoder: Network, tensors: Mapping[str, Tensor]) -> None:
 def start_from(objective: Any, tensors: Mapping[str, Tensor], source: str | Path) -> None:
     """Gives an objective's encoder, and its teacher where there is one, the weights of a file to go on from.
 
-    An encoder of fewer blocks than the file has takes the first ones.
+    An encoder of fewer blocks than the file has takes the first ones. Where its last norm has another width then, as
+    after an earlier stage of MAST, that norm stays as it begins.
     """
     blocks = len(getattr(objective.encoder, "blocks", ()))
-    tensors = {name: tensor for name, tensor in tensors.items() if block_of(name) < max(1, blocks)}
+    first = {name: tensor for name, tensor in tensors.items() if block_of(name) < max(1, blocks)}
+    if len(first) < len(tensors):
+        own = objective.encoder.state_dict()
+        first |= {name: own[name] for name in NORM if name in own and own[name].shape != first[name].shape}
+    tensors = first
     checkpoint.fill(objective.encoder, tensors, source)
     if (teacher := getattr(objective, "teacher", None)) is not None:
         checkpoint.fill(teacher.encoder, tensors, source)

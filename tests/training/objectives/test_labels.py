@@ -40,6 +40,19 @@ def test_it_goes_on_from_the_first_blocks_of_a_model() -> None:
     assert block_of("norm.weight") == 0
 
 
+@pytest.mark.parametrize(("method", "blocks", "fresh"), [("asit", 6, set()), ("mast", 8, {"norm.weight", "norm.bias"})])
+def test_other_methods_go_on_from_their_first_blocks(method: str, blocks: int, fresh: set[str]) -> None:
+    recipe = read_recipe(f"{method}-labels", ["data.labelled=x"])
+    objective: Any = learner(recipe)
+    begun = {name: tensor.clone() for name, tensor in objective.encoder.state_dict().items() if name in fresh}
+    assert start(recipe, objective)["init"]
+    _, tensors = checkpoint.read(Path(f"weights/{method}-tiny.safetensors"))
+    state = objective.encoder.state_dict()
+    assert len(objective.encoder.blocks) == blocks
+    assert {name for name in state if state[name].shape != tensors[name].shape} == set(begun)
+    assert all(torch.equal(state[name], begun.get(name, tensors[name]).float()) for name in state)
+
+
 def test_its_head_stands_on_mean_and_deviation_and_expects_few_classes() -> None:
     objective: Any = build(read_recipe("msm-mae-labels", [SMALL, "objective.classes=9", "data.labelled=x"]))
     assert objective.head.linear.in_features == 2 * 5 * 192
