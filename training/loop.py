@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -18,9 +17,8 @@ from torch import Tensor, nn
 
 from . import checkpoints, fsdp
 from .average import Average
-from .flops import flops_per_crop, peak_flops
-from .logs import Log
 from .objectives import Steers, lr_scales, no_decay
+from .progress import Meter, Progress, summed
 from .settings import Settings
 
 # batch size, generator -> what the objective takes, on the device: crops (batch, samples), or what else it learns from
@@ -34,23 +32,6 @@ class ReadsAhead(Protocol):
 
     def begin(self, batch: int, seeds: Iterable[int]) -> None:
         """Called once: the batches to come have this size, and are drawn by generators of these seeds in this order."""
-
-
-@dataclass
-class Meter:
-    """Losses and times since the last line of the log."""
-
-    values: dict[str, list[Tensor]] = field(default_factory=lambda: {"loss": []})  # of steps that counted
-    steps: int = 0
-    left_out: int = 0  # of these steps, for a loss that was not finite
-    started: float = field(default_factory=time.perf_counter)
-    waited: float = 0.0  # seconds spent on reading batches
-    lengths: list[int] = field(default_factory=list)  # samples of each clip, where clips are not all of one length
-
-    def add(self, parts: list[dict[str, Tensor]]) -> None:
-        for part in parts:
-            for name, value in part.items():
-                self.values.setdefault(name, []).append(value)
 
 
 class DivergedError(RuntimeError):
@@ -90,21 +71,20 @@ def train(
     """
     began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
-    flops, crop = flops_per_crop(objective, backward=True), int(getattr(objective, "crop", 0))
+    progress = Progress(objective, settings, fabric)
     model, optimiser = _set_up(objective, settings, fabric)
     average = Average(objective, settings.ema, settings.swa)
     newest = checkpoints.latest(folder) or branch
     first = _resume(fabric, newest, model, optimiser, average, facts or {}, settings) if newest else 0
     steers = objective if isinstance(objective, Steers) else None
     before = branch.parent if branch and newest == branch else None
-    log = Log(folder, first, before) if fabric.is_global_zero else None
-    peak = peak_flops(fabric.device, str(fabric._precision.precision))
-    meter, saved, bad = Meter(), time.monotonic(), 0
+    progress.begin(folder, first, before)
+    saved, bad = time.monotonic(), 0
     end = min(settings.steps, until or settings.steps)
     _begin(source, seed, first, end, settings, fabric)
     for step in range(first, end):
         _set_rates(optimiser, settings, step)
-        norm, failed = _step(model, optimiser, source, settings, fabric, seed, step, meter, steers)
+        norm, failed = _step(model, optimiser, source, settings, fabric, seed, step, progress.meter, steers)
         bad = bad + 1 if failed else 0
         if bad > settings.patience:
             raise DivergedError(bad, step, failed)
@@ -112,19 +92,17 @@ def train(
         done = step + 1
         if minutes is not None and _due(fabric, began, 60 * minutes):
             end = done
-        scores = _validate(fabric, watch, average, meter) if watch and _at(settings.watch_every, done, end) else None
-        if scores is not None or _at(settings.log_every, done, end):
-            values = _values(meter, settings, fabric, flops, peak, crop)
-            _report(log, done, settings, values | {"lr": settings.lr_at(step), "grad_norm": norm} | (scores or {}))
-            meter = Meter()
+        watched = watch and _at(settings.watch_every, done, end)
+        scores = _validate(fabric, watch, average, progress.meter) if watch and watched else {}
+        if watched or _at(settings.log_every, done, end):
+            progress.line(done, {"lr": settings.lr_at(step), "grad_norm": norm, **scores})
         if _at(settings.keep_every, done, end) or done == end or _due(fabric, saved, settings.checkpoint_seconds):
             state = {"model": model, "optimiser": optimiser, "step": done, "facts": facts or {}}
             _save(fabric, folder, state, average, settings)
             saved = time.monotonic()
         if done == end:
             break
-    if log:
-        log.close()
+    progress.close()
     return objective
 
 
@@ -133,12 +111,6 @@ def _begin(source: Source, seed: int, first: int, end: int, settings: Settings, 
     if isinstance(source, ReadsAhead):
         seeds = (_mix(seed, number) for number in _batch_numbers(first, end, settings, fabric))
         source.begin(settings.microbatch(fabric.world_size), seeds)
-
-
-def _report(log: Log | None, done: int, settings: Settings, values: dict[str, float]) -> None:
-    if log:
-        log.write(done, values)
-        _show(done, settings, values)
 
 
 def _set_up(objective: nn.Module, settings: Settings, fabric: Fabric) -> tuple[Any, Any]:
@@ -229,7 +201,7 @@ def clip_each(parameters: Iterable[Tensor], limit: float) -> None:
 def _nonfinite(fabric: Fabric, parts: list[dict[str, Tensor]]) -> str:
     """How many losses of all processes are not finite, and which logged values; an empty text if all are finite."""
     bad = torch.stack([torch.stack([~torch.isfinite(value).all() for value in part.values()]) for part in parts])
-    counts = dict(zip(parts[0], _summed(fabric, bad.sum(0)).tolist(), strict=True))
+    counts = dict(zip(parts[0], summed(fabric, bad.sum(0)).tolist(), strict=True))
     if not (total := counts.pop("loss")):
         return ""
     names = [name for name, count in counts.items() if count]
@@ -301,45 +273,9 @@ def _resume(
     return int(rest["step"])
 
 
-def _values(
-    meter: Meter, settings: Settings, fabric: Fabric, flops: float, peak: float, crop: int = 0
-) -> dict[str, float]:
-    """A line of the log, the same on every process."""
-    took = time.perf_counter() - meter.started
-    rate = meter.steps * settings.batch / took
-    share = sum(meter.lengths) / (len(meter.lengths) * crop) if meter.lengths else 1.0  # of a whole crop's FLOPs
-    none = [torch.full((), torch.nan, device=fabric.device)]  # where every step was left out
-    mean = {name: torch.stack(values or none).float().nanmean() for name, values in meter.values.items()}
-    values = {name: float(_summed(fabric, value) / fabric.world_size) for name, value in mean.items()}
-    return values | {
-        "left_out": meter.left_out,
-        "crops_per_second": rate,
-        "mfu": flops * share * rate / (peak * fabric.world_size),
-        "data_share": meter.waited / took,
-    }
-
-
-def _show(step: int, settings: Settings, values: dict[str, float]) -> None:
-    minutes = (settings.steps - step) * settings.batch / values["crops_per_second"] / 60
-    scores = "".join(f"{name} {value:.4f}  " for name, value in values.items() if name.startswith("valid"))
-    print(
-        f"step {step}/{settings.steps}  loss {values['loss']:.4f}  {scores}{values['crops_per_second']:.0f} crops/s  "
-        f"mfu {values['mfu']:.1%}  lr {values['lr']:.2e}  {minutes:.0f} min left",
-        flush=True,
-    )
-
-
 def _due(fabric: Fabric, since: float, seconds: float) -> bool:
     """Whether so many seconds are over; the first process's clock decides for all."""
     return bool(fabric.broadcast(time.monotonic() - since > seconds))
-
-
-def _summed(fabric: Fabric, value: Tensor) -> Tensor:
-    if fabric.world_size == 1:
-        return value
-    total = fabric.all_reduce(value, reduce_op="sum")
-    assert isinstance(total, Tensor)
-    return total
 
 
 def _batch_numbers(first: int, end: int, settings: Settings, fabric: Fabric) -> Iterable[int]:
