@@ -42,7 +42,7 @@ class Progress:
     def __init__(self, objective: nn.Module, settings: Settings, fabric: Fabric) -> None:
         self.settings, self.fabric, self.meter = settings, fabric, Meter()
         self.flops, self.crop = flops_per_crop(objective, backward=True), int(getattr(objective, "crop", 0))
-        self.peak = peak_flops(fabric.device, str(fabric._precision.precision)) * fabric.world_size
+        self.peak = peak_flops(fabric.device, str(fabric._precision.precision))
         self.log: Log | None = None
 
     def begin(self, folder: Path, step: int, before: Path | None) -> None:
@@ -52,7 +52,7 @@ class Progress:
 
     def line(self, done: int, values: dict[str, float]) -> None:
         """The line of a step that is done: what was measured, and these values."""
-        values = self._measured() | values
+        values = measured(self.meter, self.settings, self.fabric, self.flops, self.peak, self.crop) | values
         if self.log:
             self.log.write(done, values)
             self._show(done, values)
@@ -61,23 +61,6 @@ class Progress:
     def close(self) -> None:
         if self.log:
             self.log.close()
-
-    def _measured(self) -> dict[str, float]:
-        """The same on every process."""
-        meter, device = self.meter, self.fabric.device
-        took = time.perf_counter() - meter.started
-        rate = meter.steps * self.settings.batch / took
-        lengths = meter.lengths
-        share = sum(lengths) / (len(lengths) * self.crop) if lengths else 1.0  # of a whole crop's FLOPs
-        none = [torch.full((), torch.nan, device=device)]  # where every step was left out
-        mean = {name: torch.stack(values or none).float().nanmean() for name, values in meter.values.items()}
-        values = {name: float(summed(self.fabric, value) / self.fabric.world_size) for name, value in mean.items()}
-        return values | {
-            "left_out": meter.left_out,
-            "crops_per_second": rate,
-            "mfu": self.flops * share * rate / self.peak,
-            "data_share": meter.waited / took,
-        }
 
     def _show(self, done: int, values: dict[str, float]) -> None:
         steps = self.settings.steps
@@ -88,6 +71,30 @@ class Progress:
             f"mfu {values['mfu']:.1%}  lr {values['lr']:.2e}  {minutes:.0f} min left",
             flush=True,
         )
+
+
+def measured(
+    meter: Meter, settings: Settings, fabric: Fabric, flops: float, peak: float, crop: int = 0
+) -> dict[str, float]:
+    """Means and speeds of the steps of a meter, the same on every process.
+
+    Args:
+        flops: of one crop.
+        peak: FLOPs a second that one process's device can make.
+        crop: samples of a crop; shorter clips need fewer FLOPs.
+    """
+    took = time.perf_counter() - meter.started
+    rate = meter.steps * settings.batch / took
+    share = sum(meter.lengths) / (len(meter.lengths) * crop) if meter.lengths else 1.0
+    none = [torch.full((), torch.nan, device=fabric.device)]  # where every step was left out
+    mean = {name: torch.stack(values or none).float().nanmean() for name, values in meter.values.items()}
+    values = {name: float(summed(fabric, value) / fabric.world_size) for name, value in mean.items()}
+    return values | {
+        "left_out": meter.left_out,
+        "crops_per_second": rate,
+        "mfu": flops * share * rate / (peak * fabric.world_size),
+        "data_share": meter.waited / took,
+    }
 
 
 def summed(fabric: Fabric, value: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from lightning.fabric import Fabric
 from lightning.fabric.plugins import MixedPrecision
 
 from tests.training.test_loop import Line, final, noise, run, small_objective, weights
-from training import checkpoints, logs, loop
+from training import checkpoints, logs, progress
 from training.loop import Settings, train
 
 
@@ -59,7 +59,7 @@ def test_a_checkpoint_without_some_weight_is_an_error(tmp_path: Path) -> None:
 
 def test_the_scale_of_half_precision_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It doubles every step here; a run that forgot it would be at 8 after its third step."""
-    monkeypatch.setattr(loop, "peak_flops", lambda *_: 1.0)  # minutes, for fp16 on a CPU
+    monkeypatch.setattr(progress, "peak_flops", lambda *_: 1.0)  # minutes, for fp16 on a CPU
     settings = Settings(steps=3, batch=4, lr=1e-2, log_every=1)
     for until in (2, None):
         scaler = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=1)

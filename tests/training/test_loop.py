@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor, nn
 
 from hear_audioformer.msm_mae import Config, MsmMae
-from training import checkpoints, logs, loop
+from training import checkpoints, logs, loop, progress
 from training.flops import flops_per_crop, peak_flops
 from training.loop import Settings, clip_each, leave, train
 from training.objectives.msm_mae import MsmMaeObjective
@@ -304,15 +304,15 @@ def test_the_log_holds_what_a_reader_needs(tmp_path: Path) -> None:
 
 
 def test_speed_is_that_of_all_processes() -> None:
-    meter = loop.Meter(values={"loss": [torch.tensor(1.0)] * 6}, steps=3, waited=1.0)
+    meter = progress.Meter(values={"loss": [torch.tensor(1.0)] * 6}, steps=3, waited=1.0)
     meter.started -= 4.0
     fabric: Any = SimpleNamespace(world_size=1, device="cpu")
-    values = loop._values(meter, Settings(steps=9, batch=8, lr=1.0, accumulate=2), fabric, flops=5.0, peak=300.0)
+    values = progress.measured(meter, Settings(steps=9, batch=8, lr=1.0, accumulate=2), fabric, flops=5.0, peak=300.0)
     assert values["crops_per_second"] == pytest.approx(3 * 8 / 4, rel=0.05)
     assert values["mfu"] == pytest.approx(5.0 * values["crops_per_second"] / 300.0)
     assert values["data_share"] == pytest.approx(0.25, rel=0.05)
     meter.lengths = [100, 20, 20, 60]  # clips of half a crop on average do half the work
-    short = loop._values(meter, Settings(steps=9, batch=8, lr=1.0), fabric, flops=5.0, peak=300.0, crop=100)
+    short = progress.measured(meter, Settings(steps=9, batch=8, lr=1.0), fabric, flops=5.0, peak=300.0, crop=100)
     assert short["mfu"] == pytest.approx(0.5 * 5.0 * short["crops_per_second"] / 300.0)
 
 
